@@ -1,0 +1,239 @@
+package schema
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+)
+
+// Settings returns every row of Setting, names in lower case. The map is
+// shared: do not change it.
+func (v *View) Settings(ctx context.Context) (map[string]string, error) {
+	return cached(v, cacheKey{kind: lookSetting}, func() (map[string]string, error) {
+		set := make(map[string]string)
+		err := v.m.each(ctx, `SELECT stName, stValue FROM Setting`, nil, func(rows *sql.Rows) error {
+			var name, value string
+			err := rows.Scan(&name, &value)
+			set[strings.ToLower(name)] = value
+			return err
+		})
+		return set, wrap("read settings", err)
+	})
+}
+
+// Restriction is a restriction class.
+type Restriction struct {
+	Name string
+	List string // restrictions, access tables, classes; by comma or space
+	Text string // '' leaves the texts of the restrictions
+}
+
+// Restriction returns the class of that name, in any case; nil if none.
+func (v *View) Restriction(ctx context.Context, name string) (*Restriction, error) {
+	name = strings.ToLower(name)
+	return cached(v, cacheKey{kind: lookRestriction, key: name}, func() (*Restriction, error) {
+		var r Restriction
+		found, err := v.m.one(ctx, `SELECT rsName, rsList, ifnull(rsText, '') FROM Restriction WHERE rsName = ?`,
+			[]any{name}, &r.Name, &r.List, &r.Text)
+		if err != nil || !found {
+			return nil, wrap("look up restriction class "+name, err)
+		}
+		return &r, nil
+	})
+}
+
+// RClass returns the rcName of a class number; '' if there is no such row.
+func (v *View) RClass(ctx context.Context, num int) (string, error) {
+	return cached(v, cacheKey{kind: lookRClass, num: int64(num)}, func() (string, error) {
+		return v.m.text(ctx, "look up class number", `SELECT rcName FROM RClass WHERE rcNum = ?`, num)
+	})
+}
+
+// Access returns the action of an exact key of an access(5) table; '' if none.
+func (v *View) Access(ctx context.Context, table, key string) (string, error) {
+	k := strings.ToLower(table) + "\x00" + strings.ToLower(key)
+	return cached(v, cacheKey{kind: lookAccess, key: k}, func() (string, error) {
+		return v.m.text(ctx, "look up access table "+table,
+			`SELECT acAction FROM Access WHERE acTable = ? AND acKey = ? AND acType = 'hash' AND active <> 0`, table, key)
+	})
+}
+
+// AccessRow is a cidr or regexp row of an access(5) table.
+type AccessRow struct {
+	Type   string
+	Key    string
+	Action string
+}
+
+// AccessRows returns the active cidr and regexp rows of a table, in order.
+func (v *View) AccessRows(ctx context.Context, table string) ([]AccessRow, error) {
+	return cached(v, cacheKey{kind: lookAccessList, key: strings.ToLower(table)}, func() ([]AccessRow, error) {
+		var list []AccessRow
+		err := v.m.each(ctx, `
+			SELECT acType, acKey, acAction FROM Access
+			WHERE acTable = ? AND acType <> 'hash' AND active <> 0 ORDER BY acPriority, acNum`, []any{table},
+			func(rows *sql.Rows) error {
+				var r AccessRow
+				err := rows.Scan(&r.Type, &r.Key, &r.Action)
+				list = append(list, r)
+				return err
+			})
+		return list, wrap("read access table "+table, err)
+	})
+}
+
+// HasAccess reports whether any row, active or not, names the access table.
+func (v *View) HasAccess(ctx context.Context, table string) (bool, error) {
+	k := cacheKey{kind: lookAccessList, num: 1, key: strings.ToLower(table)}
+	return cached(v, k, func() (bool, error) {
+		var n int
+		_, err := v.m.one(ctx, `SELECT EXISTS (SELECT 1 FROM Access WHERE acTable = ?)`, []any{table}, &n)
+		return n != 0, wrap("look up access table "+table, err)
+	})
+}
+
+// Backscatter returns the active targets of a sender in BScat by priority.
+func (v *View) Backscatter(ctx context.Context, sender string) ([]string, error) {
+	return cached(v, cacheKey{kind: lookBScat, key: strings.ToLower(sender)}, func() ([]string, error) {
+		list, err := v.m.strings(ctx, `SELECT bsTarget FROM BScat WHERE bsSender = ? AND active <> 0 ORDER BY bsPriority`, sender)
+		return list, wrap("look up backscatter sender", err)
+	})
+}
+
+// Relocated returns where an address (or @domain) has moved to; '' if none.
+func (v *View) Relocated(ctx context.Context, address string) (string, error) {
+	return cached(v, cacheKey{kind: lookRelocated, key: strings.ToLower(address)}, func() (string, error) {
+		return v.m.text(ctx, "look up relocated", `SELECT rlTarget FROM Relocated WHERE rlAddress = ? AND active <> 0`, address)
+	})
+}
+
+// Pattern is a row of PatternAlias.
+type Pattern struct {
+	Pattern string // LIKE pattern of the local part
+	Target  string // addresses, by comma
+}
+
+// Patterns returns the active pattern aliases of a domain, the first to try first.
+func (v *View) Patterns(ctx context.Context, domNum int64) ([]Pattern, error) {
+	return cached(v, cacheKey{kind: lookPatterns, num: domNum}, func() ([]Pattern, error) {
+		var list []Pattern
+		err := v.m.each(ctx, `SELECT paPattern, paTarget FROM PatternAlias WHERE paDomNum = ? AND active <> 0
+			ORDER BY paPriority, paNum`, []any{domNum}, func(rows *sql.Rows) error {
+			var p Pattern
+			err := rows.Scan(&p.Pattern, &p.Target)
+			list = append(list, p)
+			return err
+		})
+		return list, wrap("read pattern aliases", err)
+	})
+}
+
+// Canonical returns the active target of an address in one of the maps
+// canonical, sender_canonical, recipient_canonical, generic; '' if none.
+func (v *View) Canonical(ctx context.Context, table, address string) (string, error) {
+	k := cacheKey{kind: lookCanonical, key: table + "\x00" + strings.ToLower(address)}
+	return cached(v, k, func() (string, error) {
+		return v.m.text(ctx, "look up "+table, `SELECT cnTarget FROM Canonical WHERE cnMap = ? AND cnAddress = ? AND active <> 0`, table, address)
+	})
+}
+
+// Bcc returns the blind copy address of a sender or recipient; '' if none.
+func (v *View) Bcc(ctx context.Context, table, address string) (string, error) {
+	k := cacheKey{kind: lookBcc, key: table + "\x00" + strings.ToLower(address)}
+	return cached(v, k, func() (string, error) {
+		return v.m.text(ctx, "look up bcc", `SELECT bcTarget FROM Bcc WHERE bcMap = ? AND bcAddress = ? AND active <> 0`, table, address)
+	})
+}
+
+// SenderOwners returns the log-ins that own an address (user@domain, @domain).
+func (v *View) SenderOwners(ctx context.Context, address string) ([]string, error) {
+	return cached(v, cacheKey{kind: lookOwner, key: strings.ToLower(address)}, func() ([]string, error) {
+		list, err := v.m.strings(ctx, `SELECT soLogin FROM SenderOwner WHERE soAddress = ? AND active <> 0 ORDER BY soNum`, address)
+		return list, wrap("look up sender owner", err)
+	})
+}
+
+// RelayHost is a row of RelayHost.
+type RelayHost struct {
+	Nexthop string
+	User    string
+	Passwd  string
+}
+
+// RelayHost returns the row of a sender (user@domain, @domain, '' for all
+// senders); nil if none.
+func (v *View) RelayHost(ctx context.Context, sender string) (*RelayHost, error) {
+	return cached(v, cacheKey{kind: lookRelayHost, key: strings.ToLower(sender)}, func() (*RelayHost, error) {
+		var r RelayHost
+		found, err := v.m.one(ctx, `SELECT rhNexthop, ifnull(rhUser, ''), ifnull(rhPasswd, '') FROM RelayHost
+			WHERE rhSender = ? AND active <> 0`, []any{sender}, &r.Nexthop, &r.User, &r.Passwd)
+		if err != nil || !found {
+			return nil, wrap("look up relay host", err)
+		}
+		return &r, nil
+	})
+}
+
+// TLSPolicy returns the TLS policy of a next hop; '' if none.
+func (v *View) TLSPolicy(ctx context.Context, nexthop string) (string, error) {
+	return cached(v, cacheKey{kind: lookTLSPolicy, key: strings.ToLower(nexthop)}, func() (string, error) {
+		return v.m.text(ctx, "look up TLS policy", `SELECT tsPolicy FROM TlsPolicy WHERE tsNexthop = ? AND active <> 0`, nexthop)
+	})
+}
+
+// Listener is a row of Listener.
+type Listener struct {
+	Num      int64
+	Protocol string // mx, submission, lmtp, imap, pop3, managesieve, http
+	Address  string // host:port, or unix:/path
+	TLS      string // none, may, encrypt, wrapper
+	Hostname string // '': setting myhostname
+	CertNum  int64  // 0: by SNI
+	Tag      string
+	Auth     int // SMTP: 1 offers AUTH, 2 without TLS too
+}
+
+// Listeners returns the active listeners.
+func (v *View) Listeners(ctx context.Context) ([]Listener, error) {
+	return cached(v, cacheKey{kind: lookListeners}, func() ([]Listener, error) {
+		var list []Listener
+		err := v.m.each(ctx, `SELECT lsNum, lsProtocol, lsAddress, lsTls, ifnull(lsHostname, ''), ifnull(lsCertNum, 0),
+			ifnull(lsTag, ''), lsAuth FROM Listener WHERE active <> 0 ORDER BY lsNum`, nil, func(rows *sql.Rows) error {
+			var l Listener
+			err := rows.Scan(&l.Num, &l.Protocol, &l.Address, &l.TLS, &l.Hostname, &l.CertNum, &l.Tag, &l.Auth)
+			list = append(list, l)
+			return err
+		})
+		return list, wrap("read listeners", err)
+	})
+}
+
+// Cert is a row of Cert; file names are relative to the data directory.
+type Cert struct {
+	Num      int64
+	Hostname string
+	CertFile string
+	KeyFile  string
+}
+
+// Certs returns the active certificates.
+func (v *View) Certs(ctx context.Context) ([]Cert, error) {
+	return cached(v, cacheKey{kind: lookCerts}, func() ([]Cert, error) {
+		var list []Cert
+		err := v.m.each(ctx, `SELECT ctNum, ctHostname, ctCertFile, ctKeyFile FROM Cert WHERE active <> 0 ORDER BY ctNum`,
+			nil, func(rows *sql.Rows) error {
+				var c Cert
+				err := rows.Scan(&c.Num, &c.Hostname, &c.CertFile, &c.KeyFile)
+				list = append(list, c)
+				return err
+			})
+		return list, wrap("read certificates", err)
+	})
+}
+
+// text reads one text column of at most one row; '' if there is none.
+func (m *Mail) text(ctx context.Context, doing, query string, args ...any) (string, error) {
+	var s string
+	_, err := m.one(ctx, query, args, &s)
+	return s, wrap(doing, err)
+}

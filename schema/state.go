@@ -1,0 +1,112 @@
+package schema
+
+import (
+	"context"
+	"database/sql"
+	_ "embed"
+	"sync"
+)
+
+//go:embed state_queue.sql
+var stateQueueDDL string
+
+//go:embed state_index.sql
+var stateIndexDDL string
+
+// stateSteps leads an empty file to the newest version of state.sqlite.
+var stateSteps = []migration{
+	{"first version", stateQueueDDL + stateIndexDDL},
+}
+
+// State is state.sqlite: what the server knows. Its methods may be called
+// from any goroutine.
+type State struct {
+	r *sql.DB
+	w *writer
+
+	wdb *sql.DB
+
+	mu    sync.Mutex
+	stmts map[string]*sql.Stmt // readers; guarded by mu
+}
+
+// OpenState opens state.sqlite at path, making or migrating it as needed.
+func OpenState(ctx context.Context, path string) (*State, error) {
+	if err := migrate(ctx, path, stateSteps); err != nil {
+		return nil, err
+	}
+	r, err := open(path, 2, true)
+	if err != nil {
+		return nil, err
+	}
+	wdb, err := open(path, 1, false)
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	w, err := startWriter(ctx, wdb)
+	if err != nil {
+		r.Close()
+		wdb.Close()
+		return nil, err
+	}
+	return &State{r: r, w: w, wdb: wdb, stmts: make(map[string]*sql.Stmt)}, nil
+}
+
+// Write runs fn inside the next group commit and returns when it is on disk,
+// or undone. fn must not block and must not call Write.
+func (s *State) Write(ctx context.Context, fn func(*Tx) error) error {
+	return s.w.do(ctx, fn)
+}
+
+// Close waits for writes under way and closes the file.
+func (s *State) Close() error {
+	err := s.w.close()
+	s.wdb.Close()
+	for _, st := range s.stmts {
+		st.Close()
+	}
+	if e := s.r.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// stmt returns the prepared form of a constant query for the readers. A caller
+// must not hold open rows while it asks for more: there are two connections.
+func (s *State) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	s.mu.Lock()
+	st, ok := s.stmts[query]
+	s.mu.Unlock()
+	if ok {
+		return st, nil
+	}
+	st, err := s.r.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if first, ok := s.stmts[query]; ok {
+		st.Close()
+		return first, nil
+	}
+	s.stmts[query] = st
+	return st, nil
+}
+
+func (s *State) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	st, err := s.stmt(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryContext(ctx, args...)
+}
+
+func (s *State) queryRow(ctx context.Context, query string, args ...any) (*sql.Row, error) {
+	st, err := s.stmt(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	return st.QueryRowContext(ctx, args...), nil
+}

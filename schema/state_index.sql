@@ -1,0 +1,1 @@
+-- state.sqlite, the mailbox index.

@@ -1,0 +1,1 @@
+-- state.sqlite, the queue: mail that waits for its next hop.
