@@ -74,7 +74,7 @@ type Address struct {
 func (a *Address) String() string { return a.Localpart + "@" + a.Domain }
 
 // VMailbox is a row of VMailbox. UID, GID and Quota are -1 where NULL; Home
-// and Host are '' where NULL.
+// and Host are ” where NULL.
 type VMailbox struct {
 	Active bool
 	Passwd string

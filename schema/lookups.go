@@ -42,14 +42,14 @@ func (v *View) Restriction(ctx context.Context, name string) (*Restriction, erro
 	})
 }
 
-// RClass returns the rcName of a class number; '' if there is no such row.
+// RClass returns the rcName of a class number; ” if there is no such row.
 func (v *View) RClass(ctx context.Context, num int) (string, error) {
 	return cached(v, cacheKey{kind: lookRClass, num: int64(num)}, func() (string, error) {
 		return v.m.text(ctx, "look up class number", `SELECT rcName FROM RClass WHERE rcNum = ?`, num)
 	})
 }
 
-// Access returns the action of an exact key of an access(5) table; '' if none.
+// Access returns the action of an exact key of an access(5) table; ” if none.
 func (v *View) Access(ctx context.Context, table, key string) (string, error) {
 	k := strings.ToLower(table) + "\x00" + strings.ToLower(key)
 	return cached(v, cacheKey{kind: lookAccess, key: k}, func() (string, error) {
@@ -100,7 +100,7 @@ func (v *View) Backscatter(ctx context.Context, sender string) ([]string, error)
 	})
 }
 
-// Relocated returns where an address (or @domain) has moved to; '' if none.
+// Relocated returns where an address (or @domain) has moved to; ” if none.
 func (v *View) Relocated(ctx context.Context, address string) (string, error) {
 	return cached(v, cacheKey{kind: lookRelocated, key: strings.ToLower(address)}, func() (string, error) {
 		return v.m.text(ctx, "look up relocated", `SELECT rlTarget FROM Relocated WHERE rlAddress = ? AND active <> 0`, address)
@@ -129,7 +129,7 @@ func (v *View) Patterns(ctx context.Context, domNum int64) ([]Pattern, error) {
 }
 
 // Canonical returns the active target of an address in one of the maps
-// canonical, sender_canonical, recipient_canonical, generic; '' if none.
+// canonical, sender_canonical, recipient_canonical, generic; ” if none.
 func (v *View) Canonical(ctx context.Context, table, address string) (string, error) {
 	k := cacheKey{kind: lookCanonical, key: table + "\x00" + strings.ToLower(address)}
 	return cached(v, k, func() (string, error) {
@@ -137,7 +137,7 @@ func (v *View) Canonical(ctx context.Context, table, address string) (string, er
 	})
 }
 
-// Bcc returns the blind copy address of a sender or recipient; '' if none.
+// Bcc returns the blind copy address of a sender or recipient; ” if none.
 func (v *View) Bcc(ctx context.Context, table, address string) (string, error) {
 	k := cacheKey{kind: lookBcc, key: table + "\x00" + strings.ToLower(address)}
 	return cached(v, k, func() (string, error) {
@@ -160,7 +160,7 @@ type RelayHost struct {
 	Passwd  string
 }
 
-// RelayHost returns the row of a sender (user@domain, @domain, '' for all
+// RelayHost returns the row of a sender (user@domain, @domain, ” for all
 // senders); nil if none.
 func (v *View) RelayHost(ctx context.Context, sender string) (*RelayHost, error) {
 	return cached(v, cacheKey{kind: lookRelayHost, key: strings.ToLower(sender)}, func() (*RelayHost, error) {
@@ -174,7 +174,7 @@ func (v *View) RelayHost(ctx context.Context, sender string) (*RelayHost, error)
 	})
 }
 
-// TLSPolicy returns the TLS policy of a next hop; '' if none.
+// TLSPolicy returns the TLS policy of a next hop; ” if none.
 func (v *View) TLSPolicy(ctx context.Context, nexthop string) (string, error) {
 	return cached(v, cacheKey{kind: lookTLSPolicy, key: strings.ToLower(nexthop)}, func() (string, error) {
 		return v.m.text(ctx, "look up TLS policy", `SELECT tsPolicy FROM TlsPolicy WHERE tsNexthop = ? AND active <> 0`, nexthop)
@@ -231,7 +231,7 @@ func (v *View) Certs(ctx context.Context) ([]Cert, error) {
 	})
 }
 
-// text reads one text column of at most one row; '' if there is none.
+// text reads one text column of at most one row; ” if there is none.
 func (m *Mail) text(ctx context.Context, doing, query string, args ...any) (string, error) {
 	var s string
 	_, err := m.one(ctx, query, args, &s)

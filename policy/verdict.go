@@ -1,0 +1,76 @@
+package policy
+
+// Action is what a verdict asks the SMTP session to do.
+type Action int
+
+const (
+	// Continue: nothing speaks against it.
+	Continue Action = iota
+	// Refuse: answer with Code, keep the session.
+	Refuse
+	// Disconnect: answer with Code and end the session.
+	Disconnect
+)
+
+// Verdict is the outcome of a stage. A refusal is a value, not an error; its
+// words are made at the edge, from Reason and the facts beside it
+// (smtp/verdict.go), unless a row of the operator gives them.
+type Verdict struct {
+	Action Action
+	Reason Reason
+
+	// Code is the SMTP reply code, already with the operator's *_reject_code
+	// and soft_bounce applied; 4xx or 5xx.
+	Code int
+	// Enhanced and Text replace the words of Reason where a row gave them:
+	// an access(5) action, rsText of a class. Both may be ''.
+	Enhanced string
+	Text     string
+
+	// Subject is what was judged ("user@example.org", "name[192.0.2.1]") and
+	// Class how it is called ("Recipient address", "Client host", "Helo
+	// command", "Sender address", "Data command", "End-of-data").
+	Subject string
+	Class   string
+	// Detail is the further fact that some Reasons name: a table, a list, a
+	// domain, a new address.
+	Detail string
+	// Rule is the restriction that decided, with the classes that led to it:
+	// "RC20-moderate/z-common/reject_unauth_destination".
+	Rule string
+
+	Effects Effects
+	// Warnings are what warn_if_reject, WARN and INFO say, for the log only.
+	Warnings []Verdict
+}
+
+// OK reports whether nothing was refused.
+func (v Verdict) OK() bool { return v.Action == Continue }
+
+// Temporary reports whether the refusal is 4xx.
+func (v Verdict) Temporary() bool { return v.Action != Continue && v.Code < 500 }
+
+// Effects are what access(5) actions and policy services ask besides a yes or
+// no. All but Prepend concern the whole message.
+type Effects struct {
+	Discard  bool
+	Hold     bool
+	Filter   string // transport:nexthop
+	Redirect string // address
+	Bcc      []string
+	Prepend  []string // header lines, without line end
+}
+
+// Merge adds the effects of a later verdict. The last FILTER and REDIRECT win.
+func (e *Effects) Merge(o Effects) {
+	e.Discard = e.Discard || o.Discard
+	e.Hold = e.Hold || o.Hold
+	if o.Filter != "" {
+		e.Filter = o.Filter
+	}
+	if o.Redirect != "" {
+		e.Redirect = o.Redirect
+	}
+	e.Bcc = append(e.Bcc, o.Bcc...)
+	e.Prepend = append(e.Prepend, o.Prepend...)
+}
