@@ -13,7 +13,7 @@ CREATE TABLE Transport (                      -- transport(5): where mail goes n
   tpPort      INTEGER CHECK (tpPort BETWEEN 1 AND 65535)
 );
 CREATE UNIQUE INDEX TransportOnce ON Transport
-  (ifnull(tpTransport, ''), ifnull(tpNexthop, ''), tpMx, ifnull(tpPort, 0));
+  (ifnull(tpTransport, ''), ifnull(tpNexthop, '') COLLATE NOCASE, tpMx, ifnull(tpPort, 0));
 
 CREATE TABLE RClass (                         -- numbers of the restriction classes
   rcNum  INTEGER PRIMARY KEY CHECK (rcNum BETWEEN 0 AND 99),
