@@ -1,0 +1,175 @@
+package imapwire
+
+import (
+	"io"
+	"strconv"
+	"sync"
+)
+
+const writeSize = 8192
+
+var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeSize); return &b }}
+
+// Encoder writes responses through a buffer that it borrows. Errors stick; the
+// first one is returned by Flush.
+type Encoder struct {
+	dst io.Writer
+	buf *[]byte
+	err error
+}
+
+// NewEncoder returns an Encoder that holds no buffer yet.
+func NewEncoder(dst io.Writer) *Encoder { return &Encoder{dst: dst} }
+
+// Reset goes on with another stream.
+func (e *Encoder) Reset(dst io.Writer) { e.dst = dst }
+
+// Err returns the first error.
+func (e *Encoder) Err() error { return e.err }
+
+// Flush sends what was written.
+func (e *Encoder) Flush() error {
+	if e.buf == nil {
+		return e.err
+	}
+	if len(*e.buf) > 0 && e.err == nil {
+		_, e.err = e.dst.Write(*e.buf)
+	}
+	*e.buf = (*e.buf)[:0]
+	return e.err
+}
+
+// Park flushes and gives the buffer back.
+func (e *Encoder) Park() error {
+	err := e.Flush()
+	if e.buf != nil {
+		writeBuffers.Put(e.buf)
+		e.buf = nil
+	}
+	return err
+}
+
+// room returns the buffer with space for n more bytes, n well below writeSize.
+func (e *Encoder) room(n int) []byte {
+	if e.buf == nil {
+		e.buf = writeBuffers.Get().(*[]byte)
+	}
+	if len(*e.buf)+n > writeSize {
+		e.Flush()
+	}
+	return *e.buf
+}
+
+// Raw writes s as it stands.
+func (e *Encoder) Raw(s string) *Encoder {
+	for len(s) > 0 {
+		b := e.room(1)
+		n := min(len(s), writeSize-len(b))
+		*e.buf = append(b, s[:n]...)
+		s = s[n:]
+	}
+	return e
+}
+
+// Write writes p as it stands; pieces that fill the buffer go past it.
+func (e *Encoder) Write(p []byte) (int, error) {
+	if len(p) >= writeSize {
+		if e.Flush() == nil {
+			_, e.err = e.dst.Write(p)
+		}
+		return len(p), e.err
+	}
+	b := e.room(len(p))
+	*e.buf = append(b, p...)
+	return len(p), e.err
+}
+
+// ReadFrom copies r to the stream; a connection that can take a file without
+// copying it does.
+func (e *Encoder) ReadFrom(r io.Reader) (int64, error) {
+	if err := e.Flush(); err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(e.dst, r)
+	return n, err
+}
+
+// Number writes a number.
+func (e *Encoder) Number(n uint64) *Encoder {
+	*e.buf = strconv.AppendUint(e.room(20), n, 10)
+	return e
+}
+
+// CRLF ends a line.
+func (e *Encoder) CRLF() *Encoder { return e.Raw("\r\n") }
+
+// Set writes a number set.
+func (e *Encoder) Set(s Set) *Encoder {
+	for i := 0; i < len(s); i += 64 { // bounded pieces: a set may be long
+		if i > 0 {
+			e.Raw(",")
+		}
+		part := s[i:min(i+64, len(s))]
+		*e.buf = part.Append(e.room(64 * 22))
+	}
+	return e
+}
+
+// String writes s quoted, or as a literal where a quoted string cannot hold it.
+func (e *Encoder) String(s string) *Encoder {
+	if !quotable(s) {
+		return e.literal(s)
+	}
+	e.Raw(`"`)
+	start := 0
+	for i := 0; i < len(s); i++ {
+		if s[i] == '"' || s[i] == '\\' {
+			e.Raw(s[start:i]).Raw(`\`)
+			start = i
+		}
+	}
+	return e.Raw(s[start:]).Raw(`"`)
+}
+
+// Mailbox writes a name: an atom if it can be one, as Dovecot does.
+func (e *Encoder) Mailbox(name string) *Encoder {
+	if name == "" || equalFoldNIL(name) {
+		return e.String(name)
+	}
+	for i := 0; i < len(name); i++ {
+		if !isAtom(name[i]) || name[i] >= 0x80 {
+			return e.String(name)
+		}
+	}
+	return e.Raw(name)
+}
+
+func equalFoldNIL(s string) bool {
+	return len(s) == 3 && s[0]|0x20 == 'n' && s[1]|0x20 == 'i' && s[2]|0x20 == 'l'
+}
+
+// quotable: names in UTF-8 are only written to a client that asked for them,
+// so bytes over 127 may stand in quotes.
+func quotable(s string) bool {
+	if len(s) > 1000 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] < 0x20 || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func (e *Encoder) literal(s string) *Encoder {
+	return e.Raw("{").Number(uint64(len(s))).Raw("}\r\n").Raw(s)
+}
+
+// NString writes s, or NIL for an empty one.
+func (e *Encoder) NString(s string) *Encoder {
+	if s == "" {
+		return e.Raw("NIL")
+	}
+	return e.String(s)
+}
