@@ -1,0 +1,184 @@
+package testenv
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// patience is how long a client waits for one line of the server.
+const patience = 10 * time.Second
+
+// Client is the client's side of a dialog. Its methods return what went wrong.
+type Client struct {
+	conn net.Conn
+	r    *bufio.Reader
+	vars map[string]string
+}
+
+// newClient wraps a connection. vars are the variables that lines may name;
+// named groups of S~ and S... add to them.
+func newClient(conn net.Conn, vars map[string]string) *Client {
+	return &Client{conn: conn, r: bufio.NewReader(conn), vars: vars}
+}
+
+// Close ends the connection at once.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Send sends a line.
+func (c *Client) Send(line string) error { return c.SendRaw(line + "\r\n") }
+
+// SendRaw sends exactly these bytes.
+func (c *Client) SendRaw(text string) error {
+	c.conn.SetWriteDeadline(time.Now().Add(patience))
+	_, err := io.WriteString(c.conn, text)
+	return err
+}
+
+// Line reads one line, which must end with CRLF.
+func (c *Client) Line() (string, error) {
+	c.conn.SetReadDeadline(time.Now().Add(patience))
+	line, err := c.r.ReadString('\n')
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "", fmt.Errorf("the server said nothing more (after %q)", line)
+	case err != nil:
+		return "", fmt.Errorf("read: %w (after %q)", err, line)
+	case !strings.HasSuffix(line, "\r\n"):
+		return "", fmt.Errorf("the line %q does not end with CRLF", line)
+	}
+	return line[:len(line)-2], nil
+}
+
+// Expect reads one line that must be want.
+func (c *Client) Expect(want string) error {
+	got, err := c.Line()
+	if err != nil {
+		return fmt.Errorf("want %q: %w", want, err)
+	}
+	if got != want {
+		return fmt.Errorf("got  %q\nwant %q", got, want)
+	}
+	return nil
+}
+
+// Match reads one line that must match the regular expression.
+func (c *Client) Match(pattern string) error { return c.read(pattern, false) }
+
+// Until reads lines up to and with one that matches.
+func (c *Client) Until(pattern string) error { return c.read(pattern, true) }
+
+func (c *Client) read(pattern string, skip bool) error {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return err
+	}
+	for {
+		got, err := c.Line()
+		if err != nil {
+			return fmt.Errorf("want a match of %q: %w", pattern, err)
+		}
+		if m := re.FindStringSubmatch(got); m != nil {
+			c.capture(re, m)
+			return nil
+		}
+		if !skip {
+			return fmt.Errorf("got  %q\nwant a match of %q", got, pattern)
+		}
+	}
+}
+
+func (c *Client) capture(re *regexp.Regexp, m []string) {
+	for i, name := range re.SubexpNames() {
+		if name != "" && c.vars != nil {
+			c.vars[name] = m[i]
+		}
+	}
+}
+
+// Closed waits for the server to end the connection, saying nothing more.
+func (c *Client) Closed() error {
+	c.conn.SetReadDeadline(time.Now().Add(patience))
+	rest, err := io.ReadAll(io.LimitReader(c.r, 1000))
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return errors.New("the server keeps the connection open")
+	}
+	if len(rest) > 0 {
+		return fmt.Errorf("before closing the server said %q", rest)
+	}
+	return nil // a reset is an end too
+}
+
+// TLS starts TLS on the connection; any certificate will do.
+func (c *Client) TLS(name string) error {
+	if n := c.r.Buffered(); n > 0 {
+		return fmt.Errorf("%d bytes of plaintext wait before TLS", n)
+	}
+	conn := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true, ServerName: name})
+	conn.SetDeadline(time.Now().Add(patience))
+	if err := conn.Handshake(); err != nil {
+		return fmt.Errorf("TLS: %w", err)
+	}
+	c.conn = conn
+	c.r.Reset(conn)
+	return nil
+}
+
+// do runs the steps of a dialog that concern one connection.
+func (c *Client) do(st Step) error {
+	switch st.Verb {
+	case "C:":
+		return c.Send(c.expand(st.Text, nil))
+	case "C=":
+		text, err := strconv.Unquote(st.Text)
+		if err != nil {
+			return fmt.Errorf("C= wants a Go string: %w", err)
+		}
+		return c.SendRaw(c.expand(text, nil))
+	case "C64:":
+		text, err := strconv.Unquote(`"` + st.Text + `"`)
+		if err != nil {
+			return fmt.Errorf("C64: wants the inside of a Go string: %w", err)
+		}
+		return c.Send(base64.StdEncoding.EncodeToString([]byte(c.expand(text, nil))))
+	case "S:":
+		return c.Expect(c.expand(st.Text, nil))
+	case "S~":
+		return c.Match(c.expand(st.Text, regexp.QuoteMeta))
+	case "S...":
+		return c.Until(c.expand(st.Text, regexp.QuoteMeta))
+	case "TLS":
+		return c.TLS(st.Text)
+	case "CLOSE":
+		return c.Close()
+	case "CLOSED":
+		return c.Closed()
+	}
+	return fmt.Errorf("no verb %q", st.Verb)
+}
+
+var variable = regexp.MustCompile(`\$([A-Za-z][A-Za-z0-9_]*)|\$\{([A-Za-z][A-Za-z0-9_]*)\}`)
+
+// expand puts in the values of variables. A name that is no variable stands
+// for itself, so that $ keeps its meaning in a regular expression.
+func (c *Client) expand(text string, quote func(string) string) string {
+	return variable.ReplaceAllStringFunc(text, func(ref string) string {
+		val, ok := c.vars[strings.Trim(ref, "${}")]
+		if !ok {
+			return ref
+		}
+		if quote != nil {
+			val = quote(val)
+		}
+		return val
+	})
+}
