@@ -1,31 +1,81 @@
 // Package storage is what a mailbox is: a Maildir++ tree whose files are the
-// truth, UIDs, flags, MODSEQ, quota, and the feed of changes.
+// truth, and an index of UIDs, flags, MODSEQ and quota beside it, with a feed
+// of changes.
+//
+// On disk, below Spec.Dir:
+//
+//	cur/ new/ tmp/           INBOX
+//	.Sent/{cur,new,tmp}      the mailbox Sent
+//	.Lists.go/{cur,new,tmp}  the mailbox go below Lists
+//	subscriptions            as Dovecot writes it
+//	dovecot-keywords         in each mailbox: names of the letters a to z
+//
+// What holds at every moment:
+//   - A message whose delivery or append has returned is on disk, under its
+//     final name. Its row in the index may follow; a file without a row gets
+//     the next UID at the next look.
+//   - A UID is on disk before any session sees it, and is never given twice.
+//   - Rows follow files: after a crash the tree says what is there, and the
+//     index says which UID it has.
 package storage
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
-	"os"
 	"time"
-
-	"github.com/emersion/go-imap/v2"
 
 	"mailserver/schema"
 )
 
+var (
+	// ErrNoMailbox says that there is no such mailbox (TRYCREATE,
+	// NONEXISTENT), or that the selected one was deleted.
+	ErrNoMailbox = errors.New("mailbox does not exist")
+	// ErrExists says that the mailbox is there already (ALREADYEXISTS).
+	ErrExists = errors.New("mailbox already exists")
+	// ErrBadName says that no mailbox can have this name (CANNOT).
+	ErrBadName = errors.New("invalid mailbox name")
+	// ErrInbox says that INBOX cannot be deleted (CANNOT).
+	ErrInbox = errors.New("INBOX cannot be deleted")
+	// ErrOverQuota says that the message does not fit into Spec.Quota.
+	ErrOverQuota = errors.New("mailbox is full")
+	// ErrNoSpace says that the disk, or the file system's quota, is full.
+	// Nothing of the message is left.
+	ErrNoSpace = errors.New("no space left on device")
+	// ErrNoLink says that Link cannot share the file: another owner or
+	// another file system. The message must be written again.
+	ErrNoLink = errors.New("message cannot be linked there")
+	// ErrReadOnly says that the view is one of EXAMINE.
+	ErrReadOnly = errors.New("mailbox is selected read-only")
+	// ErrExpunged says that the message is gone (EXPUNGEISSUED).
+	ErrExpunged = errors.New("message was expunged")
+	// ErrKeywords says that the mailbox has no room for another keyword, or
+	// that the name is too long (LIMIT).
+	ErrKeywords = errors.New("too many keywords")
+	// ErrClosed says that the Store is shutting down.
+	ErrClosed = errors.New("storage is closed")
+)
+
 // Config is storage's part of the settings.
 type Config struct {
-	Separator string `setting:"maildir_separator" default:"."`
+	// SaveCRLF writes CRLF into files. With no, the default, lines end with
+	// LF there, as other programs on the same tree expect; IMAP sees CRLF
+	// either way.
+	SaveCRLF bool `setting:"mail_save_crlf" default:"no"`
+	// IdleCheck is how often open mailboxes are looked at for changes by other
+	// programs.
+	IdleCheck time.Duration `setting:"mailbox_idle_check_interval" default:"30s"`
 }
 
 // Deps is what a Store needs.
 type Deps struct {
 	State  *schema.State
-	Config func(context.Context) (*Config, error)
-	Log    *slog.Logger
-	Now    func() time.Time
-	Rand   io.Reader
+	Config func(context.Context) (*Config, error) // nil: the defaults
+	Log    *slog.Logger                           // nil: nothing is logged
+	Now    func() time.Time                       // nil: time.Now
+	Rand   io.Reader                              // nil: crypto/rand
 }
 
 // Store holds all accounts. Safe for concurrent use.
@@ -33,6 +83,10 @@ type Store struct{ d Deps }
 
 // Open returns a Store.
 func Open(d Deps) (*Store, error) { return &Store{d}, nil }
+
+// Close waits until what was delivered is in the index. Calls after it answer
+// ErrClosed.
+func (s *Store) Close() error { panic("not yet") }
 
 // Spec says whose mail it is and where it lies.
 type Spec struct {
@@ -43,102 +97,27 @@ type Spec struct {
 	Quota int64 // bytes; 0 none
 }
 
-// Account is one user's mail. Names are UTF-8, hierarchy by '.', INBOX in any
-// case.
-type Account struct{}
-
 // Account returns the account, without touching the disk.
 func (s *Store) Account(spec Spec) *Account { panic("not yet") }
 
-// MailboxInfo is a line of List.
-type MailboxInfo struct {
-	Name       string
-	Exists     bool // false: a parent that only has children, or subscribed only
-	Children   bool
-	Subscribed bool
-	Attrs      []imap.MailboxAttr // \Sent ...
+// Difference is one way in which index and tree disagree.
+type Difference struct {
+	Mailbox string // "" for the account as a whole
+	UID     uint32 // 0 if it is not about one message
+	File    string // relative to Spec.Dir, "" if none
+	What    string // a sentence
 }
 
-// List returns all mailboxes and subscriptions, by name.
-func (a *Account) List(ctx context.Context) ([]MailboxInfo, error) { panic("not yet") }
+// Check compares the index of an account with its tree and names every
+// difference. It changes nothing; mail that arrives meanwhile is no
+// difference.
+func (s *Store) Check(ctx context.Context, spec Spec) ([]Difference, error) { panic("not yet") }
 
-// Create makes a mailbox and its parents; ErrExists.
-func (a *Account) Create(ctx context.Context, name string, special []imap.MailboxAttr) error {
-	panic("not yet")
-}
+// Repair reads the whole tree of an account again and makes the index agree:
+// counters counted anew, rows of lost files dropped, files without a row given
+// UIDs. Sessions may be open.
+func (s *Store) Repair(ctx context.Context, spec Spec) error { panic("not yet") }
 
-// Delete, Rename: RFC 9051 §6.3.5, §6.3.6.
-func (a *Account) Delete(ctx context.Context, name string) error     { panic("not yet") }
-func (a *Account) Rename(ctx context.Context, from, to string) error { panic("not yet") }
-
-// Subscribe sets or clears a subscription, whether or not the mailbox exists.
-func (a *Account) Subscribe(ctx context.Context, name string, on bool) error { panic("not yet") }
-
-// Status is what STATUS tells.
-type Status struct {
-	Messages, Unseen, Deleted, Recent uint32
-	UIDNext, UIDValidity              uint32
-	HighestModSeq                     uint64
-	Size                              int64
-	MailboxID                         string
-}
-
-// Status reads counters; it opens no message.
-func (a *Account) Status(ctx context.Context, name string) (Status, error) { panic("not yet") }
-
-// Draft is a message being written into the account.
-type Draft struct{}
-
-// NewDraft opens a file in tmp/ of the mailbox.
-func (a *Account) NewDraft(ctx context.Context, mailbox string, size int64) (*Draft, error) {
-	panic("not yet")
-}
-
-func (d *Draft) Write(p []byte) (int, error) { panic("not yet") }
-
-// Deliver puts the message in place, durably, as new mail: fsync, rename, fsync
-// of the directory.
-func (d *Draft) Deliver(ctx context.Context) error { panic("not yet") }
-
-// Append puts several drafts of one mailbox in place, all or none, and returns
-// their UIDs in order.
-func (a *Account) Append(ctx context.Context, mailbox string, drafts []*Draft, meta []AppendMeta) (uidValidity uint32, uids []imap.UID, err error) {
-	panic("not yet")
-}
-
-// AppendMeta is what APPEND says of a message.
-type AppendMeta struct {
-	Flags []imap.Flag
-	Time  time.Time // zero: now
-}
-
-// Link delivers the same file to another account with the same owner and file
-// system; ErrNoLink says that a copy is needed.
-func (d *Draft) Link(ctx context.Context, to *Account, mailbox string) (*Draft, error) {
-	panic("not yet")
-}
-
-// Abort removes the file.
-func (d *Draft) Abort() { panic("not yet") }
-
-// Select opens a mailbox for a session.
-func (a *Account) Select(ctx context.Context, name string, readOnly bool) (*View, error) {
-	panic("not yet")
-}
-
-// View is one session's picture of a mailbox: sequence numbers stay as they
-// are until Poll. Used by one goroutine.
-type View struct{}
-
-// Msg is what the index knows of a message.
-type Msg struct {
-	UID    imap.UID
-	ModSeq uint64
-	Flags  []imap.Flag
-	Size   int64     // RFC822.SIZE
-	Time   time.Time // INTERNALDATE
-	Recent bool
-}
-
-// Open opens the message file for reading.
-func (v *View) Open(ctx context.Context, uid imap.UID) (*os.File, error) { panic("not yet") }
+// Forget drops the index of an account whose tree is gone, or is to be read
+// anew with other UIDs. No session may be open.
+func (s *Store) Forget(ctx context.Context, user string) error { panic("not yet") }
