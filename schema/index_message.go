@@ -1,0 +1,190 @@
+package schema
+
+import (
+	"context"
+	"database/sql"
+)
+
+// EachMessage calls fn for the messages of a mailbox with UIDs first to last,
+// in order. The row is valid until fn returns; fn must not ask for more.
+func (s *State) EachMessage(ctx context.Context, mailbox int64, first, last uint32, fn func(*IndexMessage) error) error {
+	rows, err := s.query(ctx, `SELECT msgKey, msgModSeq, msgFlags, msgSize, msgDate, msgSaved, msgName, msgInfo, msgEmail
+		FROM Message WHERE msgKey BETWEEN ? AND ?`, messageKey(mailbox, first), messageKey(mailbox, last))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var m IndexMessage
+	for rows.Next() {
+		var key, flags int64
+		var info sql.NullString
+		var email sql.NullInt64
+		if err := rows.Scan(&key, &m.ModSeq, &flags, &m.Size, &m.Date, &m.Saved, &m.Name, &info, &email); err != nil {
+			return err
+		}
+		m.UID, m.Flags = keyUID(key), uint64(flags)
+		m.Info, m.HasInfo, m.Email = info.String, info.Valid, email.Int64
+		if err := fn(&m); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// LoadMessages is EachMessage without the columns that an open mailbox does not
+// keep. Name is valid until fn returns.
+func (s *State) LoadMessages(ctx context.Context, mailbox int64, first, last uint32, fn func(m *IndexMessage, name []byte) error) error {
+	rows, err := s.query(ctx, `SELECT msgKey, msgModSeq, msgFlags, msgSize, msgDate, msgName
+		FROM Message WHERE msgKey BETWEEN ? AND ?`, messageKey(mailbox, first), messageKey(mailbox, last))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var m IndexMessage
+	var key, flags int64
+	var name sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&key, &m.ModSeq, &flags, &m.Size, &m.Date, &name); err != nil {
+			return err
+		}
+		m.UID, m.Flags = keyUID(key), uint64(flags)
+		if err := fn(&m, name); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// MessageRow returns one message.
+func (s *State) MessageRow(ctx context.Context, mailbox int64, uid uint32) (m IndexMessage, found bool, err error) {
+	err = s.EachMessage(ctx, mailbox, uid, uid, func(row *IndexMessage) error {
+		m, found = *row, true
+		return nil
+	})
+	return m, found, err
+}
+
+// AddMessages adds rows with the UIDs that they carry.
+func (t *Tx) AddMessages(mailbox int64, list []IndexMessage) error {
+	for i := range list {
+		m := &list[i]
+		var info, email any
+		if m.HasInfo {
+			info = m.Info
+		}
+		if m.Email != 0 {
+			email = m.Email
+		}
+		err := t.exec(`INSERT INTO Message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, messageKey(mailbox, m.UID),
+			int64(m.ModSeq), int64(m.Flags), m.Size, m.Date, m.Saved, m.Name, info, email)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// MaskFlags changes the flags of all messages in a range of UIDs to
+// flags & keep | set. A modSeq of 0 leaves MODSEQ as it is.
+func (t *Tx) MaskFlags(mailbox int64, r UIDRange, keep, set uint64, modSeq uint64) error {
+	first, last := messageKey(mailbox, r.First), messageKey(mailbox, r.Last)
+	if modSeq == 0 {
+		return t.exec(`UPDATE Message SET msgFlags = (msgFlags & ?) | ? WHERE msgKey BETWEEN ? AND ?`,
+			int64(keep), int64(set), first, last)
+	}
+	return t.exec(`UPDATE Message SET msgFlags = (msgFlags & ?) | ?, msgModSeq = ? WHERE msgKey BETWEEN ? AND ?`,
+		int64(keep), int64(set), int64(modSeq), first, last)
+}
+
+// SetFile writes what a message's file name says: Flags, ModSeq, Info, HasInfo.
+func (t *Tx) SetFile(mailbox int64, m *IndexMessage) error {
+	var info any
+	if m.HasInfo {
+		info = m.Info
+	}
+	return t.exec(`UPDATE Message SET msgFlags = ?, msgModSeq = ?, msgInfo = ? WHERE msgKey = ?`,
+		int64(m.Flags), int64(m.ModSeq), info, messageKey(mailbox, m.UID))
+}
+
+// SetSize corrects RFC822.SIZE.
+func (t *Tx) SetSize(mailbox int64, uid uint32, size int64) error {
+	return t.exec(`UPDATE Message SET msgSize = ? WHERE msgKey = ?`, size, messageKey(mailbox, uid))
+}
+
+// ExpungeMessages removes the messages in the ranges and remembers them as
+// expunged at modSeq. A range may span UIDs that are gone already.
+func (t *Tx) ExpungeMessages(mailbox int64, ranges []UIDRange, modSeq uint64) error {
+	for _, r := range ranges {
+		first, last := messageKey(mailbox, r.First), messageKey(mailbox, r.Last)
+		if err := t.exec(`DELETE FROM Message WHERE msgKey BETWEEN ? AND ?`, first, last); err != nil {
+			return err
+		}
+		if err := t.exec(`DELETE FROM MessageCache WHERE mcKey BETWEEN ? AND ?`, first, last); err != nil {
+			return err
+		}
+		err := t.exec(`INSERT INTO Expunged VALUES (?, ?, ?, ?)`, mailbox, int64(modSeq), r.First, r.Last)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TrimExpunged forgets the oldest of a mailbox's expunged ranges when there are
+// more than keep. It returns the MODSEQ up to which the history is gone; 0 if
+// nothing was forgotten.
+func (t *Tx) TrimExpunged(mailbox int64, keep int) (floor uint64, err error) {
+	err = t.queryRow(`SELECT expModSeq FROM Expunged WHERE expMbNum = ? ORDER BY expModSeq DESC LIMIT 1 OFFSET ?`,
+		mailbox, keep).Scan(&floor)
+	if err == sql.ErrNoRows {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return floor, t.exec(`DELETE FROM Expunged WHERE expMbNum = ? AND expModSeq <= ?`, mailbox, int64(floor))
+}
+
+// ExpungedSince returns what was expunged after modSeq, in the order of time.
+func (s *State) ExpungedSince(ctx context.Context, mailbox int64, modSeq uint64) ([]UIDRange, error) {
+	rows, err := s.query(ctx, `SELECT expFirst, expLast FROM Expunged WHERE expMbNum = ? AND expModSeq > ?`,
+		mailbox, int64(modSeq))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []UIDRange
+	for rows.Next() {
+		var r UIDRange
+		if err := rows.Scan(&r.First, &r.Last); err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
+
+// Keywords returns the names of a mailbox's keywords by number.
+func (s *State) Keywords(ctx context.Context, mailbox int64) (map[int]string, error) {
+	rows, err := s.query(ctx, `SELECT kwNum, kwName FROM Keyword WHERE kwMbNum = ?`, mailbox)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	names := make(map[int]string)
+	for rows.Next() {
+		var num int
+		var name string
+		if err := rows.Scan(&num, &name); err != nil {
+			return nil, err
+		}
+		names[num] = name
+	}
+	return names, rows.Err()
+}
+
+// SetKeyword names a keyword of a mailbox.
+func (t *Tx) SetKeyword(mailbox int64, num int, name string) error {
+	return t.exec(`INSERT INTO Keyword VALUES (?, ?, ?) ON CONFLICT (kwMbNum, kwNum) DO UPDATE SET kwName = excluded.kwName`,
+		mailbox, num, name)
+}
