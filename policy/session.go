@@ -3,28 +3,12 @@ package policy
 import (
 	"context"
 	"crypto/tls"
-	"log/slog"
 	"net/netip"
-	"time"
+	"strings"
 
 	"mailserver/internal/address"
 	"mailserver/schema"
 )
-
-// Config is policy's part of the settings.
-type Config struct {
-	Hostname    string   `setting:"myhostname" default:"localhost"`
-	MyNetworks  []string `setting:"mynetworks" default:"127.0.0.0/8, [::ffff:127.0.0.0]/104, [::1]/128"`
-	DelayReject bool     `setting:"smtpd_delay_reject" default:"yes"`
-}
-
-// Deps is what an Engine needs.
-type Deps struct {
-	Mail   *schema.Mail
-	Config func(context.Context) (*Config, error)
-	Log    *slog.Logger
-	Now    func() time.Time
-}
 
 // Role is which of the three servers asks.
 type Role int
@@ -34,12 +18,6 @@ const (
 	Submission
 	LMTP
 )
-
-// Engine judges by the restriction lists in mail.sqlite.
-type Engine struct{ d Deps }
-
-// New returns an Engine.
-func New(d Deps) *Engine { return &Engine{d} }
 
 // Client is who connects.
 type Client struct {
@@ -76,38 +54,167 @@ type Sender struct {
 }
 
 // Session judges one SMTP connection. It is used by one goroutine.
-type Session struct{ e *Engine }
+type Session struct {
+	e      *Engine
+	client Client
+
+	helo     string
+	hasHelo  bool
+	esmtp    bool
+	tls      *tls.ConnectionState
+	user     string
+	mech     string
+	pipeline bool // the client has sent commands ahead of an answer it must await
+
+	sender   *Sender // nil outside of a transaction
+	size     int64
+	accepted int        // recipients of this transaction
+	last     *Recipient // the last of them
+	discard  bool       // DISCARD was said: nothing more is asked
+
+	// What defer_if_permit keeps between the lists of one command, or between
+	// commands with smtpd_delay_reject=no: the first reason.
+	ifPermitClient, ifPermitHelo, ifPermitSender *Verdict
+
+	// Explain makes the evaluation leave its steps in Trace.
+	Explain bool
+	Trace   []Step
+}
 
 // NewSession begins a connection.
-func (e *Engine) NewSession(c Client) *Session { return &Session{e} }
+func (e *Engine) NewSession(c Client) *Session {
+	c.Addr = c.Addr.Unmap()
+	if c.Name == "" {
+		c.Name = "unknown"
+	}
+	if c.ReverseName == "" {
+		c.ReverseName = "unknown"
+	}
+	return &Session{e: e, client: c}
+}
 
-// Connect judges the client.
-func (s *Session) Connect(ctx context.Context) Verdict { panic("not yet") }
+// Connect judges the client. With smtpd_delay_reject this waits for RCPT.
+func (s *Session) Connect(ctx context.Context) Verdict {
+	return s.judge(ctx, "CONNECT", func(x *query) outcome {
+		if x.cfg.DelayReject {
+			return dunno
+		}
+		return x.clientList()
+	})
+}
 
-// Helo judges HELO, EHLO or LHLO; esmtp is false for HELO.
-func (s *Session) Helo(ctx context.Context, name string, esmtp bool) Verdict { panic("not yet") }
+// Helo judges HELO, EHLO or LHLO; esmtp is false for HELO. A refused name is
+// forgotten.
+func (s *Session) Helo(ctx context.Context, name string, esmtp bool) Verdict {
+	oldName, oldHas := s.helo, s.hasHelo
+	s.helo, s.hasHelo, s.esmtp = name, true, esmtp
+	where := "HELO"
+	if esmtp {
+		where = "EHLO"
+	}
+	v := s.judge(ctx, where, func(x *query) outcome {
+		if x.cfg.DelayReject {
+			return dunno
+		}
+		return x.heloList()
+	})
+	if !v.OK() {
+		s.helo, s.hasHelo = oldName, oldHas
+	}
+	return v
+}
 
-// TLS records that the session is encrypted now.
-func (s *Session) TLS(st *tls.ConnectionState) { panic("not yet") }
+// TLS records that the session is encrypted now. RFC 3207 §4.2: what the
+// client said before is forgotten.
+func (s *Session) TLS(st *tls.ConnectionState) {
+	s.tls = st
+	s.helo, s.hasHelo = "", false
+	s.user, s.mech = "", ""
+	s.Reset()
+}
 
 // Login records who has logged in, by which mechanism.
-func (s *Session) Login(user, mechanism string) { panic("not yet") }
+func (s *Session) Login(user, mechanism string) { s.user, s.mech = user, mechanism }
 
-// Mail begins a transaction. size is the SIZE parameter, 0 if none.
-func (s *Session) Mail(ctx context.Context, from Sender, size int64) Verdict { panic("not yet") }
+// Pipelined records that the client sent commands ahead where SMTP does not
+// allow it; reject_unauth_pipelining refuses for the rest of the session.
+func (s *Session) Pipelined() { s.pipeline = true }
+
+// Mail begins a transaction. size is the SIZE parameter, 0 if none. A refusal
+// leaves no transaction.
+func (s *Session) Mail(ctx context.Context, from Sender, size int64) Verdict {
+	s.Reset()
+	s.sender, s.size = &from, size
+	v := s.judge(ctx, "MAIL", func(x *query) outcome {
+		if x.cfg.DelayReject {
+			return dunno
+		}
+		return x.senderList()
+	})
+	if !v.OK() {
+		s.Reset()
+	}
+	return v
+}
 
 // Rcpt judges one recipient by client, helo, sender, relay and recipient
 // lists, its restriction class among them.
-func (s *Session) Rcpt(ctx context.Context, to Recipient) Verdict { panic("not yet") }
+func (s *Session) Rcpt(ctx context.Context, to Recipient) Verdict {
+	v := s.rcpt(ctx, "RCPT", &to)
+	if v.OK() {
+		s.accepted++
+		s.last = &to
+	}
+	return v
+}
 
 // Vrfy judges VRFY as a RCPT that changes nothing.
-func (s *Session) Vrfy(ctx context.Context, to Recipient) Verdict { panic("not yet") }
+func (s *Session) Vrfy(ctx context.Context, to Recipient) Verdict {
+	discard := s.discard
+	v := s.rcpt(ctx, "VRFY", &to)
+	s.discard = discard
+	v.Effects = Effects{}
+	return v
+}
+
+func (s *Session) rcpt(ctx context.Context, where string, to *Recipient) Verdict {
+	// RFC 5321 §4.5.1: mail to the bare name must be taken.
+	if to.Original.Domain == "" && strings.EqualFold(to.Original.Local, "postmaster") {
+		return Verdict{}
+	}
+	return s.judge(ctx, where, func(x *query) outcome {
+		x.rcpt = to
+		return x.rcptLists()
+	})
+}
+
+// Etrn judges ETRN for a domain.
+func (s *Session) Etrn(ctx context.Context, domain string) Verdict {
+	return s.judge(ctx, "ETRN", func(x *query) outcome {
+		x.etrn = domain
+		return x.etrnList()
+	})
+}
 
 // Data judges DATA, or the first BDAT.
-func (s *Session) Data(ctx context.Context) Verdict { panic("not yet") }
+func (s *Session) Data(ctx context.Context) Verdict {
+	return s.judge(ctx, "DATA", func(x *query) outcome {
+		return x.messageList(x.texts.data, "smtpd_data_restrictions", "DATA", ClassData)
+	})
+}
 
 // EndOfData judges the message that has come in; size in bytes.
-func (s *Session) EndOfData(ctx context.Context, size int64) Verdict { panic("not yet") }
+func (s *Session) EndOfData(ctx context.Context, size int64) Verdict {
+	s.size = size
+	return s.judge(ctx, "END-OF-MESSAGE", func(x *query) outcome {
+		return x.messageList(x.texts.endOfData, "smtpd_end_of_data_restrictions", "END-OF-MESSAGE", ClassEndOfData)
+	})
+}
 
 // Reset ends the transaction.
-func (s *Session) Reset() { panic("not yet") }
+func (s *Session) Reset() {
+	s.sender, s.size, s.accepted, s.last, s.discard = nil, 0, 0, nil, false
+}
+
+// nameAddr is the client as replies and the log call it.
+func (s *Session) nameAddr() string { return s.client.Name + "[" + s.client.Addr.String() + "]" }

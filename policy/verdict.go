@@ -1,5 +1,7 @@
 package policy
 
+import "slices"
+
 // Action is what a verdict asks the SMTP session to do.
 type Action int
 
@@ -10,6 +12,20 @@ const (
 	Refuse
 	// Disconnect: answer with Code and end the session.
 	Disconnect
+)
+
+// Names of what is judged, as the reply says them.
+const (
+	ClassClient    = "Client host"
+	ClassReverse   = "Unverified Client host"
+	ClassCert      = "Client certificate"
+	ClassLogin     = "SASL login name"
+	ClassHelo      = "Helo command"
+	ClassSender    = "Sender address"
+	ClassRecipient = "Recipient address"
+	ClassEtrn      = "Etrn command"
+	ClassData      = "Data command"
+	ClassEndOfData = "End-of-data"
 )
 
 // Verdict is the outcome of a stage. A refusal is a value, not an error; its
@@ -23,24 +39,30 @@ type Verdict struct {
 	// and soft_bounce applied; 4xx or 5xx.
 	Code int
 	// Enhanced and Text replace the words of Reason where a row gave them:
-	// an access(5) action, rsText of a class. Both may be ''.
+	// an access(5) action, rsText of a class. Both may be ''. Enhanced is as
+	// the row says it; the edge fits it to Code and Class.
 	Enhanced string
 	Text     string
 
 	// Subject is what was judged ("user@example.org", "name[192.0.2.1]") and
-	// Class how it is called ("Recipient address", "Client host", "Helo
-	// command", "Sender address", "Data command", "End-of-data").
+	// Class how it is called: one of the Class names above.
 	Subject string
 	Class   string
 	// Detail is the further fact that some Reasons name: a table, a list, a
 	// domain, a new address.
 	Detail string
 	// Rule is the restriction that decided, with the classes that led to it:
-	// "RC20-moderate/z-common/reject_unauth_destination".
+	// "RC20-moderate/z-common/reject_unlisted_recipient".
 	Rule string
 
+	// Event is what the log calls it: '' for a refusal that is answered;
+	// "reject_warning", "warn", "info", "hold", "discard", "filter",
+	// "redirect", "bcc" or "prepend" in Warnings.
+	Event string
+
 	Effects Effects
-	// Warnings are what warn_if_reject, WARN and INFO say, for the log only.
+	// Warnings are what warn_if_reject, WARN, INFO and the effects say, for
+	// the log only. Each has an Event.
 	Warnings []Verdict
 }
 
@@ -62,6 +84,8 @@ type Effects struct {
 }
 
 // Merge adds the effects of a later verdict. The last FILTER and REDIRECT win.
+// A client list is evaluated for every recipient: what it asks twice is done
+// once.
 func (e *Effects) Merge(o Effects) {
 	e.Discard = e.Discard || o.Discard
 	e.Hold = e.Hold || o.Hold
@@ -71,6 +95,15 @@ func (e *Effects) Merge(o Effects) {
 	if o.Redirect != "" {
 		e.Redirect = o.Redirect
 	}
-	e.Bcc = append(e.Bcc, o.Bcc...)
-	e.Prepend = append(e.Prepend, o.Prepend...)
+	e.Bcc = addNew(e.Bcc, o.Bcc)
+	e.Prepend = addNew(e.Prepend, o.Prepend)
+}
+
+func addNew(list, more []string) []string {
+	for _, s := range more {
+		if !slices.Contains(list, s) {
+			list = append(list, s)
+		}
+	}
+	return list
 }

@@ -1,0 +1,77 @@
+package policy
+
+// Config is policy's part of the settings. Lists are texts in the language of
+// restrictions: names by comma or space, {} around what belongs together.
+type Config struct {
+	Hostname    string   `setting:"myhostname" default:"localhost"`
+	MyNetworks  []string `setting:"mynetworks" default:"127.0.0.0/8, [::ffff:127.0.0.0]/104, [::1]/128"`
+	Delimiter   string   `setting:"recipient_delimiter" default:"+"`
+	DelayReject bool     `setting:"smtpd_delay_reject" default:"yes"`
+	SoftBounce  bool     `setting:"soft_bounce" default:"no"`
+
+	// Lists of the MX. The class of a recipient stands after the permits, so
+	// that one's own users are not asked, and after reject_unauth_destination,
+	// so that no class makes a relay.
+	Client    string `setting:"smtpd_client_restrictions" default:""`
+	Helo      string `setting:"smtpd_helo_restrictions" default:""`
+	Sender    string `setting:"smtpd_sender_restrictions" default:""`
+	Relay     string `setting:"smtpd_relay_restrictions" default:"permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination"`
+	Recipient string `setting:"smtpd_recipient_restrictions" default:"permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination, check_recipient_class"`
+	Data      string `setting:"smtpd_data_restrictions" default:""`
+	EndOfData string `setting:"smtpd_end_of_data_restrictions" default:""`
+	Etrn      string `setting:"smtpd_etrn_restrictions" default:""`
+
+	// Lists of submission, under the names that master.cf(5) suggests.
+	MuaClient    string `setting:"mua_client_restrictions" default:"permit_sasl_authenticated, reject"`
+	MuaHelo      string `setting:"mua_helo_restrictions" default:""`
+	MuaSender    string `setting:"mua_sender_restrictions" default:""`
+	MuaRelay     string `setting:"mua_relay_restrictions" default:"permit_sasl_authenticated, reject"`
+	MuaRecipient string `setting:"mua_recipient_restrictions" default:""`
+
+	RelayBeforeRecipient bool `setting:"smtpd_relay_before_recipient_restrictions" default:"yes"`
+	UnlistedRecipient    bool `setting:"smtpd_reject_unlisted_recipient" default:"yes"`
+	UnlistedSender       bool `setting:"smtpd_reject_unlisted_sender" default:"no"`
+	ShowTable            bool `setting:"show_user_unknown_table_name" default:"yes"`
+
+	NullKey         string   `setting:"smtpd_null_access_lookup_key" default:"<>"`
+	ParentDomains   []string `setting:"parent_domain_matches_subdomains" default:"debug_peer_list,fast_flush_domains,mynetworks,permit_mx_backup_networks,qmqpd_authorized_clients,relay_domains,smtpd_access_maps"`
+	UntrustedRoute  bool     `setting:"allow_untrusted_routing" default:"no"`
+	PercentHack     bool     `setting:"allow_percent_hack" default:"yes"`
+	SwapBangPath    bool     `setting:"swap_bangpath" default:"yes"`
+	RelayCerts      string   `setting:"relay_clientcerts" default:""`
+	CertFingerprint string   `setting:"smtpd_tls_fingerprint_digest" default:"sha256"`
+
+	RejectCode         int `setting:"reject_code" default:"554"`
+	DeferCode          int `setting:"defer_code" default:"450"`
+	AccessRejectCode   int `setting:"access_map_reject_code" default:"554"`
+	AccessDeferCode    int `setting:"access_map_defer_code" default:"450"`
+	RelayCode          int `setting:"relay_domains_reject_code" default:"554"`
+	InvalidNameCode    int `setting:"invalid_hostname_reject_code" default:"501"`
+	NonFQDNCode        int `setting:"non_fqdn_reject_code" default:"504"`
+	UnknownClientCode  int `setting:"unknown_client_reject_code" default:"450"`
+	PlaintextCode      int `setting:"plaintext_reject_code" default:"450"`
+	MultiBounceCode    int `setting:"multi_recipient_bounce_reject_code" default:"550"`
+	UnknownLocalCode   int `setting:"unknown_local_recipient_reject_code" default:"550"`
+	UnknownRelayCode   int `setting:"unknown_relay_recipient_reject_code" default:"550"`
+	UnknownAliasCode   int `setting:"unknown_virtual_alias_reject_code" default:"550"`
+	UnknownMailboxCode int `setting:"unknown_virtual_mailbox_reject_code" default:"550"`
+}
+
+// Lists of LMTP. Its peer is another mail server that has judged already; here
+// only what has a mailbox is taken.
+const lmtpRelay = "reject_unauth_destination"
+
+// lists are the texts that hold for one role.
+type lists struct {
+	client, helo, sender, relay, recipient, data, endOfData, etrn string
+}
+
+func (c *Config) lists(r Role) lists {
+	switch r {
+	case Submission:
+		return lists{c.MuaClient, c.MuaHelo, c.MuaSender, c.MuaRelay, c.MuaRecipient, c.Data, c.EndOfData, c.Etrn}
+	case LMTP:
+		return lists{relay: lmtpRelay}
+	}
+	return lists{c.Client, c.Helo, c.Sender, c.Relay, c.Recipient, c.Data, c.EndOfData, c.Etrn}
+}

@@ -1,0 +1,459 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"mailserver/internal/maillog"
+	"mailserver/schema"
+)
+
+// outcome is what a restriction, a list or a class comes to.
+type outcome int
+
+const (
+	dunno outcome = iota
+	permit
+	refused // query.refusal says how
+)
+
+// maxDepth bounds classes within classes, and actions that name classes; a
+// loop between them ends here. As Postfix's limit on recursion.
+const maxDepth = 100
+
+// query is the judgement of one command.
+type query struct {
+	s     *Session
+	ctx   context.Context
+	cfg   *Config
+	texts lists
+	view  *schema.View
+	made  *compiled
+
+	where string // CONNECT, EHLO, MAIL, RCPT, VRFY, ETRN, DATA, END-OF-MESSAGE
+	rcpt  *Recipient
+	etrn  string
+
+	list     string // the setting whose list is evaluated
+	implicit string // check_*_access that a bare table stands for; '' if none
+	subject  string // of whoever refuses without saying what: reject, defer ...
+	class    string
+
+	depth    int
+	warn     int      // depth of a warn_if_reject that holds; 0: none
+	path     []string // classes that led here
+	words    []string // rsText of those classes
+	ifPermit *Verdict
+	ifReject *Verdict
+
+	unlistedRcpt, unlistedSender bool // reject_unlisted_* has been asked
+
+	refusal  Verdict
+	effects  Effects
+	warnings []Verdict
+}
+
+// judge evaluates one command.
+func (s *Session) judge(ctx context.Context, where string, run func(*query) outcome) Verdict {
+	x := &query{s: s, ctx: ctx, where: where, subject: s.nameAddr(), class: ClassClient}
+	if err := x.open(); err != nil {
+		s.e.d.Log.LogAttrs(ctx, slog.LevelError, "policy look-up failed", slog.Any(maillog.Err, err))
+		return Verdict{Action: Refuse, Reason: LookupFailure, Code: 451, Subject: x.subject, Class: x.class, Rule: "mail.sqlite"}
+	}
+	if run(x) == refused {
+		v := x.refusal
+		v.Warnings = x.warnings
+		return v
+	}
+	return Verdict{Effects: x.effects, Warnings: x.warnings}
+}
+
+// open takes the View before the settings, so that what is cached under its
+// generation is never older than it.
+func (x *query) open() (err error) {
+	if x.view, err = x.s.e.d.Mail.View(x.ctx); err != nil {
+		return err
+	}
+	if x.cfg, err = x.s.e.d.Config(x.ctx); err != nil {
+		return err
+	}
+	x.texts = x.cfg.lists(x.s.client.Role)
+	x.made = x.s.e.compiledFor(x.view)
+	return nil
+}
+
+// clientList evaluates smtpd_client_restrictions.
+func (x *query) clientList() outcome {
+	x.ifPermit = nil
+	out := x.top(x.texts.client, "smtpd_client_restrictions", "check_client_access", x.s.nameAddr(), ClassClient)
+	x.s.ifPermitClient = x.ifPermit
+	return out
+}
+
+// heloList evaluates smtpd_helo_restrictions.
+func (x *query) heloList() outcome {
+	if !x.s.hasHelo {
+		return dunno
+	}
+	x.ifPermit = x.s.ifPermitClient
+	out := x.top(x.texts.helo, "smtpd_helo_restrictions", "check_helo_access", x.s.helo, ClassHelo)
+	x.s.ifPermitHelo = x.ifPermit
+	return out
+}
+
+// senderList evaluates smtpd_sender_restrictions.
+func (x *query) senderList() outcome {
+	x.ifPermit = first(x.s.ifPermitClient, x.s.ifPermitHelo)
+	x.s.ifPermitSender = x.ifPermit
+	if x.s.sender == nil { // VRFY outside of a transaction
+		return dunno
+	}
+	out := x.top(x.texts.sender, "smtpd_sender_restrictions", "check_sender_access", x.sender(), ClassSender)
+	x.s.ifPermitSender = x.ifPermit
+	if out != refused && x.cfg.UnlistedSender && !x.s.discard {
+		return x.unasked("smtpd_reject_unlisted_sender", "reject_unlisted_sender", x.sender(), ClassSender)
+	}
+	return out
+}
+
+// rcptLists evaluates what stands before a recipient.
+func (x *query) rcptLists() outcome {
+	if x.cfg.DelayReject {
+		for _, l := range []func() outcome{x.clientList, x.heloList, x.senderList} {
+			if l() == refused {
+				return refused
+			}
+		}
+	}
+	x.ifPermit = x.s.ifPermitSender
+	out := x.relayAndRecipient()
+	if out != refused && x.ifPermit != nil {
+		out = x.reject(*x.ifPermit)
+	}
+	if out != refused && x.cfg.UnlistedRecipient && !x.s.discard {
+		out = x.unasked("smtpd_reject_unlisted_recipient", "reject_unlisted_recipient", x.recipient(), ClassRecipient)
+	}
+	return out
+}
+
+// unasked evaluates a restriction that a setting adds behind the lists.
+func (x *query) unasked(setting, name, subject, class string) outcome {
+	x.reset(setting, "", subject, class)
+	return x.step(&item{text: name, name: name, rule: x.s.e.rules[name]})
+}
+
+// relayAndRecipient evaluates smtpd_relay_restrictions and
+// smtpd_recipient_restrictions. Each permits for itself; defer_if_reject holds
+// for both.
+func (x *query) relayAndRecipient() outcome {
+	relay := func() outcome { return x.run(x.compile(x.texts.relay)) }
+	rcpt := func() outcome { return x.run(x.compile(x.texts.recipient)) }
+	steps := []func() outcome{relay, rcpt}
+	names := []string{"smtpd_relay_restrictions", "smtpd_recipient_restrictions"}
+	if !x.cfg.RelayBeforeRecipient {
+		slices.Reverse(steps)
+		slices.Reverse(names)
+	}
+	x.reset(names[0], "check_recipient_access", x.recipient(), ClassRecipient)
+	for i, step := range steps {
+		x.list = names[i]
+		if step() == refused {
+			return refused
+		}
+	}
+	return dunno
+}
+
+// etrnList evaluates smtpd_etrn_restrictions.
+func (x *query) etrnList() outcome {
+	if x.cfg.DelayReject {
+		if x.clientList() == refused || x.heloList() == refused {
+			return refused
+		}
+	}
+	x.ifPermit = first(x.s.ifPermitClient, x.s.ifPermitHelo)
+	out := x.top(x.texts.etrn, "smtpd_etrn_restrictions", "check_etrn_access", x.etrn, ClassEtrn)
+	if out != refused && x.ifPermit != nil {
+		return x.reject(*x.ifPermit)
+	}
+	return out
+}
+
+// messageList evaluates a list that concerns the message. It knows a recipient
+// only when there is one: naming one of several would be wrong for the others.
+func (x *query) messageList(text, name, subject, class string) outcome {
+	if x.s.accepted == 1 {
+		x.rcpt = x.s.last
+	}
+	out := x.top(text, name, "", subject, class)
+	if out != refused && x.ifPermit != nil {
+		return x.reject(*x.ifPermit)
+	}
+	return out
+}
+
+func first(list ...*Verdict) *Verdict {
+	for _, v := range list {
+		if v != nil {
+			return v
+		}
+	}
+	return nil
+}
+
+// top evaluates the list of a setting.
+func (x *query) top(text, name, implicit, subject, class string) outcome {
+	x.reset(name, implicit, subject, class)
+	return x.run(x.compile(text))
+}
+
+// reset prepares for the list of a setting.
+func (x *query) reset(name, implicit, subject, class string) {
+	x.list, x.implicit, x.subject, x.class = name, implicit, subject, class
+	x.depth, x.warn, x.ifReject = 0, 0, nil
+	x.path, x.words = x.path[:0], x.words[:0]
+}
+
+func (x *query) compile(text string) *list {
+	if text == "" {
+		return &list{}
+	}
+	return remember(x.made, x.made.lists, text, func() *list { return x.s.e.compile(text) })
+}
+
+// run evaluates a list: the algebra.
+func (x *query) run(l *list) outcome {
+	if x.depth >= maxDepth {
+		return x.misconfigured("classes are nested deeper than %d: %s", maxDepth, strings.Join(lastOf(x.path, 4), "/"))
+	}
+	x.depth++
+	out := dunno
+	for i := range l.items {
+		if x.s.discard {
+			break
+		}
+		it := &l.items[i]
+		if it.rule != nil && it.rule.prefix {
+			if x.warn == 0 {
+				x.warn = x.depth
+			}
+			continue
+		}
+		out = x.step(it)
+		if x.warn >= x.depth {
+			x.warn = 0
+		}
+		if out != dunno || x.ifPermit != nil && x.ifReject != nil {
+			break
+		}
+	}
+	x.depth--
+	if x.warn >= x.depth {
+		x.warn = 0 // a warn_if_reject with nothing behind it
+	}
+	return out
+}
+
+func lastOf(s []string, n int) []string { return s[max(0, len(s)-n):] }
+
+// step evaluates one restriction.
+func (x *query) step(it *item) outcome {
+	at := x.traceStep(it)
+	var out outcome
+	switch {
+	case it.bad != "":
+		out = x.misconfigured("restriction %q in %s: %s", it.text, x.list, it.bad)
+	case it.bare:
+		out = x.bareTable(it)
+	case it.rule == nil:
+		out = x.named(it)
+	case it.rule.run == nil:
+		out = x.misconfigured("restriction %q in %s is not built into this server", it.name, x.list)
+	default:
+		x.path = append(x.path, it.name)
+		out = it.rule.run(x, it)
+		x.path = x.path[:len(x.path)-1]
+	}
+	x.traceOutcome(at, out)
+	return out
+}
+
+// bareTable evaluates a table without check_*_access: the check of the list it
+// stands in.
+func (x *query) bareTable(it *item) outcome {
+	r := x.s.e.rules[x.implicit]
+	if r == nil {
+		return x.misconfigured("%s: say which check_*_access %q is for", x.list, it.text)
+	}
+	x.path = append(x.path, r.name)
+	defer func() { x.path = x.path[:len(x.path)-1] }()
+	return r.run(x, it)
+}
+
+// named evaluates a class, or an access table by its bare name.
+func (x *query) named(it *item) outcome {
+	rs, err := x.view.Restriction(x.ctx, it.name)
+	if err != nil {
+		return x.lookupFailed(x.subject, err)
+	}
+	if rs != nil {
+		return x.runClass(rs)
+	}
+	has, err := x.view.HasAccess(x.ctx, it.name)
+	if err != nil {
+		return x.lookupFailed(x.subject, err)
+	}
+	if !has {
+		return x.misconfigured("unknown smtpd restriction: %q in %s", it.name, x.where2())
+	}
+	table := item{text: it.text, name: it.name, arg: it.name, bare: true, table: tableRef{kind: anyTable, name: it.name}}
+	return x.bareTable(&table)
+}
+
+// where2 is the list, or the class, that is evaluated.
+func (x *query) where2() string {
+	if len(x.path) > 0 {
+		return x.list + " (" + strings.Join(lastOf(x.path, 4), "/") + ")"
+	}
+	return x.list
+}
+
+// runClass evaluates a restriction class.
+func (x *query) runClass(rs *schema.Restriction) outcome {
+	x.path = append(x.path, rs.Name)
+	x.words = append(x.words, rs.Text)
+	out := x.run(x.compile(rs.List))
+	x.path = x.path[:len(x.path)-1]
+	x.words = x.words[:len(x.words)-1]
+	return out
+}
+
+// runWords evaluates a list that an access row or a policy service names. What
+// it refuses is the subject of that row.
+func (x *query) runWords(text, subject, class string) outcome {
+	oldSubject, oldClass := x.subject, x.class
+	x.subject, x.class = subject, class
+	out := x.run(x.compile(text))
+	x.subject, x.class = oldSubject, oldClass
+	return out
+}
+
+// refuse makes a refusal of a policy, which warn_if_reject softens.
+func (x *query) refuse(code int, reason Reason, subject, class, detail string) outcome {
+	return x.reject(x.verdict(code, reason, subject, class, detail))
+}
+
+// verdict makes a refusal without acting on it.
+func (x *query) verdict(code int, reason Reason, subject, class, detail string) Verdict {
+	v := Verdict{Action: Refuse, Reason: reason, Code: code, Subject: subject, Class: class, Detail: detail, Rule: strings.Join(x.path, "/")}
+	x.ownWords(&v)
+	return v
+}
+
+// ownWords puts the text of the innermost class that has one in place of the
+// words of the reason.
+func (x *query) ownWords(v *Verdict) {
+	if v.Text != "" {
+		return
+	}
+	for _, text := range slices.Backward(x.words) {
+		if text == "" {
+			continue
+		}
+		code, enhanced, words := splitReply(text)
+		if code != 0 {
+			v.Code = code
+		}
+		v.Enhanced, v.Text = enhanced, words
+		return
+	}
+}
+
+// reject ends the command with v, unless warn_if_reject or an earlier
+// defer_if_reject have it otherwise.
+func (x *query) reject(v Verdict) outcome {
+	if v.Code < 400 || v.Code > 599 {
+		x.s.e.d.Log.LogAttrs(x.ctx, slog.LevelWarn, "reply code of a setting or row is not 4xx or 5xx",
+			slog.Int(maillog.Code, v.Code), slog.String("rule", v.Rule))
+		v.Code, v.Reason, v.Enhanced, v.Text = 450, ServiceRefused, "", ""
+	}
+	if x.warn > 0 {
+		v.Event = "reject_warning"
+		v.Code = x.soft(v.Code)
+		x.warnings = append(x.warnings, v)
+		return dunno
+	}
+	if x.ifReject != nil && v.Code >= 500 {
+		v = *x.ifReject
+		x.ifReject = nil
+	}
+	v.Code = x.soft(v.Code)
+	x.refusal = v
+	return refused
+}
+
+// soft applies soft_bounce.
+func (x *query) soft(code int) int {
+	if x.cfg.SoftBounce && code >= 500 {
+		return code - 100
+	}
+	return code
+}
+
+// deferIfPermit turns a later permit into v. Under warn_if_reject it only
+// warns: no list is to end otherwise for it.
+func (x *query) deferIfPermit(v Verdict) outcome {
+	if x.warn > 0 {
+		return x.reject(v)
+	}
+	if x.ifPermit == nil {
+		x.ifPermit = &v
+	}
+	return dunno
+}
+
+// deferIfReject turns a later 5xx into v, also under warn_if_reject: without
+// it mail would be refused that a permit may have taken.
+func (x *query) deferIfReject(v Verdict) outcome {
+	if x.ifReject == nil {
+		x.ifReject = &v
+	}
+	return dunno
+}
+
+// misconfigured ends the command with 451: what the operator wrote cannot be
+// followed, and nobody's mail is lost for it. warn_if_reject does not soften it.
+func (x *query) misconfigured(format string, args ...any) outcome {
+	why := fmt.Sprintf(format, args...)
+	maillog.Event(x.s.e.d.Log, slog.LevelWarn, maillog.SMTPD, "warning: "+why, "server configuration error",
+		slog.String(maillog.Reason, why), slog.String(maillog.Remote, x.s.client.Addr.String()))
+	x.refusal = Verdict{Action: Refuse, Reason: ConfigError, Code: 451, Subject: x.subject, Class: x.class, Detail: why, Rule: strings.Join(x.path, "/")}
+	return refused
+}
+
+// lookupFailed ends the command with 451: the rows cannot be read now.
+func (x *query) lookupFailed(subject string, err error) outcome {
+	x.s.e.d.Log.LogAttrs(x.ctx, slog.LevelError, "policy look-up failed", slog.Any(maillog.Err, err))
+	x.refusal = Verdict{Action: Refuse, Reason: LookupFailure, Code: 451, Subject: subject, Class: x.class, Rule: strings.Join(x.path, "/")}
+	return refused
+}
+
+// note leaves a line for the log.
+func (x *query) note(event, subject, class, text string) {
+	x.warnings = append(x.warnings, Verdict{Event: event, Subject: subject, Class: class, Text: text, Rule: strings.Join(x.path, "/")})
+}
+
+// warnf logs a mistake of the operator that changes nothing.
+func (x *query) warnf(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	maillog.Event(x.s.e.d.Log, slog.LevelWarn, maillog.SMTPD, "warning: "+text, "questionable configuration", slog.String(maillog.Reason, text))
+}
+
+// sender is MAIL FROM as the client wrote it; ” is the null sender.
+func (x *query) sender() string { return x.s.sender.Original.Plain() }
+
+// recipient is RCPT TO as the client wrote it.
+func (x *query) recipient() string { return x.rcpt.Original.Plain() }

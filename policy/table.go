@@ -1,0 +1,344 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"path"
+	"regexp"
+	"strings"
+
+	"mailserver/schema"
+)
+
+// tableKind is where the rows of an access table come from.
+type tableKind int
+
+const (
+	anyTable     tableKind = iota // rows of Access of every type
+	hashTable                     // exact keys only
+	cidrTable                     // networks only
+	regexpTable                   // patterns only
+	foreignTable                  // sqlite:, proxy: and such: any rows, but the name must exist
+	staticTable                   // one action for every key
+	inlineTable                   // rows in the list itself
+	classTable                    // the class of the recipient
+	bscatTable                    // rows of BScat
+)
+
+// tableRef is an access table as a list names it.
+type tableRef struct {
+	kind   tableKind
+	name   string            // of the rows in Access
+	action string            // staticTable
+	rows   map[string]string // inlineTable, keys in lower case
+}
+
+// tableTypes are the types of postconf(5) that rows of Access stand for.
+var tableTypes = map[string]tableKind{
+	"hash": hashTable, "btree": hashTable, "dbm": hashTable, "sdbm": hashTable, "cdb": hashTable, "lmdb": hashTable,
+	"texthash": hashTable, "cidr": cidrTable, "regexp": regexpTable, "pcre": regexpTable, "sqlite": foreignTable,
+}
+
+// parseTable reads name, type:name, static:action, inline:{key=action ...}. A
+// name may be the path of the file that it was elsewhere: what counts is the
+// last part, without .query, .cf or .db.
+func parseTable(word string) (tableRef, error) {
+	if inner, braced := unbrace(word); braced {
+		if words, err := tokens(inner); err != nil || len(words) != 1 {
+			return tableRef{}, fmt.Errorf("table %q: options of a table are not built into this server", word)
+		}
+		word = inner
+	}
+	typ, rest, typed := strings.Cut(word, ":")
+	if !typed {
+		return namedTable(anyTable, word)
+	}
+	switch typ = strings.ToLower(typ); typ {
+	case "proxy":
+		return parseTable(rest)
+	case "static":
+		action, _ := unbrace(rest)
+		if action == "" {
+			return tableRef{}, fmt.Errorf("table %q has no action", word)
+		}
+		return tableRef{kind: staticTable, name: "static", action: action}, nil
+	case "inline":
+		return parseInline(rest)
+	}
+	kind, ok := tableTypes[typ]
+	if !ok {
+		return tableRef{}, fmt.Errorf("tables of type %q are not built into this server", typ)
+	}
+	return namedTable(kind, rest)
+}
+
+func namedTable(kind tableKind, name string) (tableRef, error) {
+	name = path.Base(strings.TrimSpace(name))
+	for _, ext := range []string{".query", ".cf", ".db"} {
+		name = strings.TrimSuffix(name, ext)
+	}
+	if name == "" || name == "." || name == "/" || strings.ContainsAny(name, "{}") {
+		return tableRef{}, fmt.Errorf("table without a name")
+	}
+	switch strings.ToLower(name) {
+	case "access-rcpt", "access-rcptdomain":
+		return tableRef{kind: classTable, name: name}, nil
+	case "access-bscat", "bscat":
+		return tableRef{kind: bscatTable, name: name}, nil
+	}
+	return tableRef{kind: kind, name: name}, nil
+}
+
+// parseInline reads {key=action, {key = action with words}}; postconf(5)
+// inline: tables.
+func parseInline(text string) (tableRef, error) {
+	inner, braced := unbrace(text)
+	words, err := tokens(inner)
+	if !braced || err != nil || len(words) == 0 {
+		return tableRef{}, fmt.Errorf("inline table %q is not {key=action, ...}", text)
+	}
+	ref := tableRef{kind: inlineTable, name: "inline", rows: make(map[string]string, len(words))}
+	for _, w := range words {
+		w, _ = unbrace(w)
+		key, action, ok := strings.Cut(w, "=")
+		key, action = strings.TrimSpace(key), strings.TrimSpace(action)
+		if !ok || key == "" || action == "" {
+			return tableRef{}, fmt.Errorf("inline table: %q is not key=action", w)
+		}
+		ref.rows[strings.ToLower(key)] = action
+	}
+	return ref, nil
+}
+
+// find looks a key up. full is false for a part of the subject, such as its
+// domain: networks and patterns are only asked about the whole.
+func (x *query) find(ref tableRef, key string, full bool) (action string, found bool, out outcome) {
+	if key == "" {
+		return "", false, dunno
+	}
+	action, err := x.findRow(ref, key, full)
+	if err != nil {
+		return "", false, x.lookupFailed(key, err)
+	}
+	x.traceLookup(ref.name, key, action)
+	return action, action != "", dunno
+}
+
+func (x *query) findRow(ref tableRef, key string, full bool) (string, error) {
+	switch ref.kind {
+	case staticTable:
+		return ref.action, nil
+	case inlineTable:
+		return ref.rows[strings.ToLower(key)], nil
+	case bscatTable:
+		targets, err := x.view.Backscatter(x.ctx, key)
+		return strings.Join(targets, ","), err
+	case hashTable:
+		return x.view.Access(x.ctx, ref.name, key)
+	case cidrTable, regexpTable:
+		return x.findPattern(ref, key, full)
+	}
+	action, err := x.view.Access(x.ctx, ref.name, key)
+	if err != nil || action != "" {
+		return action, err
+	}
+	return x.findPattern(ref, key, full)
+}
+
+func (x *query) findPattern(ref tableRef, key string, full bool) (string, error) {
+	if !full {
+		return "", nil
+	}
+	t, err := x.rows(ref.name)
+	if err != nil {
+		return "", err
+	}
+	return t.find(ref.kind, key), nil
+}
+
+// rows returns the networks and patterns of a table, compiled.
+func (x *query) rows(name string) (*rowTable, error) {
+	list, err := x.view.AccessRows(x.ctx, name)
+	if err != nil || len(list) == 0 {
+		return &rowTable{}, err
+	}
+	return remember(x.made, x.made.tables, strings.ToLower(name), func() *rowTable {
+		t := compileRows(list)
+		for _, bad := range t.bad {
+			x.warnf("access table %s: %s; the row is left out", name, bad)
+		}
+		return t
+	}), nil
+}
+
+// rowTable is the networks and patterns of an access table, in their order.
+type rowTable struct {
+	rows []patternRow
+	bad  []string
+}
+
+type patternRow struct {
+	net    netip.Prefix   // of a cidr row
+	re     *regexp.Regexp // of a regexp row
+	not    bool           // ! before the pattern
+	action string
+}
+
+func compileRows(list []schema.AccessRow) *rowTable {
+	t := &rowTable{}
+	for _, r := range list {
+		row, err := compileRow(r)
+		if err != nil {
+			t.bad = append(t.bad, fmt.Sprintf("%s row %q: %v", r.Type, r.Key, err))
+			continue
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
+
+func compileRow(r schema.AccessRow) (patternRow, error) {
+	row := patternRow{action: r.Action}
+	key := strings.TrimSpace(r.Key)
+	if rest, ok := strings.CutPrefix(key, "!"); ok {
+		row.not, key = true, strings.TrimSpace(rest)
+	}
+	var err error
+	if r.Type == "cidr" {
+		row.net, err = parseNet(key)
+	} else {
+		row.re, err = parsePattern(key)
+	}
+	return row, err
+}
+
+// find returns the action of the first row that matches.
+func (t *rowTable) find(kind tableKind, key string) string {
+	addr, addrErr := netip.ParseAddr(key)
+	addr = addr.Unmap()
+	for i := range t.rows {
+		r := &t.rows[i]
+		if r.re != nil {
+			if kind == cidrTable {
+				continue
+			}
+			if m := r.re.FindStringSubmatchIndex(key); r.not && m == nil {
+				return r.action
+			} else if !r.not && m != nil {
+				return substitute(r.action, key, m)
+			}
+			continue
+		}
+		if kind != regexpTable && addrErr == nil && r.net.Contains(addr) != r.not {
+			return r.action
+		}
+	}
+	return ""
+}
+
+// maxPattern bounds a pattern, in bytes.
+const maxPattern = 4096
+
+// parsePattern reads /pattern/flags as regexp_table(5) writes it, or a bare
+// pattern. Case does not count unless the flag i says so. The syntax is RE2:
+// no back references, which is why no pattern can take longer than its input
+// is long.
+func parsePattern(text string) (*regexp.Regexp, error) {
+	pattern, flags := text, ""
+	if len(text) > 1 && !isAlnum(text[0]) && text[0] != '^' && text[0] != '(' && text[0] != '.' && text[0] != '[' && text[0] != '\\' {
+		if end := strings.LastIndexByte(text, text[0]); end > 0 && !strings.ContainsAny(text[end+1:], " \t") && isFlags(text[end+1:]) {
+			pattern, flags = text[1:end], text[end+1:]
+		}
+	}
+	if len(pattern) > maxPattern {
+		return nil, fmt.Errorf("longer than %d bytes", maxPattern)
+	}
+	fold, multi, dot := true, false, true
+	for i := range len(flags) {
+		switch flags[i] {
+		case 'i':
+			fold = !fold
+		case 'm':
+			multi = !multi
+		case 's':
+			dot = !dot
+		}
+	}
+	opts := ""
+	for _, o := range []struct {
+		on   bool
+		flag string
+	}{{fold, "i"}, {multi, "m"}, {dot, "s"}} {
+		if o.on {
+			opts += o.flag
+		}
+	}
+	if opts != "" {
+		opts = "(?" + opts + ")"
+	}
+	re, err := regexp.Compile(opts + pattern)
+	if err != nil {
+		return nil, fmt.Errorf("this server does not know the pattern: %v", err)
+	}
+	return re, nil
+}
+
+func isFlags(s string) bool { return strings.Trim(s, "imsxADEUX") == "" }
+
+func isAlnum(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
+
+// substitute puts what the groups matched in place of $1, ${1}, $(1); $$ is a
+// dollar sign.
+func substitute(action, key string, m []int) string {
+	if !strings.Contains(action, "$") {
+		return action
+	}
+	var b strings.Builder
+	for i := 0; i < len(action); i++ {
+		if action[i] != '$' || i+1 == len(action) {
+			b.WriteByte(action[i])
+			continue
+		}
+		if action[i+1] == '$' {
+			b.WriteByte('$')
+			i++
+			continue
+		}
+		n, width := groupNumber(action[i+1:])
+		if width == 0 {
+			b.WriteByte('$')
+			continue
+		}
+		if 2*n+1 < len(m) && m[2*n] >= 0 {
+			b.WriteString(key[m[2*n]:m[2*n+1]])
+		}
+		i += width
+	}
+	return b.String()
+}
+
+// groupNumber reads 1, {1} or (1); width is 0 if it is none.
+func groupNumber(s string) (n, width int) {
+	open := strings.IndexByte("{(", s[0]) >= 0
+	i := 0
+	if open {
+		i = 1
+	}
+	start := i
+	for i < len(s) && i < start+2 && s[i] >= '0' && s[i] <= '9' {
+		n = n*10 + int(s[i]-'0')
+		i++
+	}
+	if i == start {
+		return 0, 0
+	}
+	if open {
+		if i == len(s) || strings.IndexByte("})", s[i]) < 0 {
+			return 0, 0
+		}
+		i++
+	}
+	return n, i
+}
