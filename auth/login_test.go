@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -55,12 +54,7 @@ func newService(t testing.TB, change func(*Config)) (*Service, string) {
 // other runs SQL on a connection of its own, as the sqlite3 shell would.
 func other(t testing.TB, path, rows string) {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Exec(rows); err != nil {
+	if err := schema.Script(context.Background(), path, rows); err != nil {
 		t.Fatalf("%v\n%s", err, rows)
 	}
 }
