@@ -1,0 +1,118 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+const (
+	// slotWait bounds how long a log-in waits for its turn: less than clients
+	// wait for an answer.
+	slotWait = 20 * time.Second
+	// maxWaiting bounds how many wait.
+	maxWaiting = 200
+	// givesBack is the size, in bytes, from which memory is handed back to the
+	// system when the last verification that used so much has ended.
+	givesBack = 4 << 20
+)
+
+var errBusy = errors.New("too many log-ins at once")
+
+// slots bounds how many passwords are verified at once and the memory they
+// take together. Those who wait are served in order.
+type slots struct {
+	mu      sync.Mutex // guards all
+	running int
+	memory  int64
+	waiting []*turn
+}
+
+type turn struct {
+	need    int64
+	limit   limits
+	granted chan struct{}
+}
+
+// limits are those of the settings when the turn was asked for.
+type limits struct {
+	running int
+	memory  int64
+}
+
+// take waits for a turn to use need bytes. More than the limit gets its turn
+// alone. The returned function ends the turn.
+func (s *slots) take(ctx context.Context, need int64, limit limits) (release func(), err error) {
+	t := &turn{need: min(need, limit.memory), limit: limit, granted: make(chan struct{})}
+	s.mu.Lock()
+	switch {
+	case len(s.waiting) == 0 && s.fits(t):
+		s.grant(t)
+	case len(s.waiting) >= maxWaiting:
+		s.mu.Unlock()
+		return nil, errBusy
+	default:
+		s.waiting = append(s.waiting, t)
+	}
+	s.mu.Unlock()
+	timer := time.NewTimer(slotWait)
+	defer timer.Stop()
+	select {
+	case <-t.granted:
+		return func() { s.release(t) }, nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = errBusy
+	}
+	s.leave(t)
+	return nil, err
+}
+
+// fits and grant run with mu held.
+func (s *slots) fits(t *turn) bool {
+	return s.running < max(t.limit.running, 1) && s.memory+t.need <= t.limit.memory
+}
+
+func (s *slots) grant(t *turn) {
+	s.running++
+	s.memory += t.need
+	close(t.granted)
+}
+
+// leave gives up waiting; a turn that was granted meanwhile is ended.
+func (s *slots) leave(t *turn) {
+	s.mu.Lock()
+	for i, w := range s.waiting {
+		if w == t {
+			s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
+			s.serve() // who stood behind may fit now
+			s.mu.Unlock()
+			return
+		}
+	}
+	s.mu.Unlock()
+	s.release(t)
+}
+
+func (s *slots) release(t *turn) {
+	s.mu.Lock()
+	s.running--
+	s.memory -= t.need
+	s.serve()
+	idle := s.running == 0
+	s.mu.Unlock()
+	if idle && t.need >= givesBack {
+		debug.FreeOSMemory()
+	}
+}
+
+// serve grants the turns at the head of the queue that fit. It runs with mu held.
+func (s *slots) serve() {
+	for len(s.waiting) > 0 && s.fits(s.waiting[0]) {
+		s.grant(s.waiting[0])
+		s.waiting = s.waiting[1:]
+	}
+}
