@@ -1,0 +1,271 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"mailserver/schema"
+)
+
+// memoryLimit is how many bytes of a message stay in memory before a file is
+// begun. Most mail is smaller, and most mail for mailboxes here needs no file.
+const memoryLimit = 64 << 10
+
+// Text is a message coming in. One goroutine writes it; then any number may
+// read, until Drop.
+type Text struct {
+	q    *Queue
+	id   string
+	buf  *[]byte  // until the file takes over; from buffers
+	file *os.File // nil while in memory
+	size int64
+	err  error // of a Write; sticks
+	kept bool  // the file is spool/queue/ID now
+}
+
+// buffers holds what messages in memory grew to.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 8<<10); return &b }}
+
+// Begin makes a queue ID and room for a message.
+func (q *Queue) Begin() (*Text, error) {
+	id, err := q.ids.next(q.d.Now())
+	if err != nil {
+		return nil, err
+	}
+	return &Text{q: q, id: id, buf: buffers.Get().(*[]byte)}, nil
+}
+
+// ID is the queue ID.
+func (t *Text) ID() string { return t.id }
+
+// Size is the number of bytes written.
+func (t *Text) Size() int64 { return t.size }
+
+// Err is the error of a Write, if there was one.
+func (t *Text) Err() error { return t.err }
+
+// Write adds to the message. After an error every further Write fails.
+func (t *Text) Write(p []byte) (int, error) {
+	if t.err != nil {
+		return 0, t.err
+	}
+	if t.file == nil && len(*t.buf)+len(p) <= memoryLimit {
+		*t.buf = append(*t.buf, p...)
+		t.size += int64(len(p))
+		return len(p), nil
+	}
+	if t.file == nil {
+		if t.err = t.spill(); t.err != nil {
+			return 0, t.err
+		}
+	}
+	n, err := t.file.Write(p)
+	t.size += int64(n)
+	if err != nil {
+		t.err = fmt.Errorf("write spool %s: %w", t.id, err)
+	}
+	return n, t.err
+}
+
+// spill moves the message from memory to a file.
+func (t *Text) spill() error {
+	f, err := os.OpenFile(t.q.tmpFile(t.id), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("create spool %s: %w", t.id, err)
+	}
+	if _, err := f.Write(*t.buf); err != nil {
+		f.Close()
+		os.Remove(t.q.tmpFile(t.id))
+		return fmt.Errorf("write spool %s: %w", t.id, err)
+	}
+	t.file = f
+	t.free()
+	return nil
+}
+
+func (t *Text) free() {
+	if t.buf != nil {
+		*t.buf = (*t.buf)[:0]
+		buffers.Put(t.buf)
+		t.buf = nil
+	}
+}
+
+// Open returns a reader of the whole message; readers do not disturb each other.
+func (t *Text) Open() io.Reader {
+	if t.file != nil {
+		return io.NewSectionReader(t.file, 0, t.size)
+	}
+	return bytes.NewReader(*t.buf)
+}
+
+// Drop ends the use of the message; a file that was not queued is removed.
+func (t *Text) Drop() {
+	t.free()
+	if t.file == nil {
+		return
+	}
+	t.file.Close()
+	t.file = nil
+	if !t.kept {
+		os.Remove(t.q.tmpFile(t.id))
+	}
+}
+
+// keep makes the message spool/queue/ID, durably.
+func (t *Text) keep() error {
+	if t.err != nil {
+		return t.err
+	}
+	if t.file == nil {
+		if err := t.spill(); err != nil {
+			return err
+		}
+	}
+	if err := t.file.Sync(); err != nil {
+		return fmt.Errorf("sync spool %s: %w", t.id, err)
+	}
+	if err := os.Rename(t.q.tmpFile(t.id), t.q.file(t.id)); err != nil {
+		return fmt.Errorf("queue spool %s: %w", t.id, err)
+	}
+	t.kept = true
+	if err := t.q.dirs.sync(); err != nil {
+		t.unkeep()
+		return err
+	}
+	return nil
+}
+
+// unkeep takes back what keep did.
+func (t *Text) unkeep() {
+	os.Remove(t.q.file(t.id))
+}
+
+// Add queues the message for rcpts; it is on disk, file and rows, when Add
+// returns nil. A recipient in state QueueActive is tried at once.
+func (q *Queue) Add(ctx context.Context, t *Text, m *Message, rcpts []Recipient) error {
+	m.ID, m.Size = t.id, t.size
+	if err := t.keep(); err != nil {
+		return err
+	}
+	q.sched.admit(rcpts)
+	err := q.d.State.Write(ctx, func(tx *schema.Tx) error { return tx.QueueAdd(m, rcpts) })
+	if err != nil {
+		q.sched.dismiss(rcpts)
+		t.unkeep()
+		return err
+	}
+	q.sched.start(m, rcpts)
+	return nil
+}
+
+// clean removes what a server that died left in spool/tmp, and files of
+// spool/queue without a row: all that is older than start.
+func (q *Queue) clean(ctx context.Context, start time.Time) error {
+	err := eachName(filepath.Dir(q.tmpFile("x")), func(name string) error {
+		if !older(name, start) {
+			return nil
+		}
+		return os.Remove(q.tmpFile(name))
+	})
+	if err != nil {
+		return err
+	}
+	return eachName(q.dirs.path, func(name string) error {
+		if !older(name, start) {
+			return nil
+		}
+		m, err := q.d.State.QueueMessage(ctx, name)
+		if err != nil || m != nil {
+			return err
+		}
+		return os.Remove(q.file(name))
+	})
+}
+
+// older reports whether a file of the spool was made before start; a name that
+// is no queue ID was not made by us and stays.
+func older(name string, start time.Time) bool {
+	at, ok := Arrival(name)
+	return ok && at.Before(start)
+}
+
+// eachName reads a directory in pieces: it may hold 100,000 names.
+func eachName(dir string, fn func(string) error) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("scan spool: %w", err)
+	}
+	defer d.Close()
+	for {
+		list, err := d.ReadDir(256)
+		for _, e := range list {
+			if err := fn(e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("scan spool: %w", err)
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("scan spool: %w", err)
+		}
+	}
+}
+
+// dirSync makes the names in one directory durable. Calls that arrive while a
+// sync is on its way share the next one.
+type dirSync struct {
+	path string
+
+	turn sync.Mutex // held during a sync
+
+	mu   sync.Mutex
+	next *syncRound // what has not begun; nil if nobody waits. Guarded by mu
+}
+
+// syncRound is one sync; its fields are guarded by dirSync.turn.
+type syncRound struct {
+	done bool
+	err  error
+}
+
+func (d *dirSync) sync() error {
+	d.mu.Lock()
+	if d.next == nil {
+		d.next = new(syncRound)
+	}
+	r := d.next
+	d.mu.Unlock()
+
+	d.turn.Lock()
+	defer d.turn.Unlock()
+	if r.done {
+		return r.err
+	}
+	d.mu.Lock()
+	d.next = nil // r: every earlier round is done
+	d.mu.Unlock()
+	r.done, r.err = true, syncDir(d.path)
+	return r.err
+}
+
+func syncDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,290 @@
+package schema
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// QueueState is QRecipient.qrState.
+type QueueState int
+
+// States of a queued recipient.
+const (
+	QueueWaiting   QueueState = 0 // for its due time
+	QueueActive    QueueState = 1 // a running server works at it
+	QueueHeld      QueueState = 2
+	QueueFailed    QueueState = 3 // for good; the sender is not told yet
+	QueueDelivered QueueState = 4 // the sender asked to know, and is not told yet
+)
+
+// QueueMessage is a row of QMessage.
+type QueueMessage struct {
+	ID      string
+	Arrived time.Time // whole seconds; the ID knows it to the microsecond
+	Size    int64     // bytes
+	Sender  string    // '' is the null sender
+	Body    string    // 7BIT, 8BITMIME, BINARYMIME or ''
+	UTF8    bool      // SMTPUTF8
+	Ret     string    // FULL, HDRS or ''
+	EnvID   string
+	User    string // who logged in
+	Client  string // name[address]
+	Helo    string
+	Proto   string
+	Filter  string // transport:nexthop that takes the whole message, or ''
+	Prepend string // header lines above the file, with CRLF
+	Warned  bool   // a delay notice was sent
+}
+
+// QueueRecipient is a row of QRecipient.
+type QueueRecipient struct {
+	Num      int64
+	Message  string
+	Address  string // where it goes, aliases followed
+	Original string // what RCPT said
+	ORCPT    string // type;address or ''
+	Notify   string // NEVER, or FAILURE,DELAY,SUCCESS; '' none given
+	Site     string // transport:nexthop
+	State    QueueState
+	Due      time.Time
+	Attempts int
+	Status   string // the last enhanced code
+	Reply    string // the last words
+	MTA      string // who said them
+}
+
+// QueueAdd writes a message and its recipients, and sets their Num.
+func (t *Tx) QueueAdd(m *QueueMessage, rcpts []QueueRecipient) error {
+	err := t.exec(`INSERT INTO QMessage (qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
+		qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		m.ID, m.Arrived.Unix(), m.Size, m.Sender, m.Body, m.UTF8, m.Ret, m.EnvID,
+		m.User, m.Client, m.Helo, m.Proto, m.Filter, m.Prepend, m.Warned)
+	if err != nil {
+		return fmt.Errorf("queue message %s: %w", m.ID, err)
+	}
+	for i := range rcpts {
+		r := &rcpts[i]
+		r.Message = m.ID
+		res, err := t.execResult(`INSERT INTO QRecipient (qrMsg, qrAddress, qrOriginal, qrOrcpt, qrNotify, qrSite,
+			qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`,
+			r.Message, r.Address, r.Original, r.ORCPT, r.Notify, r.Site,
+			int(r.State), r.Due.Unix(), r.Attempts, r.Status, r.Reply, r.MTA)
+		if err != nil {
+			return fmt.Errorf("queue recipient of %s: %w", m.ID, err)
+		}
+		if r.Num, err = res.LastInsertId(); err != nil {
+			return fmt.Errorf("queue recipient of %s: %w", m.ID, err)
+		}
+	}
+	return nil
+}
+
+// QueueTake makes up to limit recipients active that are due at now, the
+// longest due first.
+func (t *Tx) QueueTake(now time.Time, limit int) ([]QueueRecipient, error) {
+	list, err := t.queueRecipients(`SELECT `+queueRecipientColumns+` FROM QRecipient
+		WHERE qrState = 0 AND qrDue <= ? ORDER BY qrDue, qrNum LIMIT ?`, now.Unix(), limit)
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		list[i].State = QueueActive
+		if err := t.exec(`UPDATE QRecipient SET qrState = 1 WHERE qrNum = ?`, list[i].Num); err != nil {
+			return nil, fmt.Errorf("take from queue: %w", err)
+		}
+	}
+	return list, nil
+}
+
+// QueueWaitAgain makes every active recipient wait, due at once: what a server
+// that died had in hand.
+func (t *Tx) QueueWaitAgain(now time.Time) error {
+	return wrap("reset queue", t.exec(`UPDATE QRecipient SET qrState = 0, qrDue = min(qrDue, ?) WHERE qrState = 1`, now.Unix()))
+}
+
+// QueueDone deletes a recipient that needs no more work.
+func (t *Tx) QueueDone(num int64) error {
+	return wrap("take recipient off queue", t.exec(`DELETE FROM QRecipient WHERE qrNum = ?`, num))
+}
+
+// QueueOutcome records what an attempt gave: State, Due, Attempts, Status,
+// Reply, MTA and Site. A row that was held, or deleted, meanwhile stays so,
+// unless the state is final.
+func (t *Tx) QueueOutcome(r *QueueRecipient) error {
+	err := t.exec(`UPDATE QRecipient SET qrState = CASE WHEN qrState = 2 AND ?1 = 0 THEN 2 ELSE ?1 END,
+		qrDue = ?2, qrAttempts = ?3, qrStatus = ?4, qrReply = ?5, qrMta = ?6, qrSite = ?7 WHERE qrNum = ?8`,
+		int(r.State), r.Due.Unix(), r.Attempts, r.Status, r.Reply, r.MTA, r.Site, r.Num)
+	return wrap("record outcome of "+r.Message, err)
+}
+
+// QueueWarned records that the sender was told of the delay.
+func (t *Tx) QueueWarned(id string) error {
+	return wrap("record notice for "+id, t.exec(`UPDATE QMessage SET qmWarned = 1 WHERE qmId = ?`, id))
+}
+
+// QueueSweep deletes a message that has no recipients left; gone is true when
+// it is not in the queue afterwards.
+func (t *Tx) QueueSweep(id string) (gone bool, err error) {
+	err = t.exec(`DELETE FROM QMessage WHERE qmId = ?1 AND NOT EXISTS (SELECT 1 FROM QRecipient WHERE qrMsg = ?1)`, id)
+	if err != nil {
+		return false, wrap("sweep "+id, err)
+	}
+	var n int
+	err = t.queryRow(`SELECT count(*) FROM QMessage WHERE qmId = ?`, id).Scan(&n)
+	return n == 0, wrap("sweep "+id, err)
+}
+
+// QueueRetry makes recipients due at once, due time 0: also at a next hop that
+// is being left alone. The empty id means every message. Those on hold stay.
+func (t *Tx) QueueRetry(id string) (int64, error) {
+	if id == "" {
+		return t.count(`UPDATE QRecipient SET qrDue = 0 WHERE qrState = 0`)
+	}
+	return t.count(`UPDATE QRecipient SET qrDue = 0 WHERE qrState = 0 AND qrMsg = ?`, id)
+}
+
+// QueueHold puts a message on hold; the empty id means every message. A
+// recipient that is being delivered stays on hold if that attempt fails.
+func (t *Tx) QueueHold(id string) (int64, error) {
+	if id == "" {
+		return t.count(`UPDATE QRecipient SET qrState = 2 WHERE qrState IN (0, 1)`)
+	}
+	return t.count(`UPDATE QRecipient SET qrState = 2 WHERE qrState IN (0, 1) AND qrMsg = ?`, id)
+}
+
+// QueueRelease ends a hold, due at once; the empty id means every message.
+func (t *Tx) QueueRelease(id string) (int64, error) {
+	if id == "" {
+		return t.count(`UPDATE QRecipient SET qrState = 0, qrDue = 0 WHERE qrState = 2`)
+	}
+	return t.count(`UPDATE QRecipient SET qrState = 0, qrDue = 0 WHERE qrState = 2 AND qrMsg = ?`, id)
+}
+
+// QueueDelete deletes a message without a word to anybody.
+func (t *Tx) QueueDelete(id string) (int64, error) {
+	return t.count(`DELETE FROM QMessage WHERE qmId = ?`, id)
+}
+
+func (t *Tx) count(query string, args ...any) (int64, error) {
+	res, err := t.execResult(query, args...)
+	if err != nil {
+		return 0, fmt.Errorf("change queue: %w", err)
+	}
+	return res.RowsAffected()
+}
+
+const queueRecipientColumns = `qrNum, qrMsg, qrAddress, qrOriginal, qrOrcpt, qrNotify, qrSite,
+	qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta`
+
+const queueMessageColumns = `qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
+	qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned`
+
+func (t *Tx) queueRecipients(query string, args ...any) ([]QueueRecipient, error) {
+	rows, err := t.query(query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read queue: %w", err)
+	}
+	return scanQueueRecipients(rows)
+}
+
+func scanQueueRecipients(rows *sql.Rows) ([]QueueRecipient, error) {
+	defer rows.Close()
+	var list []QueueRecipient
+	for rows.Next() {
+		var r QueueRecipient
+		var due int64
+		err := rows.Scan(&r.Num, &r.Message, &r.Address, &r.Original, &r.ORCPT, &r.Notify, &r.Site,
+			&r.State, &due, &r.Attempts, &r.Status, &r.Reply, &r.MTA)
+		if err != nil {
+			return nil, fmt.Errorf("read queue: %w", err)
+		}
+		r.Due = time.Unix(due, 0)
+		list = append(list, r)
+	}
+	return list, wrap("read queue", rows.Err())
+}
+
+func scanQueueMessage(scan func(...any) error) (*QueueMessage, error) {
+	var m QueueMessage
+	var arrived int64
+	err := scan(&m.ID, &arrived, &m.Size, &m.Sender, &m.Body, &m.UTF8, &m.Ret, &m.EnvID,
+		&m.User, &m.Client, &m.Helo, &m.Proto, &m.Filter, &m.Prepend, &m.Warned)
+	m.Arrived = time.Unix(arrived, 0)
+	return &m, err
+}
+
+// QueueMessage returns a message; nil if it is not in the queue.
+func (s *State) QueueMessage(ctx context.Context, id string) (*QueueMessage, error) {
+	row, err := s.queryRow(ctx, `SELECT `+queueMessageColumns+` FROM QMessage WHERE qmId = ?`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read queue: %w", err)
+	}
+	m, err := scanQueueMessage(row.Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return m, wrap("read queue", err)
+}
+
+// QueueRecipients returns the recipients of a message, in their order.
+func (s *State) QueueRecipients(ctx context.Context, id string) ([]QueueRecipient, error) {
+	rows, err := s.query(ctx, `SELECT `+queueRecipientColumns+` FROM QRecipient WHERE qrMsg = ? ORDER BY qrNum`, id)
+	if err != nil {
+		return nil, fmt.Errorf("read queue: %w", err)
+	}
+	return scanQueueRecipients(rows)
+}
+
+// QueuePage returns up to limit messages whose IDs follow after.
+func (s *State) QueuePage(ctx context.Context, after string, limit int) ([]*QueueMessage, error) {
+	rows, err := s.query(ctx, `SELECT `+queueMessageColumns+` FROM QMessage WHERE qmId > ? ORDER BY qmId LIMIT ?`, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read queue: %w", err)
+	}
+	defer rows.Close()
+	var list []*QueueMessage
+	for rows.Next() {
+		m, err := scanQueueMessage(rows.Scan)
+		if err != nil {
+			return nil, fmt.Errorf("read queue: %w", err)
+		}
+		list = append(list, m)
+	}
+	return list, wrap("read queue", rows.Err())
+}
+
+// QueueNext returns when the next waiting recipient is due; ok is false when
+// none waits.
+func (s *State) QueueNext(ctx context.Context) (due time.Time, ok bool, err error) {
+	row, err := s.queryRow(ctx, `SELECT min(qrDue) FROM QRecipient WHERE qrState = 0`)
+	if err != nil {
+		return time.Time{}, false, fmt.Errorf("read queue: %w", err)
+	}
+	var n sql.NullInt64
+	if err := row.Scan(&n); err != nil {
+		return time.Time{}, false, fmt.Errorf("read queue: %w", err)
+	}
+	return time.Unix(n.Int64, 0), n.Valid, nil
+}
+
+// QueueUnreported returns up to limit IDs after the given one of messages
+// with an outcome that the sender is not told yet.
+func (s *State) QueueUnreported(ctx context.Context, after string, limit int) ([]string, error) {
+	rows, err := s.query(ctx, `SELECT DISTINCT qrMsg FROM QRecipient WHERE qrState IN (3, 4) AND qrMsg > ? ORDER BY qrMsg LIMIT ?`, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read queue: %w", err)
+	}
+	defer rows.Close()
+	var list []string
+	for rows.Next() {
+		var id string
+		if err := rows.Scan(&id); err != nil {
+			return nil, fmt.Errorf("read queue: %w", err)
+		}
+		list = append(list, id)
+	}
+	return list, wrap("read queue", rows.Err())
+}
