@@ -54,18 +54,6 @@ func New(dir string, rows func(context.Context) ([]Row, error), log *slog.Logger
 	return &Store{dir: dir, rows: rows, log: log, pairs: make(map[string]*pair)}
 }
 
-// Config returns a server's TLS configuration. num names the row to show
-// always; 0 lets the client's server name decide, and the first row when none
-// fits.
-func (s *Store) Config(num int64, min uint16) *tls.Config {
-	return &tls.Config{
-		MinVersion: min,
-		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return s.pick(hello.Context(), num, hello.ServerName)
-		},
-	}
-}
-
 // Check reads every certificate and returns what is wrong with each: files
 // that cannot be read, a certificate that has run out or is for another name.
 func (s *Store) Check(ctx context.Context, now time.Time) (map[string]error, error) {
@@ -94,7 +82,10 @@ func (s *Store) checkRow(r Row, now time.Time) error {
 	return leaf.VerifyHostname(strings.Replace(r.Hostname, "*.", "any.", 1))
 }
 
-func (s *Store) pick(ctx context.Context, num int64, name string) (*tls.Certificate, error) {
+// Pick returns the certificate of the row with that number; with 0, or without
+// such a row, the one for the server name that the client asks for, and the
+// first row when none fits. ErrNone when there are no rows.
+func (s *Store) Pick(ctx context.Context, num int64, name string) (*tls.Certificate, error) {
 	rows, err := s.rows(ctx)
 	if err != nil {
 		return nil, err

@@ -49,11 +49,11 @@ func TestRenewedFilesAreUsedAtOnce(t *testing.T) {
 	dir, now, ctx := t.TempDir(), time.Now(), context.Background()
 	row := write(t, dir, "a", "mx.example", now)
 	s := New(dir, func(context.Context) ([]Row, error) { return []Row{row}, nil }, slog.New(slog.DiscardHandler))
-	first, err := s.pick(ctx, 0, "mx.example")
+	first, err := s.Pick(ctx, 0, "mx.example")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, _ := s.pick(ctx, 0, ""); again != first {
+	if again, _ := s.Pick(ctx, 0, ""); again != first {
 		t.Error("read again without a change")
 	}
 	next := write(t, dir, "b", "mx.example", now)
@@ -62,14 +62,14 @@ func TestRenewedFilesAreUsedAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	second, err := s.pick(ctx, 0, "")
+	second, err := s.Pick(ctx, 0, "")
 	if err != nil || second.Leaf.SerialNumber.Cmp(first.Leaf.SerialNumber) == 0 {
 		t.Fatalf("the old certificate is shown (%v)", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, row.CertFile), []byte("half"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if third, err := s.pick(ctx, 0, ""); err != nil || third != second {
+	if third, err := s.Pick(ctx, 0, ""); err != nil || third != second {
 		t.Errorf("a half-written file took the certificate away: %v", err)
 	}
 }
