@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -28,25 +27,6 @@ type Field struct {
 
 // To is a Field that sets the column.
 func To(v any) Field { return Field{true, v} }
-
-// RunScript runs SQL statements on a file, all or none, as the sqlite3 shell
-// would: for the sample rows, and for tests that play another program.
-func RunScript(ctx context.Context, path, text string) error {
-	db, err := open(path, 1, false)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("run statements on %s: %w", path, err)
-	}
-	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, text); err != nil {
-		return fmt.Errorf("run statements on %s: %w", path, err)
-	}
-	return tx.Commit()
-}
 
 // mapError gives an error of SQLite the meaning that it has for the operator.
 func mapError(err error) error {

@@ -60,9 +60,9 @@ type MailboxChange struct {
 	Host   Field
 }
 
-// AddMailbox gives an address a mailbox, adding the address when it is not
+// AddVMailbox gives an address a mailbox, adding the address when it is not
 // there. Its domain must exist.
-func (t *Tx) AddMailbox(local, domain string, c MailboxChange) error {
+func (t *Tx) AddVMailbox(local, domain string, c MailboxChange) error {
 	if _, err := t.domainNum(domain, false); err != nil {
 		return err
 	}
@@ -73,11 +73,11 @@ func (t *Tx) AddMailbox(local, domain string, c MailboxChange) error {
 	if _, err := t.insert(fmt.Sprintf("add mailbox %s@%s", local, domain), `INSERT INTO VMailbox (vmNum) VALUES (?)`, num); err != nil {
 		return err
 	}
-	return t.SetMailbox(local, domain, c)
+	return t.SetVMailbox(local, domain, c)
 }
 
-// SetMailbox changes a mailbox.
-func (t *Tx) SetMailbox(local, domain string, c MailboxChange) error {
+// SetVMailbox changes a mailbox.
+func (t *Tx) SetVMailbox(local, domain string, c MailboxChange) error {
 	num, err := t.AddressNum(local, domain)
 	if err != nil {
 		return err
@@ -95,9 +95,9 @@ func (t *Tx) SetMailbox(local, domain string, c MailboxChange) error {
 		c.GID.set, c.GID.value, c.Home.set, c.Home.value, c.Quota.set, c.Quota.value, c.Host.set, c.Host.value)
 }
 
-// RemoveMailbox removes a mailbox, and its address when nothing refers to it.
+// RemoveVMailbox removes a mailbox, and its address when nothing refers to it.
 // The mail on disk stays.
-func (t *Tx) RemoveMailbox(local, domain string) error {
+func (t *Tx) RemoveVMailbox(local, domain string) error {
 	num, err := t.AddressNum(local, domain)
 	if err != nil {
 		return err

@@ -16,7 +16,7 @@ func sampleMail(t *testing.T) (*Mail, string) {
 	if err := CreateMail(ctx, path); err != nil {
 		t.Fatal(err)
 	}
-	if err := RunScript(ctx, path, Classes+Sample); err != nil {
+	if err := Script(ctx, path, Classes+Sample); err != nil {
 		t.Fatal(err)
 	}
 	m, err := OpenMail(ctx, path)
@@ -59,14 +59,14 @@ func TestWhatAdministrationIsTold(t *testing.T) {
 		{"no such domain", func(t *Tx) error { return t.SetDomain("no.example", DomainChange{Active: To(false)}) }, ErrNotFound},
 		{"address twice", func(t *Tx) error { _, err := t.AddAddress("JOE", "vmail.example", AddressChange{}); return err }, ErrExists},
 		{"address of no domain", func(t *Tx) error { _, err := t.AddAddress("joe", "no.example", AddressChange{}); return err }, ErrNotFound},
-		{"mailbox twice", func(t *Tx) error { return t.AddMailbox("joe", "vmail.example", MailboxChange{}) }, ErrExists},
+		{"mailbox twice", func(t *Tx) error { return t.AddVMailbox("joe", "vmail.example", MailboxChange{}) }, ErrExists},
 		{"remove a domain in use", func(t *Tx) error { return t.RemoveDomain("vmail.example", false) }, ErrReferenced},
 		{"remove it with its addresses while aliases lead there", func(t *Tx) error { return t.RemoveDomain("vmail.example", true) }, ErrReferenced},
 		{"remove an address in use", func(t *Tx) error { return t.RemoveAddress("joe", "vmail.example") }, ErrReferenced},
 		{"remove a class in use", func(t *Tx) error { return t.RemoveClass("RC20-moderate") }, ErrReferenced},
 		{"remove a component in use", func(t *Tx) error { return t.RemoveClass("z-helo") }, ErrReferenced},
 		{"remove what is not there", func(t *Tx) error { return t.RemoveClass("z-nothing") }, ErrNotFound},
-		{"quota below zero", func(t *Tx) error { return t.SetMailbox("joe", "vmail.example", MailboxChange{Quota: To(-1)}) }, ErrValue},
+		{"quota below zero", func(t *Tx) error { return t.SetVMailbox("joe", "vmail.example", MailboxChange{Quota: To(-1)}) }, ErrValue},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -94,10 +94,10 @@ func TestChanges(t *testing.T) {
 		if err := t.RemoveDomain("catchall.example", true); err != nil {
 			return err
 		}
-		if err := t.SetMailbox("joe", "vmail.example", MailboxChange{Quota: To(int64(1000)), Home: To("/x")}); err != nil {
+		if err := t.SetVMailbox("joe", "vmail.example", MailboxChange{Quota: To(int64(1000)), Home: To("/x")}); err != nil {
 			return err
 		}
-		return t.RemoveMailbox("ann", "vmail.example")
+		return t.RemoveVMailbox("ann", "vmail.example")
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -129,20 +129,12 @@ func first(m *Mail, _ string) *Mail { return m }
 func TestIntegrityNamesWhatMends(t *testing.T) {
 	m, path := sampleMail(t)
 	ctx := context.Background()
-	if err := RunScript(ctx, path, `PRAGMA defer_foreign_keys=1; INSERT INTO VMailbox (vmNum) SELECT addNum FROM Address WHERE addLocalpart='user'`); err != nil {
+	if err := Script(ctx, path, `
+		DELETE FROM Address WHERE addLocalpart IN ('user','joe');
+		DELETE FROM RClass WHERE rcNum=20;
+		DELETE FROM Domain WHERE domName='alias.example';
+		INSERT INTO Listener (lsProtocol,lsAddress,lsCertNum) VALUES ('mx',':25',9);`); err != nil {
 		t.Fatal(err)
-	}
-	// As the sqlite3 shell does it: foreign keys are not enforced.
-	db, err := open(path, 1, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	for _, q := range []string{"PRAGMA foreign_keys=0", "DELETE FROM Address WHERE addLocalpart IN ('user','joe')", "DELETE FROM RClass WHERE rcNum=20",
-		"DELETE FROM Domain WHERE domName='alias.example'", "INSERT INTO Listener (lsProtocol,lsAddress,lsCertNum) VALUES ('mx',':25',9)"} {
-		if _, err := db.Exec(q); err != nil {
-			t.Fatal(err)
-		}
 	}
 	found, err := m.Integrity(ctx)
 	if err != nil || len(found) < 8 {
@@ -153,7 +145,7 @@ func TestIntegrityNamesWhatMends(t *testing.T) {
 		for _, f := range found {
 			mend.WriteString(f.Mend)
 		}
-		if _, err := db.Exec(mend.String()); err != nil {
+		if err := Script(ctx, path, mend.String()); err != nil {
 			t.Fatalf("%v in %s", err, mend.String())
 		}
 		if found, err = m.Integrity(ctx); err != nil {

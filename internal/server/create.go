@@ -44,7 +44,7 @@ func Create(ctx context.Context, p Plan) error {
 	if err := schema.CreateMail(ctx, MailFile(p.Dir)); err != nil {
 		return err
 	}
-	if err := schema.RunScript(ctx, MailFile(p.Dir), schema.Classes); err != nil {
+	if err := schema.Script(ctx, MailFile(p.Dir), schema.Classes); err != nil {
 		return err
 	}
 	if err := writeRows(ctx, p, schema.Cert{Hostname: p.Hostname, CertFile: cert, KeyFile: key}); err != nil {
@@ -58,7 +58,7 @@ func Create(ctx context.Context, p Plan) error {
 		return err
 	}
 	if p.Sample {
-		return schema.RunScript(ctx, MailFile(p.Dir), schema.Sample)
+		return schema.Script(ctx, MailFile(p.Dir), schema.Sample)
 	}
 	return nil
 }
