@@ -18,6 +18,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -134,6 +135,7 @@ func (s *Server) isClosing() bool {
 // start runs a session. The end of Serve's ctx does not end it: Shutdown does.
 func (s *Server) start(ctx context.Context, c net.Conn, opt ListenerOptions) {
 	ss := newSession(s, c, opt)
+	ctx, ss.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
@@ -145,11 +147,22 @@ func (s *Server) start(ctx context.Context, c net.Conn, opt ListenerOptions) {
 	s.done.Add(1)
 	go func() {
 		defer s.done.Done()
-		ss.serve(context.WithoutCancel(ctx))
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.sessions, ss)
+		defer s.forget(ss)
+		defer ss.cancel()
+		ss.serve(ctx)
 	}()
+}
+
+// forget ends the books on a session. A fault of the program ends the session
+// that met it, and no other.
+func (s *Server) forget(ss *session) {
+	if p := recover(); p != nil {
+		s.d.Log.Error("session failed", maillog.Proto, "imap", maillog.Conn, ss.id, maillog.User, ss.user, maillog.Err, p, "stack", string(debug.Stack()))
+		ss.cut()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.sessions, ss)
 }
 
 // Shutdown stops accepting, says BYE to every session between two commands, and

@@ -50,6 +50,7 @@ type session struct {
 	begun   time.Time
 	tries   int // failed log-ins
 	lastTry string
+	cancel  context.CancelFunc
 	closing struct { // safe for any goroutine
 		sync.Mutex
 		bye bool
@@ -187,8 +188,12 @@ func (s *session) leave() {
 	s.link.wake()
 }
 
-// cut closes the connection under the session. Safe for any goroutine.
-func (s *session) cut() { s.raw.Close() }
+// cut closes the connection under the session, and ends what it is doing. Safe
+// for any goroutine.
+func (s *session) cut() {
+	s.cancel()
+	s.raw.Close()
+}
 
 func (s *session) leaving() error {
 	s.closing.Lock()
