@@ -73,6 +73,7 @@ type house struct {
 	rows  map[string]string
 	log   *lockedBuffer
 	auth  imap.Authenticator
+	late  time.Duration // the server's clock is behind by
 }
 
 func open(t testing.TB, opt imap.ListenerOptions, rows map[string]string) *house {
@@ -105,6 +106,7 @@ func (h *house) serve(opt imap.ListenerOptions) {
 			return cfg, table.Fill(cfg, h.rows)
 		},
 		Log: slog.New(slog.NewTextHandler(h.log, nil)),
+		Now: func() time.Time { return time.Now().Add(-h.late) },
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

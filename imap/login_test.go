@@ -3,7 +3,6 @@ package imap_test
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -192,7 +191,7 @@ func TestShutdownSaysBye(t *testing.T) {
 	}
 }
 
-// TestGreetingIsNotForged: a literal before login is data, whatever it holds.
+// TestLiteralsBeforeLogin: a literal is data, whatever it holds.
 func TestLiteralsBeforeLogin(t *testing.T) {
 	h := open(t, imap.ListenerOptions{}, nil)
 	for _, cmd := range []string{"LOGIN {%d+}\r\n", "FOO {%d+}\r\n", "LOGIN joe {%d+}\r\n", "SELECT {%d+}\r\n"} {
@@ -212,4 +211,17 @@ func TestLiteralsBeforeLogin(t *testing.T) {
 		c.until(`^\* BYE \[TOOBIG\] `)
 		c.closed()
 	}
+}
+
+// TestLoginTimeout: three minutes, by a clock that is nearly there.
+func TestLoginTimeout(t *testing.T) {
+	h := open(t, imap.ListenerOptions{}, nil)
+	h2 := &house{t: t, dir: h.dir, store: h.store, log: h.log, auth: who{}, late: 3*time.Minute - 100*time.Millisecond}
+	h2.serve(imap.ListenerOptions{})
+	c := h2.dial()
+	c.line()
+	if got := c.line(); got != "* BYE Disconnected for inactivity." {
+		t.Error(got)
+	}
+	c.closed()
 }
