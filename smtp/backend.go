@@ -19,6 +19,7 @@ type Judge interface {
 	Helo(ctx context.Context, name string, esmtp bool) policy.Verdict
 	TLS(st *tls.ConnectionState)
 	Login(user, mechanism string)
+	Pipelined()
 	Mail(ctx context.Context, from policy.Sender, size int64) policy.Verdict
 	Rcpt(ctx context.Context, to policy.Recipient) policy.Verdict
 	Vrfy(ctx context.Context, to policy.Recipient) policy.Verdict
@@ -59,15 +60,19 @@ func Judging(e *policy.Engine) func(policy.Client) Judge {
 	return func(c policy.Client) Judge { return e.NewSession(c) }
 }
 
-// Accepting makes s the Accepter of a server.
-func Accepting(s *delivery.Service) Accepter { return accepting{s} }
+// Accepting makes a *delivery.Service the Accepter of a server.
+func Accepting[M Message](s beginner[M]) Accepter { return accepting[M]{s} }
 
-type accepting struct{ s *delivery.Service }
+type beginner[M Message] interface {
+	Begin(ctx context.Context, env *delivery.Envelope) (M, error)
+}
 
-func (a accepting) Begin(ctx context.Context, env *delivery.Envelope) (Message, error) {
+type accepting[M Message] struct{ s beginner[M] }
+
+func (a accepting[M]) Begin(ctx context.Context, env *delivery.Envelope) (Message, error) {
 	m, err := a.s.Begin(ctx, env)
 	if err != nil {
-		return nil, err // not a Message that holds a nil *delivery.Message
+		return nil, err // not a Message that holds a nil pointer
 	}
 	return m, nil
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"mailserver/policy"
 )
 
 // startTLS: RFC 3207. What the client sent in plaintext after the command is
@@ -34,7 +36,7 @@ func (s *session) startTLS(ctx context.Context, args string) reply {
 	if s.err != nil || !s.handshake(ctx) {
 		return reply{}
 	}
-	s.forget(ctx)
+	s.forget()
 	return reply{}
 }
 
@@ -67,14 +69,19 @@ func (s *session) handshake(ctx context.Context) bool {
 }
 
 // forget is RFC 3207 §4.2: the session begins anew under TLS.
-func (s *session) forget(ctx context.Context) {
+func (s *session) forget() {
 	s.reset()
 	s.helo, s.user, s.mech = "", "", ""
-	s.proto = plainSMTP
-	s.newJudge()
-	if v := s.judge.Connect(ctx); !v.OK() && !s.denied {
-		s.denied = true
+	if s.opt.Role != policy.LMTP {
+		s.proto = plainSMTP
 	}
+	s.tellTLS()
+}
+
+// tellTLS lets the judge know of TLS.
+func (s *session) tellTLS() {
+	st := s.tls.conn.ConnectionState()
+	s.judge.TLS(&st)
 }
 
 // tlsInfo is what a session needs to know of its TLS.

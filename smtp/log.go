@@ -74,14 +74,7 @@ func (s *session) rejected(where, rcpt string, r reply) { s.whatsup("reject", wh
 // warnings logs what a verdict says for the log only.
 func (s *session) warnings(where, rcpt string, v policy.Verdict) {
 	for _, w := range v.Warnings {
-		kind := "reject_warning"
-		text := w.Text
-		if r, refused := verdictReply(w); refused {
-			text = r.String()
-		} else {
-			kind = "warn"
-		}
-		s.whatsup(kind, where, rcpt, text)
+		s.whatsup(w.Event, where, rcpt, LogText(w))
 	}
 }
 

@@ -163,7 +163,10 @@ func (s *session) over(e event, limit int) bool {
 
 // greet judges the client and says 220, or why not.
 func (s *session) greet(ctx context.Context) bool {
-	s.newJudge()
+	s.judge = s.srv.d.Judge(s.client)
+	if s.tls != nil {
+		s.tellTLS()
+	}
 	v := s.judge.Connect(ctx)
 	s.warnings("CONNECT", "", v)
 	if r, refused := verdictReply(v); refused {
@@ -176,14 +179,6 @@ func (s *session) greet(ctx context.Context) bool {
 	}
 	s.say(reply{220, "", s.banner()})
 	return true
-}
-
-func (s *session) newJudge() {
-	s.judge = s.srv.d.Judge(s.client)
-	if s.tls != nil {
-		st := s.tls.conn.ConnectionState()
-		s.judge.TLS(&st)
-	}
 }
 
 // banner is smtpd_banner with the name of the listener.
@@ -314,7 +309,10 @@ func (s *session) outOfStep(cmd *command) bool {
 		return false
 	}
 	s.info("improper pipelining", "improper command pipelining after %s from %s: %s", cmd.name, s.namaddr, escaped(early, 100))
-	s.count(cmd, !s.set.ForbidPipelining)
+	s.judge.Pipelined()
+	if s.set.ForbidPipelining {
+		s.count(cmd, false)
+	}
 	return s.set.ForbidPipelining
 }
 
