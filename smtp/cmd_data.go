@@ -162,8 +162,6 @@ func (s *session) finish(ctx context.Context, taken func(id string) reply) reply
 	s.where = "END-OF-MESSAGE"
 	tx := s.tx
 	id := tx.msg.ID()
-	s.event(slog.LevelInfo, "message-id", fmt.Sprintf("%s: message-id=%s", id, printable(tx.intake.head.messageID)),
-		slog.String(maillog.QueueID, id), slog.String(maillog.Message, tx.intake.head.messageID))
 	if r, bad := s.badContent(); bad {
 		s.rejected("END-OF-MESSAGE", s.onlyRcpt(), r)
 		return s.forEach(r)
@@ -194,8 +192,6 @@ func (s *session) badContent() (reply, bool) {
 		return storageReply(in.err), true
 	case in.over:
 		return tooBig, true
-	case in.head.hops+1 >= s.set.HopLimit: // and our own
-		return tooManyHops, true
 	case bare && s.set.BareLF == "reject":
 		return s.bareLFReply(), true
 	}

@@ -44,7 +44,6 @@ type Config struct {
 	LineLimit       int   `setting:"line_length_limit" default:"2048"`
 	RecipientLimit  int   `setting:"smtpd_recipient_limit" default:"1000"`
 	MessageLimit    int64 `setting:"message_size_limit" default:"10240000"` // bytes, 0 none
-	HopLimit        int   `setting:"hopcount_limit" default:"50"`
 	SASLResponseMax int64 `setting:"smtpd_sasl_response_limit" default:"12288"`
 
 	HeloRequired       bool     `setting:"smtpd_helo_required" default:"no"`
@@ -92,7 +91,6 @@ func (c *Config) validateNumbers() error {
 		{"smtpd_recipient_limit", c.RecipientLimit > 0},
 		{"smtpd_hard_error_limit", c.HardErrors > 0},
 		{"smtpd_connection_limit", c.Connections > 0},
-		{"hopcount_limit", c.HopLimit > 0},
 		{"smtpd_sasl_response_limit", c.SASLResponseMax > 0 && c.SASLResponseMax <= maxLineLimit},
 		{"smtpd_forbid_bare_newline_reject_code", c.BareLFCode >= 400 && c.BareLFCode <= 599},
 	} {

@@ -56,7 +56,6 @@ var (
 	overSize        = reply{552, "5.3.4", "Message size exceeds fixed limit"}
 	tooBig          = reply{552, "5.3.4", "Error: message file too big"}
 	chunkTooBig     = reply{552, "5.3.4", "Chunk exceeds message size limit"}
-	tooManyHops     = reply{554, "5.4.0", "Error: too many hops"}
 	noStorage       = reply{452, "4.3.1", "Insufficient system storage"}
 	writeError      = reply{451, "4.3.0", "Error: queue file write error"}
 	lookupFailure   = reply{451, "4.3.0", "Temporary lookup failure"}
