@@ -92,7 +92,7 @@ func readSource(path string) (source, error) {
 	return s, nil
 }
 
-// short gives the name of an import in the map; '' for the standard library.
+// short gives the name of an import in the map; ” for the standard library.
 func short(path string, externals []string) string {
 	if in, ok := strings.CutPrefix(path, module); ok {
 		return in

@@ -1,0 +1,155 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"sync"
+
+	"mailserver/schema"
+)
+
+// edge speaks a protocol on any number of listeners.
+type edge interface {
+	Serve(ctx context.Context, l net.Listener, row schema.Listener) error
+	Shutdown(ctx context.Context) error
+}
+
+// listeners are the rows of Listener that have a socket now.
+type listeners struct {
+	edges map[string]edge // by protocol
+	log   *slog.Logger
+
+	mu    sync.Mutex // guards what follows
+	bound map[int64]*bound
+	told  map[string]bool // failures already logged
+	done  sync.WaitGroup  // the Serve calls
+}
+
+// bound is a row with its socket.
+type bound struct {
+	row schema.Listener
+	l   net.Listener
+}
+
+func newListeners(edges map[string]edge, log *slog.Logger) *listeners {
+	return &listeners{edges: edges, log: log, bound: make(map[int64]*bound), told: make(map[string]bool)}
+}
+
+// match makes the sockets those of the rows: a new row is bound and served, a
+// changed one bound anew, the socket of one that is gone is closed while its
+// sessions go on. It goes on past a row that cannot be bound, and returns all
+// such errors.
+func (ls *listeners) match(ctx context.Context, rows []schema.Listener) error {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	want := make(map[int64]schema.Listener, len(rows))
+	for _, r := range rows {
+		want[r.Num] = r
+	}
+	for num, b := range ls.bound {
+		if want[num] != b.row {
+			ls.log.Info("stopped listening", "protocol", b.row.Protocol, "address", b.l.Addr().String())
+			b.l.Close()
+			delete(ls.bound, num)
+		}
+	}
+	var errs []error
+	for _, r := range rows {
+		if _, ok := ls.bound[r.Num]; ok {
+			continue
+		}
+		if err := ls.bind(ctx, r); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// bind opens the socket of a row and serves it. The caller holds ls.mu.
+func (ls *listeners) bind(ctx context.Context, row schema.Listener) error {
+	e, ok := ls.edges[row.Protocol]
+	if !ok {
+		return fmt.Errorf("listener %s: this server does not speak %s yet", row.Address, row.Protocol)
+	}
+	l, err := listen(ctx, row.Address)
+	if err != nil {
+		return fmt.Errorf("listener of %s: %w", row.Protocol, err)
+	}
+	ls.bound[row.Num] = &bound{row, l}
+	ls.log.Info("listening", "protocol", row.Protocol, "address", l.Addr().String(), "tls", row.TLS)
+	ls.done.Go(func() {
+		if err := e.Serve(ctx, l, row); err != nil && ctx.Err() == nil && !errors.Is(err, net.ErrClosed) {
+			ls.log.Debug("listener ended", "protocol", row.Protocol, "address", row.Address, "err", err)
+		}
+	})
+	return nil
+}
+
+// listen binds host:port, :port, or unix:/path.
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var lc net.ListenConfig
+	path, unix := strings.CutPrefix(address, "unix:")
+	if !unix {
+		return lc.Listen(ctx, "tcp", address)
+	}
+	// The socket of a server that was killed is in the way; the lock on the
+	// data directory says that none is running.
+	if st, err := os.Lstat(path); err == nil && st.Mode()&os.ModeSocket != 0 {
+		os.Remove(path)
+	}
+	return lc.Listen(ctx, "unix", path)
+}
+
+// unix:path listeners are the only ones without a port; addr finds the socket
+// of a row.
+func (ls *listeners) addr(num int64) net.Addr {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if b, ok := ls.bound[num]; ok {
+		return b.l.Addr()
+	}
+	return nil
+}
+
+// certOf returns the certificate number that the listener of a connection
+// names, by the address that the client has reached.
+func (ls *listeners) certOf(local net.Addr) int64 {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	for _, b := range ls.bound {
+		if b.row.CertNum != 0 && sameSocket(b.l.Addr(), local) {
+			return b.row.CertNum
+		}
+	}
+	return 0
+}
+
+// sameSocket: a listener on all addresses has an unspecified one.
+func sameSocket(listener, local net.Addr) bool {
+	a, ok := listener.(*net.TCPAddr)
+	b, ok2 := local.(*net.TCPAddr)
+	if !ok || !ok2 {
+		return listener.String() == local.String()
+	}
+	return a.Port == b.Port && (a.IP.IsUnspecified() || a.IP.Equal(b.IP))
+}
+
+// tell logs a failure that lasts once.
+func (ls *listeners) tell(err error) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if err == nil {
+		clear(ls.told)
+		return
+	}
+	if !ls.told[err.Error()] {
+		clear(ls.told)
+		ls.told[err.Error()] = true
+		ls.log.Error("cannot listen", "err", err)
+	}
+}

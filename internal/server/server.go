@@ -1,0 +1,247 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"mailserver/internal/config"
+	"mailserver/internal/maillog"
+	"mailserver/schema"
+)
+
+// ErrConfig says that rows of the operator keep the server from starting. The
+// text names each of them.
+var ErrConfig = errors.New("configuration")
+
+// rowsInterval is how often listeners and settings are compared with their
+// rows. Nobody waits for it: commands ask for their rows themselves.
+const rowsInterval = time.Second
+
+// Server is a running server: all parts, and the sockets of the listeners.
+type Server struct {
+	*Parts
+	opt  Options
+	lock *os.File
+	ls   *listeners
+
+	edges []edge // in the order of starting
+	stop  context.CancelFunc
+	tasks sync.WaitGroup // queue, watch of rows
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Start opens the data directory, binds every listener and serves. It returns
+// when all of them answer; Shutdown ends it. ctx is for the start only.
+func Start(ctx context.Context, o Options) (*Server, error) {
+	held, err := lock(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := Open(ctx, o)
+	if err != nil {
+		held.Close()
+		return nil, err
+	}
+	s := &Server{Parts: parts, opt: o, lock: held}
+	if err := s.start(ctx); err != nil {
+		s.Shutdown(ctx)
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Server) start(ctx context.Context) error {
+	if err := s.refuseFaults(ctx); err != nil {
+		return err
+	}
+	proc, err := s.process(ctx)
+	if err != nil {
+		return err
+	}
+	limitMemory(proc)
+	run, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.stop = stop
+	if err := s.startEdges(proc); err != nil {
+		return err
+	}
+	s.tasks.Go(func() { s.runQueue(run) })
+	rows, err := s.listenerRows(ctx)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("%w: the table Listener has no active row", ErrConfig)
+	}
+	if err := s.ls.match(run, rows); err != nil {
+		return err
+	}
+	s.tasks.Go(func() { s.watchRows(run) })
+	notify("READY=1")
+	if s.opt.Ready != nil {
+		s.opt.Ready()
+	}
+	return nil
+}
+
+// refuseFaults names every setting that the server would have to ignore.
+func (s *Server) refuseFaults(ctx context.Context) error {
+	faults, err := s.Config.Faults(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, f := range faults {
+		errs = append(errs, fmt.Errorf("%w: setting %s", ErrConfig, f))
+	}
+	return errors.Join(errs...)
+}
+
+// collectAt is GOGC: the heap may grow by half before it is collected. Memory
+// is scarcer than CPU here, and most of what a session needs lives short.
+const collectAt = 50
+
+func limitMemory(p *config.Process) {
+	debug.SetGCPercent(collectAt)
+	if p.MemoryLimit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(p.MemoryLimit)
+	}
+}
+
+func (s *Server) listenerRows(ctx context.Context) ([]schema.Listener, error) {
+	v, err := s.Mail.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return v.Listeners(ctx)
+}
+
+func (s *Server) runQueue(ctx context.Context) {
+	if err := s.Delivery.Run(ctx); err != nil && ctx.Err() == nil {
+		s.Log.Error("queue has stopped", "err", err)
+	}
+}
+
+// watchRows keeps the listeners as their rows are, and says in the log when a
+// changed row of Setting cannot be acted on.
+func (s *Server) watchRows(ctx context.Context) {
+	tick := time.NewTicker(rowsInterval)
+	defer tick.Stop()
+	var seen int64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		v, err := s.Mail.View(ctx)
+		if err != nil {
+			continue // commands say 451 meanwhile
+		}
+		rows, err := v.Listeners(ctx)
+		if err != nil {
+			continue
+		}
+		s.ls.tell(s.ls.match(ctx, rows))
+		if v.Generation() != seen {
+			seen = v.Generation()
+			s.tellFaults(ctx)
+		}
+	}
+}
+
+func (s *Server) tellFaults(ctx context.Context) {
+	faults, err := s.Config.Faults(ctx)
+	if err != nil {
+		return
+	}
+	for _, f := range faults {
+		s.Log.Error("setting is not usable", "setting", f.Name, "reason", f.Reason)
+	}
+}
+
+// Addr returns the address that the listener of a row is bound to; nil if it
+// is not bound.
+func (s *Server) Addr(num int64) net.Addr { return s.ls.addr(num) }
+
+// Shutdown stops in reverse order of starting: listeners and sessions (421,
+// BYE; DATA and APPEND under way may finish), the queue, the store, the files.
+// After ctx ends, sessions are cut off. Calling it again waits for the first.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.closeOnce.Do(func() { s.closeErr = s.shutdown(ctx) })
+	return s.closeErr
+}
+
+func (s *Server) shutdown(ctx context.Context) error {
+	notify("STOPPING=1")
+	var errs []error
+	var edges sync.WaitGroup
+	var mu sync.Mutex
+	for _, e := range s.edges {
+		edges.Go(func() {
+			if err := e.Shutdown(ctx); err != nil {
+				mu.Lock()
+				errs = append(errs, err)
+				mu.Unlock()
+			}
+		})
+	}
+	edges.Wait()
+	if s.stop != nil {
+		s.stop()
+	}
+	if s.ls != nil {
+		s.ls.done.Wait()
+	}
+	s.tasks.Wait()
+	errs = append(errs, s.Parts.Close())
+	s.lock.Close()
+	return errors.Join(errs...)
+}
+
+// Process reads the settings of the process as a whole, before anything else is
+// opened. An error of a row is ErrConfig.
+func Process(ctx context.Context, dir string) (*config.Process, error) {
+	p := &Parts{Dir: dir}
+	if err := p.openMail(ctx); err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	proc, err := p.process(ctx)
+	if errors.Is(err, config.ErrInvalid) {
+		err = fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return proc, err
+}
+
+// Logger makes the log of a serving process. The file is nil when the log goes
+// to standard error.
+func Logger(p *config.Process) (*slog.Logger, *maillog.File, error) {
+	level := slog.LevelInfo
+	if p.LogDebug {
+		level = slog.LevelDebug
+	}
+	var w io.Writer = os.Stderr
+	var f *maillog.File
+	if p.LogFile != "" {
+		var err error
+		if f, err = maillog.OpenFile(p.LogFile); err != nil {
+			return nil, nil, err
+		}
+		w = f
+	}
+	h, err := maillog.New(w, maillog.Format(p.LogFormat), level, p.Hostname)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return slog.New(h), f, nil
+}
