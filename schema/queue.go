@@ -53,7 +53,8 @@ type QueueRecipient struct {
 	Attempts int
 	Status   string // the last enhanced code
 	Reply    string // the last words
-	MTA      string // who said them
+	MTA      string // the host that said them; '' they are ours
+	Diag     string // its own reply, code first
 }
 
 // QueueAdd writes a message and its recipients, and sets their Num.
@@ -69,9 +70,9 @@ func (t *Tx) QueueAdd(m *QueueMessage, rcpts []QueueRecipient) error {
 		r := &rcpts[i]
 		r.Message = m.ID
 		res, err := t.execResult(`INSERT INTO QRecipient (qrMsg, qrAddress, qrOriginal, qrOrcpt, qrNotify, qrSite,
-			qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`,
+			qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta, qrDiag) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 			r.Message, r.Address, r.Original, r.ORCPT, r.Notify, r.Site,
-			int(r.State), r.Due.Unix(), r.Attempts, r.Status, r.Reply, r.MTA)
+			int(r.State), r.Due.Unix(), r.Attempts, r.Status, r.Reply, r.MTA, r.Diag)
 		if err != nil {
 			return fmt.Errorf("queue recipient of %s: %w", m.ID, err)
 		}
@@ -115,8 +116,8 @@ func (t *Tx) QueueDone(num int64) error {
 // unless the state is final.
 func (t *Tx) QueueOutcome(r *QueueRecipient) error {
 	err := t.exec(`UPDATE QRecipient SET qrState = CASE WHEN qrState = 2 AND ?1 = 0 THEN 2 ELSE ?1 END,
-		qrDue = ?2, qrAttempts = ?3, qrStatus = ?4, qrReply = ?5, qrMta = ?6, qrSite = ?7 WHERE qrNum = ?8`,
-		int(r.State), r.Due.Unix(), r.Attempts, r.Status, r.Reply, r.MTA, r.Site, r.Num)
+		qrDue = ?2, qrAttempts = ?3, qrStatus = ?4, qrReply = ?5, qrMta = ?6, qrSite = ?7, qrDiag = ?8 WHERE qrNum = ?9`,
+		int(r.State), r.Due.Unix(), r.Attempts, r.Status, r.Reply, r.MTA, r.Site, r.Diag, r.Num)
 	return wrap("record outcome of "+r.Message, err)
 }
 
@@ -177,7 +178,7 @@ func (t *Tx) count(query string, args ...any) (int64, error) {
 }
 
 const queueRecipientColumns = `qrNum, qrMsg, qrAddress, qrOriginal, qrOrcpt, qrNotify, qrSite,
-	qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta`
+	qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta, qrDiag`
 
 const queueMessageColumns = `qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
 	qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned`
@@ -197,7 +198,7 @@ func scanQueueRecipients(rows *sql.Rows) ([]QueueRecipient, error) {
 		var r QueueRecipient
 		var due int64
 		err := rows.Scan(&r.Num, &r.Message, &r.Address, &r.Original, &r.ORCPT, &r.Notify, &r.Site,
-			&r.State, &due, &r.Attempts, &r.Status, &r.Reply, &r.MTA)
+			&r.State, &due, &r.Attempts, &r.Status, &r.Reply, &r.MTA, &r.Diag)
 		if err != nil {
 			return nil, fmt.Errorf("read queue: %w", err)
 		}

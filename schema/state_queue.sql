@@ -34,7 +34,8 @@ CREATE TABLE QRecipient (
   qrAttempts INTEGER NOT NULL DEFAULT 0,
   qrStatus   TEXT NOT NULL DEFAULT '',       -- the last enhanced code, 4.4.1
   qrReply    TEXT NOT NULL DEFAULT '',       -- the last words
-  qrMta      TEXT NOT NULL DEFAULT ''        -- who said them
+  qrMta      TEXT NOT NULL DEFAULT '',       -- the host that said them
+  qrDiag     TEXT NOT NULL DEFAULT ''        -- its own reply, code first
 );
 CREATE INDEX QRecipientMsg ON QRecipient (qrMsg);
 CREATE INDEX QRecipientDue ON QRecipient (qrDue) WHERE qrState = 0;

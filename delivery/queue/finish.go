@@ -78,7 +78,7 @@ func (s *scheduler) leave(it *item) {
 // has expired.
 func (s *scheduler) judge(c *rules, it *item, res Result, now time.Time) (expired bool) {
 	it.Attempts++
-	it.Status, it.Reply, it.MTA = res.Enhanced, res.Text, res.MTA
+	it.Status, it.Reply, it.MTA, it.Diag = res.Enhanced, res.Text, res.MTA, res.Reply
 	switch res.Status {
 	case Sent:
 		it.State = queueDone

@@ -29,6 +29,8 @@ type Text struct {
 	size int64
 	err  error // of a Write; sticks
 	kept bool  // the file is spool/queue/ID now
+
+	queued bool // and has its rows
 }
 
 // buffers holds what messages in memory grew to.
@@ -115,14 +117,20 @@ func (t *Text) Drop() {
 	}
 	t.file.Close()
 	t.file = nil
-	if !t.kept {
+	switch {
+	case t.queued:
+	case t.kept:
+		os.Remove(t.q.file(t.id))
+	default:
 		os.Remove(t.q.tmpFile(t.id))
 	}
 }
 
-// keep makes the message spool/queue/ID, durably.
-func (t *Text) keep() error {
-	if t.err != nil {
+// Keep makes the message spool/queue/ID, durably. Add does it too; called
+// before, it tells early whether the disk has room. Drop undoes it unless Add
+// has queued the message.
+func (t *Text) Keep() error {
+	if t.err != nil || t.kept {
 		return t.err
 	}
 	if t.file == nil {
@@ -137,32 +145,23 @@ func (t *Text) keep() error {
 		return fmt.Errorf("queue spool %s: %w", t.id, err)
 	}
 	t.kept = true
-	if err := t.q.dirs.sync(); err != nil {
-		t.unkeep()
-		return err
-	}
-	return nil
-}
-
-// unkeep takes back what keep did.
-func (t *Text) unkeep() {
-	os.Remove(t.q.file(t.id))
+	return t.q.dirs.sync()
 }
 
 // Add queues the message for rcpts; it is on disk, file and rows, when Add
 // returns nil. A recipient in state QueueActive is tried at once.
 func (q *Queue) Add(ctx context.Context, t *Text, m *Message, rcpts []Recipient) error {
 	m.ID, m.Size = t.id, t.size
-	if err := t.keep(); err != nil {
+	if err := t.Keep(); err != nil {
 		return err
 	}
 	q.sched.admit(rcpts)
 	err := q.d.State.Write(ctx, func(tx *schema.Tx) error { return tx.QueueAdd(m, rcpts) })
 	if err != nil {
 		q.sched.dismiss(rcpts)
-		t.unkeep()
 		return err
 	}
+	t.queued = true
 	q.sched.start(m, rcpts)
 	return nil
 }

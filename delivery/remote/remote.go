@@ -34,6 +34,11 @@ type Config struct {
 	TLSLevel   string   `setting:"smtp_tls_security_level" default:"may"`
 	TLSCAFile  string   `setting:"smtp_tls_CAfile" default:""`
 
+	// SASLOptions and SASLTLSOptions: noplaintext forbids PLAIN and LOGIN
+	// without, and with, TLS.
+	SASLOptions    []string `setting:"smtp_sasl_security_options" default:"noplaintext, noanonymous"`
+	SASLTLSOptions []string `setting:"smtp_sasl_tls_security_options" default:"noanonymous"`
+
 	ConnectTimeout  time.Duration `setting:"smtp_connect_timeout" default:"30s"`
 	HeloTimeout     time.Duration `setting:"smtp_helo_timeout" default:"300s"`
 	TLSTimeout      time.Duration `setting:"smtp_starttls_timeout" default:"300s"`
@@ -51,7 +56,7 @@ type Deps struct {
 	Resolver Resolver // nil: the system's
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Own reports whether an address is this host's: mail for it must not be
-	// sent to ourselves. nil: addresses of this machine's interfaces.
+	// sent to ourselves. nil: addresses of this machine's interfaces, port 25.
 	Own func(netip.AddrPort) bool
 	Log *slog.Logger
 	Now func() time.Time
@@ -132,3 +137,20 @@ type Result struct {
 
 // Client delivers. Safe for concurrent use.
 type Client struct{ d Deps }
+
+// New returns a Client.
+func New(d Deps) *Client {
+	if d.Resolver == nil {
+		d.Resolver = System{}
+	}
+	if d.Dial == nil {
+		d.Dial = new(net.Dialer).DialContext
+	}
+	if d.Own == nil {
+		d.Own = ownAddress
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	return &Client{d}
+}

@@ -1,21 +1,76 @@
 // Package route answers where an address goes: the one place that knows
 // domains, address classes, aliases, transports. RCPT, the queue and the
 // command "route" all ask here.
+//
+// Class, transport and mailbox of an address come from one list of candidates,
+// the most specific first: the local part as it is, in its domain; the same
+// among the system users, if the domain is local; both again without extension;
+// the catch-all of the domain; then the Domain row (candidates.go).
+//
+// Everything is an indexed look-up of a View taken once a call, so a changed
+// row acts at the next. Every error means that nothing is known: ask again
+// later.
 package route
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"os/user"
 
 	"mailserver/internal/address"
-	"mailserver/policy"
 	"mailserver/schema"
 )
 
+// ErrAliasLoop: aliases lead on without end, or to too many recipients.
+// 451 4.6.0 Alias expansion error.
+var ErrAliasLoop = errors.New("alias expansion error")
+
 // Config is route's part of the settings.
 type Config struct {
-	Hostname  string `setting:"myhostname" default:"localhost"`
+	Hostname string `setting:"myhostname" default:"localhost"`
+	// Domain is empty for the hostname without its first label.
+	Domain string `setting:"mydomain" default:""`
+	// Origin is the domain of an address without one.
+	Origin string `setting:"myorigin" default:"$myhostname"`
+	// Destination are local domains besides those of class 1. A Domain row of
+	// another class than 0 comes first.
+	Destination []string `setting:"mydestination" default:"$myhostname, localhost.$mydomain, localhost"`
+	// ProxyInterfaces are addresses of this host that it does not see itself.
+	ProxyInterfaces []string `setting:"proxy_interfaces" default:""`
+
 	Delimiter string `setting:"recipient_delimiter" default:"+"`
+	// Propagate: where an extension that no row names is added to the result.
+	Propagate []string `setting:"propagate_unmatched_extensions" default:"canonical, virtual"`
+	// CatchallCompat lets a catch-all alias take the mail of explicit
+	// addresses, as Postfix does.
+	CatchallCompat bool `setting:"catchall_postfix_compat" default:"no"`
+	DefaultRClass  int  `setting:"default_rclass" default:"30"`
+
+	ExpansionLimit int `setting:"virtual_alias_expansion_limit" default:"1000"`
+	RecursionLimit int `setting:"virtual_alias_recursion_limit" default:"1000"`
+	// AddressLimit bounds an address that aliases make, in bytes.
+	AddressLimit int `setting:"virtual_alias_address_length_limit" default:"1000"`
+
+	LocalTransport   string `setting:"local_transport" default:"local:$myhostname"`
+	VirtualTransport string `setting:"virtual_transport" default:"virtual"`
+	RelayTransport   string `setting:"relay_transport" default:"relay"`
+	DefaultTransport string `setting:"default_transport" default:"smtp"`
+
+	// LocalRecipients says who exists in a local domain: unix:passwd.byname
+	// (users of the system), $alias_maps (names with Alias rows), address (an
+	// Address row in that very domain, nothing else). Empty: everybody.
+	LocalRecipients []string `setting:"local_recipient_maps" default:"unix:passwd.byname, $alias_maps"`
+	// HomeMailbox is the Maildir below the home of a system user.
+	HomeMailbox string `setting:"home_mailbox" default:"Maildir/"`
+
+	// MailboxHome is the home of a virtual mailbox without vmHome: %d its
+	// domain, %n its local part, %u both. Relative to the data directory.
+	MailboxHome string `setting:"virtual_mailbox_home" default:"/home/vmail/%d/%n"`
+	// MailboxDir is the Maildir below that home.
+	MailboxDir string `setting:"virtual_mailbox_dir" default:"Mail"`
+	DefaultGID int    `setting:"virtual_default_gid" default:"800"`
+	MinimumUID int    `setting:"virtual_minimum_uid" default:"100"`
 }
 
 // Deps is what a Router needs.
@@ -23,22 +78,21 @@ type Deps struct {
 	Mail   *schema.Mail
 	Config func(context.Context) (*Config, error)
 	Log    *slog.Logger
+	Dir    string // data directory, absolute: where relative homes begin
+	// LookupUser finds a user of the system; nil is user.Lookup. No such user
+	// is a user.UnknownUserError.
+	LookupUser func(name string) (*user.User, error)
 }
 
-// Router resolves addresses.
+// Router resolves addresses. Safe for concurrent use.
 type Router struct{ d Deps }
 
 // New returns a Router.
-func New(d Deps) *Router { return &Router{d} }
-
-// Sender resolves a MAIL FROM address for policy.
-func (r *Router) Sender(ctx context.Context, from address.Address) (policy.Sender, error) {
-	panic("not yet")
-}
-
-// Recipient resolves a RCPT TO address for policy. An error is temporary.
-func (r *Router) Recipient(ctx context.Context, to address.Address) (policy.Recipient, error) {
-	panic("not yet")
+func New(d Deps) *Router {
+	if d.LookupUser == nil {
+		d.LookupUser = user.Lookup
+	}
+	return &Router{d}
 }
 
 // Kind is where a destination ends.
@@ -52,6 +106,11 @@ const (
 	Failure             // bounces or waits: Text
 	Discard
 )
+
+// String names a Kind.
+func (k Kind) String() string {
+	return [...]string{"mailbox", "next", "file", "command", "failure", "discard"}[k]
+}
 
 // Box is a mailbox of this host.
 type Box struct {
@@ -71,7 +130,7 @@ type Destination struct {
 	Address   address.Address // the recipient now
 	Box       *Box
 	Transport string   // smtp, lmtp, relay, ...
-	Nexthop   string   // host, without brackets
+	Nexthop   string   // host, without brackets; or unix:/path
 	MX        bool     // false: no MX look-up
 	Port      int      // 0: default of the transport
 	Target    string   // File, Command
@@ -80,19 +139,3 @@ type Destination struct {
 	Text      string   // Failure
 	Path      []string // how it was found, one step a line, for the command route
 }
-
-// Expand follows aliases and returns every destination, each once. An error is
-// temporary: nothing was decided.
-func (r *Router) Expand(ctx context.Context, to address.Address) ([]Destination, error) {
-	panic("not yet")
-}
-
-// Account returns the mailbox whose owner logs in as user; nil if none.
-func (r *Router) Account(ctx context.Context, user string) (*Box, error) { panic("not yet") }
-
-// Lookup answers one of the maps by name, as postmap -q does.
-func (r *Router) Lookup(ctx context.Context, table, key string) (value string, found bool, err error) {
-	panic("not yet")
-}
-
-var _ = schema.External

@@ -1,0 +1,195 @@
+// Package local puts mail into mailboxes of this host: what local(8) and
+// virtual(8) do with a Maildir.
+//
+// Mailboxes of one owner share one file by hard links when a message has
+// several of them; the shared file names no recipient.
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"mailserver/storage"
+)
+
+var (
+	// ErrLoop says that the message was at this recipient before.
+	ErrLoop = errors.New("mail forwarding loop")
+	// ErrFull says that the recipient's quota does not allow the message.
+	ErrFull = storage.ErrOverQuota
+	// ErrNoSpace says that the disk is full.
+	ErrNoSpace = storage.ErrNoSpace
+)
+
+// Box is a recipient whose mailbox is here.
+type Box struct {
+	Address  string // where the mail goes: Delivered-To
+	Original string // what RCPT said: X-Original-To; '' leaves the header out
+	Spec     storage.Spec
+	Folder   string // '' is INBOX
+}
+
+// Message is what is to be delivered.
+type Message struct {
+	Sender  string // envelope, for Return-Path; '' is <>
+	Size    int64
+	Prepend string // header lines with CRLF, above the text
+	Open    func() (io.Reader, error)
+	// DeliveredTo are the addresses that the Delivered-To headers name.
+	DeliveredTo []string
+}
+
+// parallel bounds the files of one message that are made durable at once.
+const parallel = 8
+
+// Deliver puts m into boxes and returns an error for each, in order: nil means
+// that it is there, on disk. Any error but ErrLoop and ErrFull is temporary.
+func Deliver(ctx context.Context, store *storage.Store, m *Message, boxes []Box) []error {
+	errs := make([]error, len(boxes))
+	owners := make(map[[2]int][]int)
+	for i, b := range boxes {
+		if m.visited(b.Address) {
+			errs[i] = fmt.Errorf("%w for %s", ErrLoop, b.Address)
+			continue
+		}
+		key := [2]int{b.Spec.UID, b.Spec.GID}
+		owners[key] = append(owners[key], i)
+	}
+	d := &delivery{store: store, m: m, boxes: boxes, errs: errs}
+	for _, same := range owners {
+		d.group(ctx, same)
+	}
+	return errs
+}
+
+// visited reports whether the message names address in Delivered-To.
+func (m *Message) visited(address string) bool {
+	for _, seen := range m.DeliveredTo {
+		if strings.EqualFold(seen, address) {
+			return true
+		}
+	}
+	return false
+}
+
+// delivery is one Deliver.
+type delivery struct {
+	store *storage.Store
+	m     *Message
+	boxes []Box
+	errs  []error
+}
+
+// group delivers to mailboxes of one owner.
+func (d *delivery) group(ctx context.Context, boxes []int) {
+	if len(boxes) == 1 {
+		i := boxes[0]
+		draft, err := d.write(ctx, i, true)
+		if err == nil {
+			err = draft.Deliver(ctx)
+		}
+		d.errs[i] = err
+		return
+	}
+	drafts := make(map[int]*storage.Draft, len(boxes))
+	var first *storage.Draft
+	for _, i := range boxes {
+		var draft *storage.Draft
+		if first == nil {
+			draft, d.errs[i] = d.write(ctx, i, false)
+			first = draft
+		} else {
+			draft, d.errs[i] = d.link(ctx, first, i)
+		}
+		if d.errs[i] == nil {
+			drafts[i] = draft
+		}
+	}
+	d.deliver(ctx, drafts)
+}
+
+// link shares the file of first with another mailbox, or writes one of its own.
+func (d *delivery) link(ctx context.Context, first *storage.Draft, i int) (*storage.Draft, error) {
+	b := &d.boxes[i]
+	draft, err := first.Link(ctx, d.store.Account(b.Spec), b.folder())
+	if errors.Is(err, storage.ErrNoLink) || errors.Is(err, storage.ErrNoMailbox) {
+		return d.write(ctx, i, true)
+	}
+	return draft, err
+}
+
+// deliver makes all drafts durable, several at a time.
+func (d *delivery) deliver(ctx context.Context, drafts map[int]*storage.Draft) {
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, parallel)
+	for i, draft := range drafts {
+		slots <- struct{}{}
+		wg.Go(func() {
+			d.errs[i] = draft.Deliver(ctx)
+			<-slots
+		})
+	}
+	wg.Wait()
+}
+
+// buffers are for copying from the spool.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// write makes a draft for one recipient. A folder that does not exist is no
+// reason to lose mail: INBOX takes it.
+func (d *delivery) write(ctx context.Context, i int, own bool) (*storage.Draft, error) {
+	b := &d.boxes[i]
+	account := d.store.Account(b.Spec)
+	draft, err := account.NewDraft(ctx, b.folder(), d.m.Size)
+	if errors.Is(err, storage.ErrNoMailbox) && b.Folder != "" {
+		draft, err = account.NewDraft(ctx, "INBOX", d.m.Size)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := d.fill(draft, b, own); err != nil {
+		draft.Abort()
+		return nil, err
+	}
+	return draft, nil
+}
+
+func (d *delivery) fill(draft *storage.Draft, b *Box, own bool) error {
+	if _, err := io.WriteString(draft, d.m.header(b, own)); err != nil {
+		return err
+	}
+	r, err := d.m.Open()
+	if err != nil {
+		return err
+	}
+	buf := buffers.Get().(*[]byte)
+	defer buffers.Put(buf)
+	_, err = io.CopyBuffer(draft, r, *buf)
+	return err
+}
+
+func (b *Box) folder() string {
+	if b.Folder == "" {
+		return "INBOX"
+	}
+	return b.Folder
+}
+
+// header is what stands above the message; only a file of its own names the
+// recipient.
+func (m *Message) header(b *Box, own bool) string {
+	var h strings.Builder
+	fmt.Fprintf(&h, "Return-Path: <%s>\r\n", m.Sender)
+	if own {
+		if b.Original != "" {
+			fmt.Fprintf(&h, "X-Original-To: %s\r\n", b.Original)
+		}
+		fmt.Fprintf(&h, "Delivered-To: %s\r\n", b.Address)
+	}
+	h.WriteString(m.Prepend)
+	return h.String()
+}

@@ -1,0 +1,290 @@
+package remote
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// session is one conversation.
+type session struct {
+	a     *attempt
+	h     host
+	nc    net.Conn
+	r     *bufio.Reader
+	w     *bufio.Writer
+	exts  map[string]string // EHLO keywords in upper case, with their parameters
+	tls   bool
+	over  bool // nothing more is to be said
+	setup time.Duration
+}
+
+func newSession(a *attempt, h host, nc net.Conn) *session {
+	return &session{a: a, h: h, nc: nc, r: bufio.NewReaderSize(nc, 2048), w: bufio.NewWriterSize(nc, 16<<10)}
+}
+
+func (s *session) close() { s.nc.Close() }
+
+// broken is a conversation that ended in the middle.
+type broken struct {
+	err   error
+	stage string
+}
+
+func (b *broken) Error() string { return b.stage + ": " + b.err.Error() }
+
+// send writes one command; it goes out with the next read.
+func (s *session) send(line string) {
+	s.w.WriteString(line)
+	s.w.WriteString("\r\n")
+}
+
+// read flushes what was sent and reads a reply.
+func (s *session) read(timeout time.Duration, stage string) (reply, error) {
+	s.nc.SetDeadline(time.Now().Add(timeout))
+	if err := s.w.Flush(); err != nil {
+		return reply{}, &broken{err, stage}
+	}
+	rep, err := readReply(s.r)
+	if err != nil {
+		return reply{}, &broken{err, stage}
+	}
+	return rep, nil
+}
+
+func (s *session) ask(line string, timeout time.Duration, stage string) (reply, error) {
+	s.send(line)
+	return s.read(timeout, stage)
+}
+
+// handshake goes from the greeting to where mail may be sent. again asks for
+// another conversation without TLS; over is set when there is nothing to send
+// mail on.
+func (s *session) handshake(useTLS bool) (again bool) {
+	if !s.greeting() || !s.hello() {
+		return false
+	}
+	if useTLS {
+		if again, ok := s.starttls(); !ok {
+			return again
+		}
+	}
+	if s.a.hop.User != "" {
+		s.login()
+	}
+	return false
+}
+
+// site ends the conversation: this host takes no mail from us now.
+func (s *session) site(r Result) bool {
+	s.over = true
+	r.Unreachable = true
+	r.Host, r.Relay = s.h.name, s.h.relay()
+	s.a.settle(&r)
+	return false
+}
+
+// lost ends it because the connection broke.
+func (s *session) lost(err error) bool { return s.site(s.breakage(err)) }
+
+// breakage is the result of a broken conversation.
+func (s *session) breakage(err error) Result {
+	r := Result{Status: Deferred, Enhanced: "4.4.2"}
+	var b *broken
+	var ne net.Error
+	switch {
+	case !errors.As(err, &b):
+		r.Text = err.Error()
+	case errors.Is(err, errReply):
+		r.Enhanced, r.Text = "4.5.0", fmt.Sprintf("host %s sent a malformed reply while %s", s.h, b.stage)
+	case errors.As(err, &ne) && ne.Timeout(), errors.Is(err, os.ErrDeadlineExceeded):
+		r.Text = fmt.Sprintf("conversation with %s timed out while %s", s.h, b.stage)
+	default:
+		r.Text = fmt.Sprintf("lost connection with %s while %s", s.h, b.stage)
+	}
+	return r
+}
+
+// greeting: a host that greets with 5xx is passed over as with 4xx,
+// postconf(5) smtp_skip_5xx_greeting.
+func (s *session) greeting() bool {
+	rep, err := s.read(s.a.cfg.HeloTimeout, "receiving the initial server greeting")
+	if err != nil {
+		return s.lost(err)
+	}
+	if !rep.ok() {
+		return s.site(s.refusedToTalk(rep, Deferred))
+	}
+	if s.isOurselves(rep) {
+		return s.site(Result{Status: Bounced, Enhanced: "5.4.6", Text: "mail for " + s.a.hop.Host + " loops back to myself"})
+	}
+	return true
+}
+
+func (s *session) refusedToTalk(rep reply, status Status) Result {
+	enhanced := rep.enhanced()
+	if status == Deferred {
+		enhanced = "4" + enhanced[1:]
+	}
+	return Result{Status: status, Enhanced: enhanced, Reply: rep.String(),
+		Text: fmt.Sprintf("host %s refused to talk to me: %s", s.h, rep)}
+}
+
+// isOurselves: a host at the port of SMTP that greets with our name.
+func (s *session) isOurselves(rep reply) bool {
+	if s.a.hop.LMTP || s.h.port != 25 || len(rep.lines[0]) < 5 {
+		return false
+	}
+	name, _, _ := strings.Cut(rep.lines[0][4:], " ")
+	return strings.EqualFold(name, s.a.cfg.Hostname)
+}
+
+// hello says EHLO, or HELO to a host that does not know it.
+func (s *session) hello() bool {
+	verb, name := "EHLO", s.a.cfg.Helo
+	if s.a.hop.LMTP {
+		verb, name = "LHLO", s.a.cfg.LMTPHelo
+	}
+	s.exts = make(map[string]string)
+	rep, err := s.ask(verb+" "+name, s.a.cfg.HeloTimeout, "performing the "+verb+" handshake")
+	if err != nil {
+		return s.lost(err)
+	}
+	if rep.code >= 500 && verb == "EHLO" && !s.tls {
+		rep, err = s.ask("HELO "+name, s.a.cfg.HeloTimeout, "performing the HELO handshake")
+		if err != nil {
+			return s.lost(err)
+		}
+		if rep.ok() {
+			return true
+		}
+	}
+	if !rep.ok() {
+		status := Deferred
+		if rep.code >= 500 && s.a.last {
+			status = Bounced
+		}
+		return s.site(s.refusedToTalk(rep, status))
+	}
+	for _, line := range rep.lines[1:] {
+		word, rest, _ := strings.Cut(strings.TrimSpace(line[min(4, len(line)):]), " ")
+		s.exts[strings.ToUpper(word)] = rest
+	}
+	return true
+}
+
+func (s *session) has(ext string) bool {
+	_, ok := s.exts[ext]
+	return ok
+}
+
+// starttls does what the policy asks. ok is false when the conversation is
+// over; again then asks for one without TLS.
+func (s *session) starttls() (again, ok bool) {
+	must := s.a.policy.level >= levelEncrypt
+	if !s.has("STARTTLS") {
+		if must {
+			return false, s.site(Result{Status: Deferred, Enhanced: "4.7.4",
+				Text: fmt.Sprintf("TLS is required, but was not offered by host %s", s.h)})
+		}
+		return false, true
+	}
+	rep, err := s.ask("STARTTLS", s.a.cfg.TLSTimeout, "performing the STARTTLS handshake")
+	if err != nil {
+		return false, s.lost(err)
+	}
+	if rep.code != 220 {
+		if must {
+			return false, s.site(Result{Status: Deferred, Enhanced: "4.7.4", Reply: rep.String(),
+				Text: fmt.Sprintf("TLS is required, but host %s refused to start TLS: %s", s.h, rep)})
+		}
+		return false, true
+	}
+	if err := s.encrypt(); err != nil {
+		if !must {
+			return true, false
+		}
+		why := "Cannot start TLS: handshake failure"
+		if s.a.policy.level >= levelVerify {
+			why = "Server certificate not verified"
+		}
+		return false, s.site(Result{Status: Deferred, Enhanced: "4.7.5", Text: fmt.Sprintf("%s: host %s: %s", why, s.h, err)})
+	}
+	return false, s.hello()
+}
+
+// encrypt does the handshake. What the server sent before it is dropped: it
+// was not protected.
+func (s *session) encrypt() error {
+	cfg, err := s.a.policy.config(s.a, s.h)
+	if err != nil {
+		return err
+	}
+	if s.r.Buffered() > 0 {
+		return errors.New("data before the TLS handshake")
+	}
+	s.nc.SetDeadline(time.Now().Add(s.a.cfg.TLSTimeout))
+	tc := tls.Client(s.nc, cfg)
+	if err := tc.HandshakeContext(context.Background()); err != nil {
+		return err
+	}
+	s.nc = tc
+	s.r.Reset(tc)
+	s.w.Reset(tc)
+	s.tls = true
+	return nil
+}
+
+// login logs in with the credentials of the relay host. A failure is
+// temporary: the mail must not go back because a password has changed.
+// postconf(5) smtp_sasl_auth_soft_bounce
+func (s *session) login() bool {
+	mechs := strings.Fields(strings.ToUpper(s.exts["AUTH"]))
+	opts := s.a.cfg.SASLOptions
+	if s.tls {
+		opts = s.a.cfg.SASLTLSOptions
+	}
+	plaintext := !slices.Contains(opts, "noplaintext") || s.a.hop.Unix
+	var rep reply
+	var err error
+	const stage = "performing SASL authentication"
+	enc := base64.StdEncoding.EncodeToString
+	user, passwd := s.a.hop.User, s.a.hop.Passwd
+	switch {
+	case plaintext && slices.Contains(mechs, "PLAIN"):
+		rep, err = s.ask("AUTH PLAIN "+enc([]byte("\x00"+user+"\x00"+passwd)), s.a.cfg.HeloTimeout, stage)
+	case plaintext && slices.Contains(mechs, "LOGIN"):
+		rep, err = s.ask("AUTH LOGIN", s.a.cfg.HeloTimeout, stage)
+		for _, word := range []string{user, passwd} {
+			if err == nil && rep.code == 334 {
+				rep, err = s.ask(enc([]byte(word)), s.a.cfg.HeloTimeout, stage)
+			}
+		}
+	default:
+		return s.site(Result{Status: Deferred, Enhanced: "4.7.0",
+			Text: fmt.Sprintf("SASL authentication failed: server %s offered no compatible authentication mechanisms for this type of connection security", s.h)})
+	}
+	if err != nil {
+		return s.lost(err)
+	}
+	if rep.code != 235 {
+		return s.site(Result{Status: Deferred, Enhanced: "4" + rep.enhanced()[1:], Reply: rep.String(),
+			Text: fmt.Sprintf("SASL authentication failed; server %s said: %s", s.h, rep)})
+	}
+	return true
+}
+
+// sizeLimit is the SIZE that the server announced; 0 none.
+func (s *session) sizeLimit() int64 {
+	n, _ := strconv.ParseInt(s.exts["SIZE"], 10, 64)
+	return n
+}

@@ -1,0 +1,396 @@
+package route
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"mailserver/internal/address"
+	"mailserver/schema"
+)
+
+// alias is a row of virtual(5) or aliases(5) that leads an address on.
+type alias struct {
+	targets []address.Address
+	row     *schema.Address // nil: a pattern
+	names   bool            // aliases(5): names of a local domain
+	how     string          // for the path
+}
+
+// virtual finds what an address leads to at the virtual stage; nil if it leads
+// nowhere. Order: the rows of the address itself, with extension, then without;
+// then, unless an explicit mailbox, relay or local address stands against it,
+// patterns and the catch-all.
+func (q *query) virtual(ctx context.Context, res *resolved) (*alias, error) {
+	if res.blocked() {
+		return nil, nil
+	}
+	for _, c := range res.cands {
+		if c.catchAll || c.row.Active == 0 {
+			continue
+		}
+		if a, err := q.rowAlias(ctx, res, c); err != nil || a != nil {
+			return a, err
+		}
+	}
+	if !q.cfg.CatchallCompat {
+		own, err := q.standsAgainst(res)
+		if err != nil || own {
+			return nil, err
+		}
+	}
+	if a, err := q.patternAlias(ctx, res); err != nil || a != nil {
+		return a, err
+	}
+	for _, c := range res.cands {
+		if c.catchAll && c.row.Active != 0 {
+			return q.rowAlias(ctx, res, c)
+		}
+	}
+	return nil, nil
+}
+
+// standsAgainst reports whether the address exists by itself, so that no
+// catch-all alias takes its mail.
+func (q *query) standsAgainst(res *resolved) (bool, error) {
+	row := res.explicit()
+	switch c := res.dom.class; {
+	case c == schema.Local:
+		own := *res
+		own.cands = slices.DeleteFunc(slices.Clone(res.cands), func(c candidate) bool { return c.catchAll })
+		if len(q.cfg.LocalRecipients) == 0 {
+			return row != nil, nil
+		}
+		return q.existsLocal(&own)
+	case c == schema.Relay:
+		return row != nil, nil
+	case c.IsMailbox():
+		return slices.ContainsFunc(res.cands, func(c candidate) bool { return !c.catchAll && c.row.Mailbox != nil }), nil
+	}
+	return false, nil
+}
+
+// rowAlias follows one candidate. Alias rows of local names count here too,
+// unless one of them is not an address: then local delivery follows them, and a
+// domain that is routed elsewhere goes there whole.
+func (q *query) rowAlias(ctx context.Context, res *resolved, c candidate) (*alias, error) {
+	if c.row.HasVAlias {
+		list, err := q.view.VAliasTargets(ctx, c.row.Num)
+		if err != nil {
+			return nil, err
+		}
+		a := &alias{row: c.row, how: "virtual alias " + rowName(c.row)}
+		for _, t := range list {
+			a.targets = append(a.targets, q.target(res, c, t))
+		}
+		return a, nil
+	}
+	if !c.row.HasAlias || !res.dom.local() {
+		return nil, nil
+	}
+	list, err := q.nameTargets(ctx, c.row)
+	if err != nil {
+		return nil, err
+	}
+	a := &alias{row: c.row, names: true, how: "alias " + rowName(c.row)}
+	for _, t := range list {
+		if t.kind != toAddress {
+			return nil, nil
+		}
+		a.targets = append(a.targets, q.propagate(res, "alias", c.base, t.addr))
+	}
+	return a, nil
+}
+
+// target makes the address of a VAlias row. An empty local part of the target
+// keeps that of the recipient.
+func (q *query) target(res *resolved, c candidate, t schema.Target) address.Address {
+	a := address.Address{Local: t.Localpart, Domain: t.Domain}
+	if t.Extension != "" && q.cfg.Delimiter != "" && a.Local != "" {
+		a.Local += q.cfg.Delimiter[:1] + t.Extension
+	}
+	return q.propagate(res, "virtual", c.base || c.catchAll, a)
+}
+
+// propagate adds the extension that no row named, as
+// postconf(5) propagate_unmatched_extensions says.
+func (q *query) propagate(res *resolved, table string, unmatched bool, a address.Address) address.Address {
+	if a.Local == "" {
+		a.Local = res.addr.Local
+		return a
+	}
+	if unmatched && slices.Contains(q.cfg.Propagate, table) {
+		a.Local += res.suffix
+	}
+	return a
+}
+
+// patternAlias follows the first pattern of the domain that matches.
+func (q *query) patternAlias(ctx context.Context, res *resolved) (*alias, error) {
+	if res.dom.row == nil {
+		return nil, nil
+	}
+	list, err := q.view.Patterns(ctx, res.dom.row.Num)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range list {
+		if !like(p.Pattern, res.addr.Local) && !like(p.Pattern, res.user) {
+			continue
+		}
+		a := &alias{how: "pattern " + p.Pattern + "@" + res.dom.name}
+		for _, s := range splitList(p.Target) {
+			t, err := parseTarget(s)
+			if err != nil {
+				return nil, fmt.Errorf("target %q of pattern %s: %w", s, p.Pattern, err)
+			}
+			a.targets = append(a.targets, t)
+		}
+		return a, nil
+	}
+	return nil, nil
+}
+
+// parseTarget reads an address, or @domain for the same name elsewhere.
+func parseTarget(s string) (address.Address, error) {
+	if domain, ok := strings.CutPrefix(s, "@"); ok && domain != "" {
+		return address.Address{Domain: domain}, nil
+	}
+	a, err := address.Parse(s)
+	if err == nil && a.Local == "" {
+		err = address.ErrSyntax
+	}
+	return a, err
+}
+
+// like matches as SQL's LIKE does: % any text, _ one character, letters of
+// ASCII in any case. It takes time linear in the text for each %.
+func like(pattern, text string) bool {
+	p, s := []rune(strings.ToLower(pattern)), []rune(strings.ToLower(text))
+	i, star, mark := 0, -1, 0
+	for j := 0; j < len(s); {
+		switch {
+		case i < len(p) && p[i] == '%':
+			star, mark = i, j
+			i++
+		case i < len(p) && (p[i] == '_' || p[i] == s[j]):
+			i++
+			j++
+		case star >= 0:
+			mark++
+			i, j = star+1, mark
+		default:
+			return false
+		}
+	}
+	for i < len(p) && p[i] == '%' {
+		i++
+	}
+	return i == len(p)
+}
+
+// nameKind is what a target of aliases(5) is.
+type nameKind int
+
+const (
+	toAddress nameKind = iota
+	toUser             // \user: the user, no further alias
+	toFile
+	toCommand
+	toInclude
+)
+
+// nameTarget is one target of aliases(5).
+type nameTarget struct {
+	kind nameKind
+	addr address.Address
+	text string // file or command
+}
+
+// nameTargets reads the Alias rows of a name.
+func (q *query) nameTargets(ctx context.Context, row *schema.Address) ([]nameTarget, error) {
+	rows, err := q.view.AliasTargets(ctx, row.Num)
+	if err != nil {
+		return nil, err
+	}
+	var list []nameTarget
+	for _, text := range rows {
+		for _, s := range splitNames(text) {
+			t, err := parseName(s)
+			if err != nil {
+				return nil, fmt.Errorf("target %q of alias %s: %w", s, rowName(row), err)
+			}
+			list = append(list, t)
+		}
+	}
+	return list, nil
+}
+
+// splitNames splits a list of targets; a command or file holds commas itself.
+func splitNames(text string) []string {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return nil
+	}
+	if strings.ContainsRune("|/:", rune(text[0])) || strings.HasPrefix(text, `"|`) || strings.HasPrefix(text, `"/`) {
+		return []string{text}
+	}
+	return splitList(text)
+}
+
+// splitList splits at commas outside of quotes.
+func splitList(text string) []string {
+	var list []string
+	start, quoted := 0, false
+	for i := 0; i <= len(text); i++ {
+		switch {
+		case i == len(text) || text[i] == ',' && !quoted:
+			if s := strings.TrimSpace(text[start:i]); s != "" {
+				list = append(list, s)
+			}
+			start = i + 1
+		case text[i] == '\\' && i+1 < len(text):
+			i++
+		case text[i] == '"':
+			quoted = !quoted
+		}
+	}
+	return list
+}
+
+// parseName reads one target, aliases(5).
+func parseName(s string) (nameTarget, error) {
+	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' && (s[1] == '|' || s[1] == '/') {
+		s = strings.ReplaceAll(s[1:len(s)-1], `\"`, `"`)
+	}
+	include := ":include:"
+	switch {
+	case strings.HasPrefix(s, "|"):
+		return nameTarget{kind: toCommand, text: strings.TrimSpace(s[1:])}, nil
+	case strings.HasPrefix(s, "/"):
+		return nameTarget{kind: toFile, text: s}, nil
+	case len(s) > len(include) && strings.EqualFold(s[:len(include)], include):
+		file := strings.TrimSpace(s[len(include):])
+		if !filepath.IsAbs(file) {
+			return nameTarget{}, errors.New("the file of :include: is not absolute")
+		}
+		return nameTarget{kind: toInclude, text: file}, nil
+	case strings.HasPrefix(s, `\`):
+		return nameTarget{kind: toUser, addr: address.Address{Local: s[1:]}}, nil
+	}
+	a, err := parseTarget(s)
+	return nameTarget{addr: a}, err
+}
+
+// maxInclude bounds the file of :include:, in bytes.
+const maxInclude = 1 << 20
+
+// readInclude reads the addresses of an :include: file: lists by comma, a line
+// each, # begins a comment. Files and commands in it are not allowed, as
+// postconf(5) allow_mail_to_commands says by default.
+func readInclude(name string) ([]address.Address, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", name)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxInclude+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxInclude {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxInclude)
+	}
+	var list []address.Address
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		for _, s := range splitNames(line) {
+			t, err := parseName(s)
+			if err != nil || t.kind != toAddress {
+				return nil, fmt.Errorf("%s: %q is not an address", name, s)
+			}
+			list = append(list, t.addr)
+		}
+	}
+	return list, nil
+}
+
+// aliasRow returns the row whose Alias rows local delivery follows; nil if none.
+func aliasRow(res *resolved) *schema.Address {
+	if res.blocked() {
+		return nil
+	}
+	for _, c := range res.cands {
+		if c.row.HasAlias && c.row.Active != 0 {
+			return c.row
+		}
+	}
+	return nil
+}
+
+// canonical asks one of the canonical(5) maps for an address.
+func (q *query) canonical(ctx context.Context, res *resolved, table string) (address.Address, bool, error) {
+	for _, key := range res.keys() {
+		text, err := q.view.Canonical(ctx, table, clipKey(key))
+		if err != nil {
+			return address.Address{}, false, err
+		}
+		if text == "" {
+			continue
+		}
+		a, err := parseTarget(text)
+		if err != nil {
+			return a, false, fmt.Errorf("%s of %s, %q: %w", table, key, text, err)
+		}
+		if a.Local == "" {
+			a.Local = res.addr.Local
+		} else if matchedWhole := strings.EqualFold(key, res.addr.Plain()) || strings.EqualFold(key, res.addr.Local); !matchedWhole && slices.Contains(q.cfg.Propagate, "canonical") {
+			a.Local += res.suffix
+		}
+		return a, true, nil
+	}
+	return address.Address{}, false, nil
+}
+
+// maxCanonical bounds how often canonical rows lead to each other.
+const maxCanonical = 10
+
+// rewrite applies recipient_canonical, then canonical, until nothing changes.
+func (q *query) rewrite(ctx context.Context, a address.Address, path []string) (address.Address, []string, error) {
+	for _, table := range []string{"recipient_canonical", "canonical"} {
+		for n := 0; ; n++ {
+			res, err := q.resolve(ctx, a)
+			if err != nil {
+				return a, path, err
+			}
+			to, found, err := q.canonical(ctx, res, table)
+			if err != nil {
+				return a, path, err
+			}
+			if to = q.qualify(to); !found || to.Equal(res.addr) {
+				break
+			}
+			if n == maxCanonical {
+				return a, path, fmt.Errorf("%w: %s of %s", ErrAliasLoop, table, a)
+			}
+			a, path = to, step(path, table+" "+res.addr.Plain()+" -> "+to.Plain())
+		}
+	}
+	return a, path, nil
+}
+
+// step returns path with one more line; paths of sisters share their start.
+func step(path []string, line string) []string {
+	return append(path[:len(path):len(path)], line)
+}

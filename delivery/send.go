@@ -1,0 +1,318 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+
+	"mailserver/delivery/queue"
+	"mailserver/delivery/remote"
+	"mailserver/delivery/route"
+	"mailserver/internal/address"
+	"mailserver/internal/maillog"
+	"mailserver/schema"
+)
+
+// sender makes the attempts of the queue.
+type sender struct{ s *Service }
+
+// target is where a queued recipient goes at this attempt.
+type target struct {
+	name string
+	box  *route.Destination // a mailbox here
+	tag  string
+	hop  remote.Hop
+}
+
+func (t *target) Site() string { return t.name }
+
+// RecipientLimit: a mailbox takes one recipient, so that each gets its headers.
+func (t *target) RecipientLimit() int {
+	if t.box != nil {
+		return 1
+	}
+	return 0
+}
+
+// Route asks again where the recipient goes, so that a changed row acts on
+// mail in the queue. Aliases are not followed a second time.
+func (x sender) Route(ctx context.Context, m *queue.Message, r *queue.Recipient) (queue.Target, *queue.Result) {
+	if m.Filter != "" {
+		return nexthop(m.Filter)
+	}
+	to, err := address.Parse(r.Address)
+	if err != nil {
+		return nil, &queue.Result{Status: queue.Bounced, Enhanced: "5.1.3", Text: "bad address syntax", Tag: maillog.ErrorMail, Relay: "none"}
+	}
+	d, err := x.s.resolve(ctx, to, r.Site)
+	if err != nil {
+		x.s.complain("look up "+r.Address, m.ID, err)
+		return nil, &queue.Result{Status: queue.Deferred, Enhanced: "4.3.0", Text: "address lookup failure", Tag: maillog.ErrorMail, Relay: "none"}
+	}
+	if d == nil { // the row that it came by is gone
+		return nexthop(r.Site)
+	}
+	d.Original, _ = address.Parse(r.Original)
+	switch d.Kind {
+	case route.Mailbox:
+		return &target{name: site(d), box: d}, nil
+	case route.Next:
+		return x.s.next(ctx, m, d)
+	case route.Discard:
+		return nil, &queue.Result{Status: queue.Sent, Enhanced: "2.0.0", Text: "discarded", Tag: "postfix/discard", Relay: "none"}
+	}
+	return nil, failure(d)
+}
+
+// resolve finds the destination of a queued recipient among those that its
+// address has now: the same way as before, or else the same address. nil: the
+// address leads elsewhere now.
+func (s *Service) resolve(ctx context.Context, to address.Address, before string) (*route.Destination, error) {
+	dests, err := s.d.Route.Expand(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	var found *route.Destination
+	for i := range dests {
+		d := &dests[i]
+		if site(d) == before && d.Address.Equal(to) {
+			return d, nil
+		}
+		if found == nil && d.Address.Equal(to) {
+			found = d
+		}
+	}
+	if found == nil && len(dests) == 1 && dests[0].Kind == route.Failure {
+		found = &dests[0]
+	}
+	if found == nil && strings.HasPrefix(before, "virtual:") {
+		return s.mailbox(ctx, to)
+	}
+	return found, nil
+}
+
+// mailbox is the mailbox of an address whatever aliases it has.
+func (s *Service) mailbox(ctx context.Context, to address.Address) (*route.Destination, error) {
+	b, err := s.d.Route.Account(ctx, to.Plain())
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		return &route.Destination{Kind: route.Failure, Address: to, Permanent: true, Enhanced: "5.1.1",
+			Text: "unknown user: \"" + to.Plain() + "\""}, nil
+	}
+	return &route.Destination{Kind: route.Mailbox, Address: to, Box: b}, nil
+}
+
+// failure is the outcome of a destination that nothing can be delivered to.
+// What is not supported waits: the operator can mend it.
+func failure(d *route.Destination) *queue.Result {
+	res := &queue.Result{Status: queue.Deferred, Enhanced: d.Enhanced, Text: d.Text, Tag: maillog.ErrorMail, Relay: "none"}
+	switch {
+	case d.Kind == route.Command:
+		res.Enhanced, res.Text = "4.3.5", "delivery to commands is not supported: |"+d.Target
+	case d.Kind == route.File:
+		res.Enhanced, res.Text = "4.3.5", "delivery to files is not supported: "+d.Target
+	case d.Permanent:
+		res.Status = queue.Bounced
+	}
+	if res.Enhanced == "" {
+		res.Enhanced = map[queue.Status]string{queue.Deferred: "4.3.0", queue.Bounced: "5.0.0"}[res.Status]
+	}
+	return res
+}
+
+// site names a destination: transport:nexthop, in the form of transport(5).
+func site(d *route.Destination) string {
+	switch d.Kind {
+	case route.Mailbox:
+		return "virtual:" + strings.ToLower(d.Address.String())
+	case route.File:
+		return "file:" + d.Target
+	case route.Command:
+		return "command:" + d.Target
+	case route.Failure:
+		return "error:"
+	case route.Discard:
+		return "discard:"
+	}
+	if strings.HasPrefix(d.Nexthop, "unix:") {
+		return d.Transport + ":" + d.Nexthop
+	}
+	return d.Transport + ":" + hopName(strings.ToLower(d.Nexthop), d.MX, d.Port)
+}
+
+func hopName(host string, mx bool, port int) string {
+	if !mx {
+		host = "[" + host + "]"
+	}
+	if port != 0 {
+		host += ":" + strconv.Itoa(port)
+	}
+	return host
+}
+
+// next is a destination on another host, through the relay host if the class
+// of the address leaves the choice.
+func (s *Service) next(ctx context.Context, m *queue.Message, d *route.Destination) (queue.Target, *queue.Result) {
+	to, res := nexthop(site(d))
+	if res != nil {
+		return nil, res
+	}
+	t := to.(*target)
+	view, err := s.d.Mail.View(ctx)
+	if err == nil && plain(d) {
+		err = s.relay(ctx, view, m.Sender, t)
+	}
+	if err == nil {
+		t.hop.TLS, err = tlsPolicy(ctx, view, t.name)
+	}
+	if err != nil {
+		s.complain("look up the way of "+d.Address.String(), m.ID, err)
+		return nil, &queue.Result{Status: queue.Deferred, Enhanced: "4.3.0", Text: "address lookup failure", Tag: maillog.ErrorMail, Relay: "none"}
+	}
+	return t, nil
+}
+
+// plain reports whether no transport row has chosen the next hop.
+func plain(d *route.Destination) bool {
+	return (d.Transport == "smtp" || d.Transport == "relay") && d.MX && d.Port == 0 &&
+		strings.EqualFold(d.Nexthop, d.Address.Domain)
+}
+
+// relay applies sender_dependent_relayhost_maps and relayhost: the row of the
+// sender, of its domain, of everybody.
+func (s *Service) relay(ctx context.Context, view *schema.View, from string, t *target) error {
+	keys := []string{"<>", ""}
+	if from != "" {
+		a, _ := address.Parse(from)
+		keys = []string{a.Plain(), "@" + a.Domain, ""}
+	}
+	for _, key := range keys {
+		row, err := view.RelayHost(ctx, key)
+		if err != nil {
+			return err
+		}
+		if row == nil {
+			continue
+		}
+		transport, _, _ := strings.Cut(t.name, ":")
+		to, res := nexthop(transport + ":" + row.Nexthop)
+		if res != nil {
+			return errors.New(res.Text)
+		}
+		*t = *to.(*target)
+		t.hop.User, t.hop.Passwd = row.User, row.Passwd
+		return nil
+	}
+	return nil
+}
+
+// tlsPolicy looks for the row of a next hop: as written, without port, and of
+// the domains above it. postconf(5) smtp_tls_policy_maps
+func tlsPolicy(ctx context.Context, view *schema.View, name string) (string, error) {
+	_, hop, _ := strings.Cut(name, ":")
+	keys := []string{hop}
+	host, _, _ := splitHop(hop)
+	if host != hop {
+		keys = append(keys, host)
+	}
+	for rest := host; ; {
+		i := strings.IndexByte(rest, '.')
+		if i < 0 {
+			break
+		}
+		rest = rest[i+1:]
+		keys = append(keys, "."+rest)
+	}
+	for _, key := range keys {
+		if policy, err := view.TLSPolicy(ctx, key); err != nil || policy != "" {
+			return policy, err
+		}
+	}
+	return "", nil
+}
+
+// nexthop makes a target of transport:nexthop. A transport that we do not have
+// is refused by name; the mail waits.
+func nexthop(name string) (queue.Target, *queue.Result) {
+	transport, hop, _ := strings.Cut(name, ":")
+	bad := func(text string) (queue.Target, *queue.Result) {
+		return nil, &queue.Result{Status: queue.Deferred, Enhanced: "4.3.5", Text: text, Tag: maillog.ErrorMail, Relay: "none"}
+	}
+	t := &target{name: name, tag: maillog.SMTP}
+	switch transport {
+	case "smtp", "relay":
+	case "lmtp":
+		t.hop.LMTP, t.tag = true, maillog.LMTP
+	default:
+		return bad("mail transport unavailable: " + transport)
+	}
+	if path, ok := strings.CutPrefix(hop, "unix:"); ok && t.hop.LMTP {
+		t.hop.Unix, t.hop.Host = true, path
+		return t, nil
+	}
+	host, mx, port := splitHop(strings.TrimPrefix(hop, "inet:"))
+	if host == "" || port < 0 {
+		return bad("bad next hop: " + name)
+	}
+	t.hop.Host, t.hop.MX, t.hop.Port = host, mx && !t.hop.LMTP, port
+	return t, nil
+}
+
+// splitHop reads [host]:port, host:port, [host], host; port is -1 if it is not
+// a port.
+func splitHop(s string) (host string, mx bool, port int) {
+	mx = true
+	if rest, ok := strings.CutPrefix(s, "["); ok {
+		inner, after, closed := strings.Cut(rest, "]")
+		if !closed {
+			return "", false, -1
+		}
+		host, mx = inner, false
+		if after == "" {
+			return host, mx, 0
+		}
+		s = "x" + after
+	} else if !strings.Contains(s, ":") {
+		return s, mx, 0
+	}
+	h, p, err := net.SplitHostPort(s)
+	n, bad := strconv.ParseUint(p, 10, 16)
+	if err != nil || bad != nil || n == 0 {
+		return "", false, -1
+	}
+	if mx {
+		host = h
+	}
+	return host, mx, int(n)
+}
+
+// Send makes one attempt.
+func (x sender) Send(ctx context.Context, to queue.Target, m *queue.Message, rcpts []*queue.Recipient) []queue.Result {
+	t := to.(*target)
+	results := make([]queue.Result, len(rcpts))
+	if t.box != nil {
+		for i := range rcpts {
+			results[i] = x.s.deliverQueued(ctx, m, t.box)
+		}
+		return results
+	}
+	mail := &remote.Mail{ID: m.ID, From: m.Sender, Size: m.Size + int64(len(m.Prepend)), Body: m.Body, UTF8: m.UTF8,
+		Ret: m.Ret, EnvID: m.EnvID, Open: func() (io.ReadCloser, error) { return x.s.queue.Text(m) }}
+	for _, r := range rcpts {
+		rcpt := remote.Recipient{Address: r.Address, ORCPT: r.ORCPT, Notify: r.Notify}
+		if rcpt.ORCPT == "" && !strings.EqualFold(r.Original, r.Address) {
+			rcpt.ORCPT = "rfc822;" + r.Original
+		}
+		mail.To = append(mail.To, rcpt)
+	}
+	for i, r := range x.s.smtp.Deliver(ctx, &t.hop, mail) {
+		results[i] = queue.Result{Status: queue.Status(r.Status), Enhanced: r.Enhanced, Text: r.Text, Reply: r.Reply, MTA: r.Host,
+			Tag: t.tag, Relay: r.Relay, Unreachable: r.Unreachable, Relayed: r.DSN, Setup: r.Setup, Talk: r.Talk}
+	}
+	return results
+}

@@ -1,0 +1,399 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-smtp"
+
+	"mailserver/delivery/queue"
+	"mailserver/delivery/route"
+	"mailserver/internal/address"
+	"mailserver/internal/maillog"
+	"mailserver/policy"
+	"mailserver/schema"
+)
+
+// transit is one Commit: what it has found out so far.
+type transit struct {
+	*Message
+	c     *Config
+	eff   policy.Effects
+	head  header
+	stops []*stop
+	// failed is set for recipients whose address could not be looked up.
+	failed map[int]Outcome
+	lost   *Outcome // the message could not be queued
+}
+
+// stop is one place where the message goes.
+type stop struct {
+	route.Destination
+	options smtp.RcptOptions
+	rcpts   []int         // recipients that lead here; none for a blind copy
+	res     *queue.Result // nil: not tried
+	took    time.Duration
+	owed    bool // was tried, and must be tried again or reported
+	refused bool
+	queued  bool // depends on the queue
+}
+
+// plan finds every stop, each once.
+func (t *transit) plan(ctx context.Context) {
+	t.failed = make(map[int]Outcome)
+	seen := make(map[string]*stop)
+	for i, r := range t.recipients() {
+		if err := t.expand(ctx, seen, i, r); err != nil {
+			o := t.temporary("look up "+r.Address.String(), err)
+			o.Text = "Error: address lookup failure"
+			t.failed[i] = o
+		}
+	}
+	if len(t.failed) > 0 && !t.env.LocalOnly {
+		t.stops = nil // one reply for all: the client comes again with all
+	}
+}
+
+// recipients are those of the envelope, as policy has changed them.
+func (t *transit) recipients() []Recipient {
+	list := t.env.To
+	if t.eff.Redirect != "" {
+		if a, err := address.Parse(t.eff.Redirect); err == nil {
+			list = []Recipient{{Address: a}}
+		}
+	}
+	list = list[:len(list):len(list)]
+	for _, bcc := range t.eff.Bcc {
+		if a, err := address.Parse(bcc); err == nil {
+			list = append(list, Recipient{Address: a, Options: smtp.RcptOptions{Notify: []smtp.DSNNotify{smtp.DSNNotifyNever}}})
+		}
+	}
+	return list
+}
+
+func (t *transit) expand(ctx context.Context, seen map[string]*stop, i int, r Recipient) error {
+	dests, err := t.s.d.Route.Expand(ctx, r.Address)
+	if err != nil {
+		return err
+	}
+	for _, d := range dests {
+		key := fmt.Sprintf("%d %s %s", d.Kind, strings.ToLower(d.Address.String()), d.Target)
+		st := seen[key]
+		if st == nil {
+			st = &stop{Destination: d, options: r.Options}
+			st.Original = r.Address
+			seen[key] = st
+			t.stops = append(t.stops, st)
+		}
+		if i < len(t.env.To) {
+			st.rcpts = append(st.rcpts, i)
+		}
+	}
+	return nil
+}
+
+// waits reports whether nothing may be tried now: HOLD, FILTER.
+func (t *transit) waits() bool { return t.eff.Hold || t.eff.Filter != "" }
+
+// here reports whether a stop is settled inside the transaction.
+func (t *transit) here(st *stop) bool {
+	if t.waits() {
+		return false
+	}
+	switch st.Kind {
+	case route.Mailbox, route.Failure, route.Discard:
+		return true
+	}
+	return false
+}
+
+// secure makes the spool file durable before any mailbox has the message, if
+// it will be needed: what most likely fails comes first, while the whole
+// message can still be refused without a copy of it being anywhere.
+func (t *transit) secure() {
+	for _, st := range t.stops {
+		if !t.here(st) {
+			if err := t.text.Keep(); err != nil {
+				o := t.temporary("queue", err)
+				t.lost, t.stops = &o, nil
+			}
+			return
+		}
+	}
+}
+
+// deliver settles what can be settled inside the transaction.
+func (t *transit) deliver(ctx context.Context) {
+	var boxes []*stop
+	for _, st := range t.stops {
+		switch {
+		case !t.here(st):
+		case st.Kind == route.Mailbox:
+			boxes = append(boxes, st)
+		case st.Kind == route.Discard:
+			st.res = &queue.Result{Status: queue.Sent, Enhanced: "2.0.0", Text: discardText(st), Relay: "none", Tag: "postfix/discard"}
+		default:
+			st.res = failure(&st.Destination)
+		}
+	}
+	if len(boxes) > 0 {
+		t.s.mailboxes(ctx, t.Message, t.head, t.prepend(), boxes)
+	}
+}
+
+func discardText(st *stop) string {
+	if st.Text != "" {
+		return st.Text
+	}
+	return "discarded"
+}
+
+// prepend is the text of PREPEND actions.
+func (t *transit) prepend() string {
+	var b strings.Builder
+	for _, line := range t.eff.Prepend {
+		b.WriteString(strings.Map(noBreak, line))
+		b.WriteString("\r\n")
+	}
+	return b.String()
+}
+
+func noBreak(r rune) rune {
+	if r == '\r' || r == '\n' {
+		return -1
+	}
+	return r
+}
+
+// judge decides, group by group, whether the message is taken. A group is the
+// recipients that share a reply: all of them in SMTP, each alone in LMTP.
+func (t *transit) judge() {
+	for _, group := range t.groups() {
+		taken := t.ours
+		for _, st := range group {
+			taken = taken || st.res == nil || st.res.Status == queue.Sent
+		}
+		for _, st := range group {
+			st.owed = st.owed || taken
+		}
+	}
+	for _, st := range t.stops {
+		st.owed = st.owed || len(st.rcpts) == 0 // nobody to refuse a blind copy to
+		st.refused = !st.owed && st.res != nil && st.res.Status != queue.Sent
+	}
+}
+
+func (t *transit) groups() [][]*stop {
+	if !t.env.LocalOnly {
+		return [][]*stop{t.stops}
+	}
+	groups := make([][]*stop, len(t.env.To))
+	for _, st := range t.stops {
+		for _, i := range st.rcpts {
+			groups[i] = append(groups[i], st)
+		}
+	}
+	return groups
+}
+
+// enqueue queues what is not settled.
+func (t *transit) enqueue(ctx context.Context) {
+	var rows []queue.Recipient
+	var next time.Time
+	for _, st := range t.stops {
+		if st.refused {
+			continue
+		}
+		if row, ok := t.row(ctx, st, &next); ok {
+			rows = append(rows, row)
+			st.queued = row.State != schema.QueueDelivered
+		}
+	}
+	t.report(len(rows) == 0)
+	if len(rows) == 0 {
+		return
+	}
+	if err := t.s.queue.Add(ctx, t.text, t.record(), rows); err != nil {
+		o := t.temporary("queue", err)
+		t.lost = &o
+	}
+}
+
+// row is what the queue must know of a stop; ok is false if nothing.
+func (t *transit) row(ctx context.Context, st *stop, next *time.Time) (row queue.Recipient, ok bool) {
+	now := t.s.now()
+	row = queue.Recipient{
+		Address: st.Address.String(), Original: st.Original.String(), Notify: notify(st.options),
+		ORCPT: orcpt(st.options), Site: site(&st.Destination), Due: now,
+	}
+	switch {
+	case st.res == nil && t.eff.Hold:
+		row.State = schema.QueueHeld
+		return row, true
+	case st.res == nil:
+		row.State = schema.QueueActive
+		return row, true
+	}
+	row.Attempts, row.Status, row.Reply = 1, st.res.Enhanced, st.res.Text
+	switch st.res.Status {
+	case queue.Sent:
+		row.State = schema.QueueDelivered
+		return row, wants(st.options, smtp.DSNNotifySuccess)
+	case queue.Bounced:
+		row.State = schema.QueueFailed
+	default:
+		row.State = schema.QueueWaiting
+		if next.IsZero() {
+			*next = now.Add(5 * time.Minute)
+			if at, err := t.s.queue.NextTry(ctx, now); err == nil {
+				*next = at
+			}
+		}
+		row.Due = *next
+	}
+	return row, true
+}
+
+// record is the message as the queue keeps it.
+func (t *transit) record() *queue.Message {
+	e := t.env
+	client := ""
+	if e.Client.Addr.IsValid() {
+		client = fmt.Sprintf("%s[%s]", e.Client.Name, e.Client.Addr.Unmap())
+	}
+	return &queue.Message{
+		Arrived: t.arrived(), Sender: e.From.String(), Body: string(e.Options.Body), UTF8: e.Options.UTF8,
+		Ret: string(e.Options.Return), EnvID: e.Options.EnvelopeID, User: e.User, Client: client,
+		Helo: e.Helo, Proto: e.Proto, Filter: t.eff.Filter, Prepend: t.prepend(),
+	}
+}
+
+func (m *Message) arrived() time.Time {
+	if at, ok := queue.Arrival(m.ID()); ok {
+		return at
+	}
+	return m.s.now()
+}
+
+// report logs what was settled inside the transaction.
+func (t *transit) report(last bool) {
+	m := t.record()
+	m.ID, m.Size = t.ID(), t.Size()
+	if last && len(t.stops) > 0 {
+		queue.LogActive(t.s.d.Log, m, len(t.stops))
+	}
+	now := t.s.now()
+	for _, st := range t.stops {
+		if st.res == nil {
+			continue
+		}
+		r := &queue.Recipient{Address: st.Address.String(), Original: st.Original.String()}
+		queue.LogOutcome(t.s.d.Log, m.ID, r, *st.res,
+			[4]time.Duration{now.Sub(m.Arrived) - st.took, 0, 0, st.took})
+	}
+	if last {
+		queue.LogRemoved(t.s.d.Log, m.ID)
+	}
+}
+
+// answer makes the replies.
+func (t *transit) answer() []Outcome {
+	if t.lost != nil && len(t.stops) == 0 {
+		return t.all(*t.lost)
+	}
+	if !t.env.LocalOnly {
+		for i := range t.recipients() {
+			if o, ok := t.failed[i]; ok {
+				return []Outcome{o}
+			}
+		}
+		return []Outcome{t.reply(t.stops)}
+	}
+	list := make([]Outcome, len(t.env.To))
+	for i, group := range t.groups() {
+		o, ok := t.failed[i]
+		if !ok {
+			o = t.reply(group)
+			if o.OK() {
+				o.Text = fmt.Sprintf("<%s> %s Saved", t.env.To[i].Address, t.ID())
+			}
+		}
+		o.Recipient = t.env.To[i].Address
+		list[i] = o
+	}
+	return list
+}
+
+// reply answers for stops that share a reply: refused only if every one is,
+// and for good only if every one is for good.
+func (t *transit) reply(group []*stop) Outcome {
+	var worst *stop
+	for _, st := range group {
+		if st.queued && t.lost != nil {
+			return *t.lost
+		}
+		if worst == nil || !st.refused || worst.refused && st.res.Status == queue.Deferred {
+			worst = st
+		}
+	}
+	switch {
+	case worst == nil: // an address that leads nowhere must not swallow mail
+		return Outcome{Code: 451, Enhanced: "4.3.0", Text: "Error: recipient has no destination"}
+	case worst.refused:
+		return outcome(worst)
+	}
+	return t.taken()
+}
+
+// outcome is how a refusal is said at the door.
+func outcome(st *stop) Outcome {
+	o := Outcome{Enhanced: st.res.Enhanced, Text: fmt.Sprintf("<%s>: %s", st.Original, doorText(st.res))}
+	switch {
+	case st.res.Enhanced == "5.2.2":
+		o.Code = 552
+	case st.res.Enhanced == "4.3.1":
+		o.Code = 452
+	case st.res.Status == queue.Deferred:
+		o.Code = 451
+	case st.res.Enhanced == "5.4.6":
+		o.Code = 554
+	default:
+		o.Code = 550
+	}
+	return o
+}
+
+// doorText leaves out of an answer what only the log should know: paths and
+// words of the system.
+func doorText(res *queue.Result) string {
+	if res.Status == queue.Deferred && res.Tag != maillog.ErrorMail {
+		return "mailbox cannot take mail now, try again later"
+	}
+	return res.Text
+}
+
+func notify(o smtp.RcptOptions) string {
+	words := make([]string, len(o.Notify))
+	for i, n := range o.Notify {
+		words[i] = string(n)
+	}
+	return strings.Join(words, ",")
+}
+
+func wants(o smtp.RcptOptions, word smtp.DSNNotify) bool {
+	for _, n := range o.Notify {
+		if n == word {
+			return true
+		}
+	}
+	return false
+}
+
+func orcpt(o smtp.RcptOptions) string {
+	if o.OriginalRecipient == "" {
+		return ""
+	}
+	return strings.ToLower(string(o.OriginalRecipientType)) + ";" + o.OriginalRecipient
+}

@@ -1,0 +1,86 @@
+package imap
+
+import (
+	"context"
+	"strings"
+)
+
+// capability is a word of CAPABILITY with when it is offered.
+type capability struct {
+	name   string
+	before bool // before login, too
+	after  bool // after it
+}
+
+// capabilities are in Dovecot's order as far as it has them: some clients show
+// the line to people.
+var capabilityRows = []capability{
+	{"IMAP4rev1", true, true}, {"IMAP4rev2", true, true}, {"SASL-IR", true, true},
+	{"ID", true, true}, {"ENABLE", true, true}, {"IDLE", true, true},
+	{"MULTIAPPEND", false, true}, {"UNSELECT", false, true}, {"CHILDREN", false, true},
+	{"NAMESPACE", false, true}, {"UIDPLUS", false, true}, {"LIST-EXTENDED", false, true},
+	{"CONDSTORE", false, true}, {"QRESYNC", false, true}, {"ESEARCH", false, true},
+	{"SEARCHRES", false, true}, {"WITHIN", false, true}, {"LIST-STATUS", false, true},
+	{"BINARY", false, true}, {"MOVE", false, true}, {"STATUS=SIZE", false, true},
+	{"OBJECTID", false, false}, {"LITERAL+", true, true}, {"SPECIAL-USE", false, true},
+	{"CREATE-SPECIAL-USE", false, true}, {"UTF8=ACCEPT", false, true},
+}
+
+// capabilities is the line for this session at this moment.
+func (s *session) capabilities(ctx context.Context) string {
+	list := make([]string, 0, 40)
+	loggedIn := s.state != notAuthenticated
+	for _, c := range capabilityRows {
+		if loggedIn && c.after || !loggedIn && c.before {
+			list = append(list, c.name)
+		}
+	}
+	if loggedIn {
+		list = append(list, s.appendLimit())
+		return configured(s.cfg.Capability, list)
+	}
+	return strings.Join(append(list, s.loginCapabilities(ctx)...), " ")
+}
+
+// appendLimit: RFC 7889 §2. Without a number the limit is not the same
+// everywhere; 32 bits are what a literal may have.
+func (s *session) appendLimit() string {
+	return "APPENDLIMIT=" + uitoa(uint64(s.maxMailSize()))
+}
+
+func configured(setting string, list []string) string {
+	own := strings.Join(list, " ")
+	switch {
+	case setting == "":
+		return own
+	case setting[0] == '+':
+		return own + " " + strings.TrimSpace(setting[1:])
+	}
+	return setting
+}
+
+func (s *session) loginCapabilities(ctx context.Context) []string {
+	var list []string
+	if s.mayStartTLS() {
+		list = append(list, "STARTTLS")
+	}
+	plaintext := s.plaintextAllowed()
+	if !plaintext {
+		list = append(list, "LOGINDISABLED")
+	}
+	if !s.loginAllowed() {
+		return list
+	}
+	for _, m := range s.srv.d.Auth.Mechanisms(ctx, s.peer, plaintext) {
+		list = append(list, "AUTH="+m)
+	}
+	return list
+}
+
+func runCapability(ctx context.Context, s *session) (reply, error) {
+	s.enc.Raw("* CAPABILITY ").Raw(s.capabilities(ctx)).CRLF()
+	if s.state == notAuthenticated {
+		return reply{text: "Pre-login capabilities listed, post-login capabilities have more."}, nil
+	}
+	return reply{}, nil
+}

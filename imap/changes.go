@@ -1,0 +1,144 @@
+package imap
+
+import (
+	"context"
+	"errors"
+
+	"github.com/emersion/go-imap/v2"
+
+	"mailserver/internal/imapwire"
+	"mailserver/storage"
+)
+
+// errSelectedGone: the selected mailbox was deleted by another session.
+var errSelectedGone = errors.New("selected mailbox was deleted")
+
+// tellChanges brings the session's picture of the mailbox up to date and tells
+// the client the difference, RFC 9051 §7.
+func (s *session) tellChanges(ctx context.Context, allowExpunge bool) error {
+	c, err := s.box.view.Poll(ctx, allowExpunge)
+	if errors.Is(err, storage.ErrNoMailbox) {
+		return errSelectedGone
+	}
+	if err != nil {
+		// The mailbox cannot be read now; the next command may find it again.
+		s.srv.d.Log.Warn("poll of mailbox failed", "conn", s.id, "user", s.user, "err", err)
+		return nil
+	}
+	s.tellExpunged(c)
+	if c.Grown {
+		s.enc.Raw("* ").Number(uint64(c.Exists)).Raw(" EXISTS\r\n")
+	}
+	if !s.on.rev2 && (c.Grown || len(c.Expunged) > 0) {
+		s.enc.Raw("* ").Number(uint64(c.Recent)).Raw(" RECENT\r\n")
+	}
+	if c.Keywords {
+		s.tellFlags()
+	}
+	for _, seq := range c.Flags {
+		s.tellMessageFlags(seq, s.on.qresync || s.on.rev2)
+	}
+	return s.enc.Err()
+}
+
+func (s *session) tellExpunged(c storage.Changes) {
+	if s.on.qresync {
+		if len(c.Vanished) > 0 {
+			s.enc.Raw("* VANISHED ").Set(fromUIDSet(c.Vanished)).CRLF()
+		}
+		return
+	}
+	for _, seq := range c.Expunged {
+		s.enc.Raw("* ").Number(uint64(seq)).Raw(" EXPUNGE\r\n")
+	}
+}
+
+// tellFlags tells the flags that exist in the mailbox.
+func (s *session) tellFlags() {
+	v := s.box.view
+	s.enc.Raw("* FLAGS (").Raw(joinFlags(v.Flags())).Raw(")\r\n")
+	text := "Flags permitted."
+	if v.ReadOnly() {
+		text = "Read-only mailbox."
+	}
+	s.untaggedOK("PERMANENTFLAGS ("+joinFlags(v.PermanentFlags())+")", text)
+}
+
+func joinFlags(flags []imap.Flag) string {
+	var b []byte
+	for i, f := range flags {
+		if i > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, f...)
+	}
+	return string(b)
+}
+
+// tellMessageFlags writes "* n FETCH (FLAGS ...)".
+func (s *session) tellMessageFlags(seq uint32, withUID bool) {
+	m, ok := s.box.view.Msg(seq)
+	if !ok {
+		return
+	}
+	s.enc.Raw("* ").Number(uint64(seq)).Raw(" FETCH (")
+	if withUID {
+		s.enc.Raw("UID ").Number(uint64(m.UID)).Raw(" ")
+	}
+	if s.on.condstore {
+		s.enc.Raw("MODSEQ (").Number(m.ModSeq).Raw(") ")
+	}
+	s.writeFlags(m)
+	s.enc.Raw(")\r\n")
+}
+
+// writeFlags writes "FLAGS (...)".
+func (s *session) writeFlags(m storage.Msg) {
+	s.enc.Raw("FLAGS ")
+	s.writeFlagList(m)
+}
+
+// writeFlagList writes "(...)".
+func (s *session) writeFlagList(m storage.Msg) {
+	var room [256]byte
+	buf := s.box.view.AppendFlags(append(room[:0], '('), m.Flags)
+	if m.Recent && !s.on.rev2 {
+		if len(buf) > 1 {
+			buf = append(buf, ' ')
+		}
+		buf = append(buf, `\Recent`...)
+	}
+	s.enc.Write(append(buf, ')'))
+}
+
+func fromUIDSet(u imap.UIDSet) imapwire.Set {
+	s := make(imapwire.Set, 0, len(u))
+	for _, r := range u {
+		s = append(s, imapwire.Range{From: uint32(r.Start), To: uint32(r.Stop)})
+	}
+	return s
+}
+
+func fromSeqSet(q imap.SeqSet) imapwire.Set {
+	s := make(imapwire.Set, 0, len(q))
+	for _, r := range q {
+		s = append(s, imapwire.Range{From: r.Start, To: r.Stop})
+	}
+	return s
+}
+
+func toUIDSet(s imapwire.Set) imap.UIDSet {
+	u := make(imap.UIDSet, 0, len(s))
+	for _, r := range s {
+		u = append(u, imap.UIDRange{Start: imap.UID(r.From), Stop: imap.UID(r.To)})
+	}
+	return u
+}
+
+func toSeqSet(s imapwire.Set) imap.SeqSet {
+	q := make(imap.SeqSet, 0, len(s))
+	for _, r := range s {
+		q = append(q, imap.SeqRange{Start: r.From, Stop: r.To})
+	}
+	return q
+}

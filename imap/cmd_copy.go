@@ -1,0 +1,73 @@
+package imap
+
+import (
+	"context"
+
+	"github.com/emersion/go-imap/v2"
+
+	"mailserver/internal/imapwire"
+	"mailserver/storage"
+)
+
+type copyArgs struct {
+	messages
+	to string
+}
+
+func parseCopy(s *session, d *imapwire.Decoder) copyArgs { return readCopy(s, d, false) }
+
+func parseUIDCopy(s *session, d *imapwire.Decoder) copyArgs { return readCopy(s, d, true) }
+
+func readCopy(s *session, d *imapwire.Decoder, uid bool) copyArgs {
+	a := copyArgs{messages: readMessages(d, uid)}
+	d.SP()
+	a.to = s.readMailbox(d)
+	return a
+}
+
+func runCopy(ctx context.Context, s *session, a copyArgs) (reply, error) {
+	set, err := s.resolve(a.messages)
+	if err != nil {
+		return reply{}, err
+	}
+	done, err := s.box.view.Copy(ctx, set, a.to)
+	if err != nil {
+		return reply{}, toTarget(err, s.wireName(a.to))
+	}
+	if len(done.Dest) == 0 {
+		return reply{text: "No messages found."}, nil
+	}
+	return reply{code: copyUID(done)}, nil
+}
+
+// runMove: RFC 6851 §4.3: COPYUID comes untagged, before the messages go.
+func runMove(ctx context.Context, s *session, a copyArgs) (reply, error) {
+	set, err := s.resolve(a.messages)
+	if err != nil {
+		return reply{}, err
+	}
+	if s.box.view.ReadOnly() {
+		return reply{}, storage.ErrReadOnly
+	}
+	done, err := s.box.view.Move(ctx, set, a.to)
+	if err != nil {
+		return reply{}, toTarget(err, s.wireName(a.to))
+	}
+	if len(done.Dest) == 0 {
+		return reply{text: "No messages found."}, nil
+	}
+	s.untaggedOK(copyUID(done), "Moved UIDs.")
+	if err := s.tellChanges(ctx, true); err != nil {
+		return reply{}, err
+	}
+	if s.on.qresync { // RFC 7162 §3.2.10
+		return reply{code: "HIGHESTMODSEQ " + uitoa(s.box.view.HighestModSeq())}, nil
+	}
+	return reply{}, nil
+}
+
+func copyUID(c storage.Copied) string {
+	return "COPYUID " + uitoa(uint64(c.UIDValidity)) + " " + setText(c.Source) + " " + setText(c.Dest)
+}
+
+func setText(u imap.UIDSet) string { return fromUIDSet(u).String() }

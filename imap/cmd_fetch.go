@@ -1,0 +1,219 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/emersion/go-imap/v2"
+
+	"mailserver/internal/imapwire"
+	"mailserver/internal/message"
+	"mailserver/storage"
+)
+
+// seenBatch is how many messages are marked \Seen at once, before they are
+// sent: one commit for them, and little marked in vain if the client goes away.
+const seenBatch = 64
+
+func runFetch(ctx context.Context, s *session, a *fetchArgs) (reply, error) {
+	set, err := s.resolve(a.messages)
+	if err != nil {
+		return reply{}, err
+	}
+	if a.modified || a.modSeq {
+		s.turnOnCondstore()
+	}
+	if a.vanished {
+		if err := s.tellVanished(ctx, a, set); err != nil {
+			return reply{}, err
+		}
+	}
+	f := &fetching{s: s, a: a, values: make([]value, len(a.items))}
+	if a.marksSeen && !s.box.view.ReadOnly() {
+		err = f.marking(ctx, set)
+	} else {
+		err = f.all(ctx, set)
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	if f.failed != nil {
+		return reply{}, f.failed
+	}
+	if f.gone {
+		return reply{code: "EXPUNGEISSUED", text: "Some messages were already expunged."}, nil
+	}
+	return reply{}, nil
+}
+
+// tellVanished: RFC 7162 §3.2.6.
+func (s *session) tellVanished(ctx context.Context, a *fetchArgs, set imap.NumSet) error {
+	uids, ok := set.(imap.UIDSet)
+	if !ok || len(uids) == 0 {
+		return nil
+	}
+	gone, err := s.box.view.Vanished(ctx, a.changedSince, uids)
+	if err != nil {
+		return err
+	}
+	if len(gone) > 0 {
+		s.enc.Raw("* VANISHED (EARLIER) ").Set(fromUIDSet(gone)).CRLF()
+	}
+	return nil
+}
+
+// fetching is a FETCH on its way.
+type fetching struct {
+	s      *session
+	a      *fetchArgs
+	values []value
+	marked imapwire.Set // UIDs that this command has marked \Seen
+	gone   bool         // a message could not be opened any more
+	failed error        // what to answer at the end
+}
+
+// marking goes through the set in batches: mark, then send.
+func (f *fetching) marking(ctx context.Context, set imap.NumSet) error {
+	uids := f.s.uidsOf(set)
+	for len(uids) > 0 {
+		var batch imapwire.Set
+		batch, uids = cut(uids, seenBatch)
+		r, err := f.s.box.view.Store(ctx, toUIDSet(batch), imap.StoreFlagsAdd, []imap.Flag{imap.FlagSeen}, nil)
+		if err != nil {
+			return err
+		}
+		f.marked = fromUIDSet(r.Changed)
+		if err := f.all(ctx, toUIDSet(batch)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cut splits off the first n numbers of a set.
+func cut(s imapwire.Set, n uint32) (first, rest imapwire.Set) {
+	for i, r := range s {
+		size := r.To - r.From + 1
+		if size < n {
+			n -= size
+			continue
+		}
+		first = append(append(imapwire.Set{}, s[:i]...), imapwire.Range{From: r.From, To: r.From + n - 1})
+		if size > n {
+			rest = append(rest, imapwire.Range{From: r.From + n, To: r.To})
+		}
+		return first, append(rest, s[i+1:]...)
+	}
+	return s, nil
+}
+
+// all sends every message of a set.
+func (f *fetching) all(ctx context.Context, set imap.NumSet) error {
+	v := f.s.box.view
+	if f.a.needsRecord {
+		return v.Cached(ctx, recordVersion, set, func(seq uint32, m storage.Msg, data []byte) error {
+			return f.one(ctx, seq, m, data)
+		})
+	}
+	for seq, m := range v.Messages(set) {
+		if err := f.one(ctx, seq, m, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one sends a message, unless it has not changed since.
+func (f *fetching) one(ctx context.Context, seq uint32, m storage.Msg, data []byte) error {
+	if f.a.modified && m.ModSeq <= f.a.changedSince {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return errors.Join(errBroken, err)
+	}
+	if !f.a.needsRecord {
+		return f.write(seq, m)
+	}
+	o := f.opened(ctx, m, data)
+	defer o.close()
+	for i, item := range f.a.items {
+		if item.ready == nil {
+			continue
+		}
+		v, err := item.ready(o)
+		if err != nil {
+			return f.without(m, err)
+		}
+		f.values[i] = v
+	}
+	return f.write(seq, m)
+}
+
+func (f *fetching) opened(ctx context.Context, m storage.Msg, data []byte) *openMessage {
+	v := f.s.box.view
+	o := &openMessage{
+		open: func() (*storage.Body, error) { return v.Open(ctx, m.UID) },
+		keep: func(record []byte) { v.PutCache(m.UID, recordVersion, record) },
+	}
+	if len(data) > 0 {
+		if r, err := message.OpenRecord(data); err == nil {
+			o.record = r
+		}
+	}
+	return o
+}
+
+// without leaves a message out; the answer to the command says so.
+func (f *fetching) without(m storage.Msg, err error) error {
+	var n *no
+	switch {
+	case errors.Is(err, storage.ErrExpunged):
+		f.gone = true
+	case errors.As(err, &n):
+		f.failed = err
+	default:
+		f.failed = fmt.Errorf("fetch UID %d: %w", m.UID, err)
+	}
+	return nil
+}
+
+// write sends the response. An error within a literal ends the connection.
+func (f *fetching) write(seq uint32, m storage.Msg) error {
+	enc := f.s.enc
+	enc.Raw("* ").Number(uint64(seq)).Raw(" FETCH (")
+	if !f.a.flags && f.marked.Contains(uint32(m.UID)) {
+		f.s.writeFlags(m)
+		enc.Raw(" ")
+		if f.s.on.condstore && !f.a.modSeq {
+			enc.Raw("MODSEQ (").Number(m.ModSeq).Raw(") ")
+		}
+	}
+	for i := range f.a.items {
+		item := &f.a.items[i]
+		if i > 0 {
+			enc.Raw(" ")
+		}
+		enc.Raw(item.name).Raw(" ")
+		if item.say != nil {
+			item.say(f.s, m)
+		} else if err := f.s.writeValue(f.values[i]); err != nil {
+			return errors.Join(errBroken, fmt.Errorf("fetch UID %d: %w", m.UID, err))
+		}
+	}
+	enc.Raw(")\r\n")
+	return enc.Err()
+}
+
+func (s *session) writeValue(v value) error {
+	if v.literal == nil {
+		s.enc.Write(v.text)
+		return s.enc.Err()
+	}
+	if v.binary {
+		s.enc.Raw("~")
+	}
+	s.enc.Raw("{").Number(uint64(v.literal.Size)).Raw("}\r\n")
+	_, err := v.literal.WriteTo(s.enc)
+	return err
+}

@@ -1,0 +1,161 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/emersion/go-imap/v2"
+
+	"mailserver/internal/imapwire"
+	"mailserver/internal/mutf7"
+	"mailserver/storage"
+)
+
+// readMailbox reads a mailbox name into UTF-8, as storage names it. Bytes over
+// 127 are taken for UTF-8 from any client; '&' is mUTF-7 unless UTF-8 was
+// agreed: RFC 6855 §3, RFC 9051 §5.1.
+func (s *session) readMailbox(d *imapwire.Decoder) string {
+	name, ok := s.decodeName(d.AString())
+	if !ok {
+		d.Fail("Mailbox name is not valid mUTF-7 or UTF-8.")
+	}
+	if len(name) > maxNameLength {
+		d.Fail("Mailbox name is too long.")
+	}
+	return name
+}
+
+const maxNameLength = 1024
+
+func (s *session) decodeName(wire string) (string, bool) {
+	if s.on.utf8 || s.on.rev2 || !isASCII(wire) {
+		return wire, utf8.ValidString(wire)
+	}
+	name, err := mutf7.Decode(wire)
+	return name, err == nil
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
+}
+
+// wireName is the name as this client reads it.
+func (s *session) wireName(name string) string {
+	if s.on.utf8 || s.on.rev2 {
+		return name
+	}
+	wire, err := mutf7.Encode(name)
+	if err != nil {
+		return name
+	}
+	return wire
+}
+
+func parseMailbox(s *session, d *imapwire.Decoder) string { return s.readMailbox(d) }
+
+type creation struct {
+	name    string
+	special []imap.MailboxAttr
+}
+
+func parseCreate(s *session, d *imapwire.Decoder) creation {
+	c := creation{name: s.readMailbox(d)}
+	if d.AtEnd() {
+		return c
+	}
+	d.SP()
+	d.List(func() { // RFC 6154 §3: CREATE name (USE (\Sent))
+		if d.Keyword() != "USE" {
+			d.Fail("Unknown CREATE parameter.")
+		}
+		d.SP()
+		d.List(func() { c.special = append(c.special, imap.MailboxAttr(d.Flag())) })
+	})
+	return c
+}
+
+// specialUses: RFC 6154 §2. \All and \Flagged would be virtual mailboxes.
+var specialUses = map[string]imap.MailboxAttr{
+	`\archive`: imap.MailboxAttrArchive, `\drafts`: imap.MailboxAttrDrafts, `\junk`: imap.MailboxAttrJunk,
+	`\sent`: imap.MailboxAttrSent, `\trash`: imap.MailboxAttrTrash,
+}
+
+func runCreate(ctx context.Context, s *session, c creation) (reply, error) {
+	for i, u := range c.special {
+		known, ok := specialUses[strings.ToLower(string(u))]
+		if !ok {
+			return reply{}, &no{"USEATTR", "Unsupported special-use attribute."}
+		}
+		c.special[i] = known
+	}
+	// RFC 9051 §6.3.4: a separator at the end only says that there will be
+	// children.
+	name := strings.TrimSuffix(c.name, string(storage.Separator))
+	if _, err := s.account.Create(ctx, name, c.special); err != nil {
+		return reply{}, err
+	}
+	return reply{}, nil
+}
+
+func runDelete(ctx context.Context, s *session, name string) (reply, error) {
+	return reply{}, naming(s.account.Delete(ctx, name), s.wireName(name))
+}
+
+type renaming struct{ from, to string }
+
+func parseRename(s *session, d *imapwire.Decoder) renaming {
+	var r renaming
+	r.from = s.readMailbox(d)
+	d.SP()
+	r.to = s.readMailbox(d)
+	return r
+}
+
+func runRename(ctx context.Context, s *session, r renaming) (reply, error) {
+	to := strings.TrimSuffix(r.to, string(storage.Separator))
+	return reply{}, naming(s.account.Rename(ctx, r.from, to), s.wireName(r.from))
+}
+
+// naming says which mailbox it is that does not exist, as Dovecot does.
+func naming(err error, wire string) error {
+	if errors.Is(err, storage.ErrNoMailbox) {
+		return &no{"NONEXISTENT", fmt.Sprintf("Mailbox doesn't exist: %s", oneLine(wire))}
+	}
+	return err
+}
+
+// toTarget is naming for the mailbox that a message was to be put into.
+func toTarget(err error, wire string) error {
+	if errors.Is(err, storage.ErrNoMailbox) || errors.Is(err, storage.ErrBadName) {
+		return &no{"TRYCREATE", fmt.Sprintf("Mailbox doesn't exist: %s", oneLine(wire))}
+	}
+	return err
+}
+
+func runSubscribe(ctx context.Context, s *session, name string) (reply, error) {
+	if _, err := s.account.Status(ctx, name); err != nil && !s.isParent(ctx, name) {
+		return reply{}, naming(err, s.wireName(name))
+	}
+	return reply{}, s.account.Subscribe(ctx, name, true)
+}
+
+// isParent tells whether a mailbox has others below it, without being one.
+func (s *session) isParent(ctx context.Context, name string) bool {
+	list, err := s.account.List(ctx)
+	if err != nil {
+		return false
+	}
+	for _, m := range list {
+		if m.Name == name && m.Children {
+			return true
+		}
+	}
+	return false
+}
+
+func runUnsubscribe(ctx context.Context, s *session, name string) (reply, error) {
+	return reply{}, s.account.Subscribe(ctx, name, false)
+}

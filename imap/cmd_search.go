@@ -1,0 +1,274 @@
+package imap
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/emersion/go-imap/v2"
+
+	"mailserver/internal/imapwire"
+	"mailserver/internal/message"
+	"mailserver/storage"
+)
+
+func runSearch(ctx context.Context, s *session, a *searchArgs) (reply, error) {
+	hits, err := s.search(ctx, a)
+	if err != nil {
+		if a.save { // RFC 5182 §2.1
+			s.box.saved = nil
+		}
+		return reply{}, err
+	}
+	if a.save {
+		s.box.saved = a.kept(hits)
+	}
+	if a.modSeq {
+		s.turnOnCondstore()
+	}
+	if a.extended {
+		s.tellESearch(a, hits)
+	} else {
+		s.tellSearch(a, hits)
+	}
+	return reply{}, nil
+}
+
+// hits is what a search has found.
+type hits struct {
+	nums   imapwire.Set // as asked for, sequence numbers or UIDs
+	uids   imapwire.Set // filled where the result is saved
+	count  uint64
+	modSeq uint64 // the highest among them
+}
+
+// search finds the messages that match.
+func (s *session) search(ctx context.Context, a *searchArgs) (*hits, error) {
+	if err := a.toUTF8(); err != nil {
+		return nil, err
+	}
+	if err := a.key.bind(s); err != nil {
+		return nil, err
+	}
+	r := &searching{s: s, a: a, text: message.NewSearch(a.texts), now: s.srv.d.Now().Unix()}
+	set, narrow := a.key.narrowed()
+	if !narrow {
+		set = imap.SeqSet{{Start: 1, Stop: max(1, s.box.view.Len())}}
+	}
+	err := r.walk(ctx, set)
+	return &r.hits, err
+}
+
+// toUTF8 converts the strings from the charset of the command.
+func (a *searchArgs) toUTF8() error {
+	if a.charset == "" {
+		return nil
+	}
+	if _, err := message.ToUTF8(a.charset, ""); err != nil {
+		return &no{"BADCHARSET (US-ASCII UTF-8)", "Unknown charset."}
+	}
+	for i := range a.texts {
+		text, err := message.ToUTF8(a.charset, a.texts[i].Value)
+		if err != nil {
+			return &no{"BADCHARSET (US-ASCII UTF-8)", "String is not of this charset."}
+		}
+		a.texts[i].Value = text
+	}
+	return nil
+}
+
+// searching is a SEARCH on its way.
+type searching struct {
+	hits
+	s    *session
+	a    *searchArgs
+	text *message.Search
+	now  int64
+}
+
+// walk goes through the index, and reads records and files only for messages
+// on which the index leaves the matter open.
+func (r *searching) walk(ctx context.Context, set imap.NumSet) error {
+	v := r.s.box.view
+	var open imapwire.Set
+	for seq, m := range v.Messages(set) {
+		switch r.a.key.match(&candidate{seq: seq, m: m, now: r.now}) {
+		case yes3:
+			r.add(seq, m)
+		case unknown:
+			open.Add(seq)
+		}
+	}
+	if len(open) == 0 {
+		return ctx.Err()
+	}
+	return r.walkOpen(ctx, open)
+}
+
+// walkOpen settles the open ones. Those that matched before are found again in
+// order.
+func (r *searching) walkOpen(ctx context.Context, open imapwire.Set) error {
+	settled := r.hits
+	r.hits = hits{}
+	var extra hits
+	err := r.s.box.view.Cached(ctx, recordVersion, toSeqSet(open), func(seq uint32, m storage.Msg, data []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		ok, err := r.read(ctx, seq, m, data)
+		if ok {
+			r.add(seq, m)
+		}
+		return err
+	})
+	extra = r.hits
+	r.hits = merge(settled, extra)
+	return err
+}
+
+func merge(a, b hits) hits {
+	return hits{
+		nums: append(a.nums, b.nums...).Resolve(0), uids: append(a.uids, b.uids...).Resolve(0),
+		count: a.count + b.count, modSeq: max(a.modSeq, b.modSeq),
+	}
+}
+
+// read matches with the cache record, and if need be with the file.
+func (r *searching) read(ctx context.Context, seq uint32, m storage.Msg, data []byte) (bool, error) {
+	c := &candidate{seq: seq, m: m, now: r.now}
+	record, err := r.record(ctx, m, data)
+	if errors.Is(err, storage.ErrExpunged) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	c.sentKnown = true
+	if t, ok := record.SentDate(); ok {
+		c.sent = &t
+	}
+	if len(r.a.texts) > 0 {
+		c.found, c.known = r.text.MatchRecord(record)
+	}
+	if t := r.a.key.match(c); t != unknown {
+		return t == yes3, nil
+	}
+	return r.readFile(ctx, m, c)
+}
+
+func (r *searching) readFile(ctx context.Context, m storage.Msg, c *candidate) (bool, error) {
+	body, err := r.s.box.view.Open(ctx, m.UID)
+	if errors.Is(err, storage.ErrExpunged) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	defer body.Close()
+	f, _ := body.File()
+	if c.found, err = r.text.Match(io.NewSectionReader(f, 0, 1<<62)); err != nil {
+		return false, err
+	}
+	c.known = allKnown(len(c.found))
+	return r.a.key.match(c) == yes3, nil
+}
+
+func allKnown(n int) []bool {
+	known := make([]bool, n)
+	for i := range known {
+		known[i] = true
+	}
+	return known
+}
+
+// record is the cache record of a message; without one the file is parsed, and
+// the record kept for the next time.
+func (r *searching) record(ctx context.Context, m storage.Msg, data []byte) (*message.Record, error) {
+	if len(data) > 0 {
+		if rec, err := message.OpenRecord(data); err == nil {
+			return rec, nil
+		}
+	}
+	v := r.s.box.view
+	o := &openMessage{
+		open: func() (*storage.Body, error) { return v.Open(ctx, m.UID) },
+		keep: func(record []byte) { v.PutCache(m.UID, recordVersion, record) },
+	}
+	defer o.close()
+	if err := o.parse(); err != nil {
+		return nil, err
+	}
+	return message.OpenRecord(o.parsed.Record())
+}
+
+func (r *searching) add(seq uint32, m storage.Msg) {
+	if r.a.uid {
+		r.nums.Add(uint32(m.UID))
+	} else {
+		r.nums.Add(seq)
+	}
+	if r.a.save {
+		r.uids.Add(uint32(m.UID))
+	}
+	r.count++
+	r.modSeq = max(r.modSeq, m.ModSeq)
+}
+
+// kept is what "$" will mean: RFC 5182 §2.1: with MIN or MAX, and neither ALL
+// nor COUNT, only those.
+func (a *searchArgs) kept(h *hits) imapwire.Set {
+	if a.all || a.count || !a.min && !a.max || len(h.uids) == 0 {
+		return h.uids
+	}
+	var s imapwire.Set
+	first, last := h.uids[0].From, h.uids[len(h.uids)-1].To
+	if a.min {
+		s.Add(first)
+	}
+	if a.max && !(a.min && first == last) {
+		s.Add(last)
+	}
+	return s
+}
+
+func (s *session) tellSearch(a *searchArgs, h *hits) {
+	s.enc.Raw("* SEARCH")
+	for _, r := range h.nums {
+		for n := uint64(r.From); n <= uint64(r.To); n++ {
+			s.enc.Raw(" ").Number(n)
+		}
+	}
+	if a.modSeq && h.count > 0 {
+		s.enc.Raw(" (MODSEQ ").Number(h.modSeq).Raw(")")
+	}
+	s.enc.CRLF()
+}
+
+// tellESearch: RFC 4731. With SAVE alone nothing is told, RFC 5182 §2.1.
+func (s *session) tellESearch(a *searchArgs, h *hits) {
+	if a.save && !a.min && !a.max && !a.all && !a.count {
+		return
+	}
+	s.enc.Raw("* ESEARCH (TAG ").String(s.tag).Raw(")")
+	if a.uid {
+		s.enc.Raw(" UID")
+	}
+	if h.count > 0 {
+		if a.min {
+			s.enc.Raw(" MIN ").Number(uint64(h.nums[0].From))
+		}
+		if a.max {
+			s.enc.Raw(" MAX ").Number(uint64(h.nums[len(h.nums)-1].To))
+		}
+		if a.all {
+			s.enc.Raw(" ALL ").Set(h.nums)
+		}
+	}
+	if a.count {
+		s.enc.Raw(" COUNT ").Number(h.count)
+	}
+	if a.modSeq && h.count > 0 {
+		s.enc.Raw(" MODSEQ ").Number(h.modSeq)
+	}
+	s.enc.CRLF()
+}

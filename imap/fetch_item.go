@@ -1,0 +1,221 @@
+package imap
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"mailserver/internal/imapwire"
+	"mailserver/internal/message"
+	"mailserver/storage"
+)
+
+// fetchItem is a data item of FETCH. say writes what the index knows; others
+// are made ready before the response begins, since a response that has begun
+// cannot be taken back, and then written.
+type fetchItem struct {
+	name  string // what stands before the value
+	seen  bool   // sets \Seen
+	file  bool   // may need the message file even with a cache record
+	say   func(*session, storage.Msg)
+	ready func(*openMessage) (value, error)
+}
+
+// value is what follows the name: text, or data of a known size.
+type value struct {
+	text    []byte
+	literal *message.Literal
+	binary  bool // literal8 where it holds NUL
+}
+
+var (
+	fetchUID   = fetchItem{name: "UID", say: func(s *session, m storage.Msg) { s.enc.Number(uint64(m.UID)) }}
+	fetchFlags = fetchItem{name: "FLAGS", say: (*session).writeFlagList}
+	fetchSize  = fetchItem{name: "RFC822.SIZE", say: func(s *session, m storage.Msg) { s.enc.Number(uint64(m.Size)) }}
+	fetchDate  = fetchItem{name: "INTERNALDATE", say: func(s *session, m storage.Msg) {
+		var room [32]byte
+		s.enc.Write(imapwire.AppendDateTime(room[:0], time.Unix(m.Time, 0)))
+	}}
+	fetchModSeq = fetchItem{name: "MODSEQ", say: func(s *session, m storage.Msg) { s.enc.Raw("(").Number(m.ModSeq).Raw(")") }}
+
+	fetchEnvelope      = fetchItem{name: "ENVELOPE", ready: func(o *openMessage) (value, error) { return o.envelope() }}
+	fetchBodyStructure = fetchItem{name: "BODYSTRUCTURE", ready: func(o *openMessage) (value, error) { return o.bodyStructure() }}
+	fetchBody          = fetchItem{name: "BODY", ready: func(o *openMessage) (value, error) {
+		v, err := o.bodyStructure()
+		if err == nil {
+			v.text = message.Body(v.text)
+		}
+		return v, err
+	}}
+)
+
+// bodyItem is BODY[...], or one of RFC822, RFC822.HEADER, RFC822.TEXT.
+func bodyItem(section *imap.FetchItemBodySection, name string) fetchItem {
+	if name == "" {
+		name = sectionName("BODY", section.Part, section, section.Partial)
+	}
+	return fetchItem{
+		name: name, seen: !section.Peek, file: len(section.HeaderFields) == 0 || len(section.Part) > 0,
+		ready: func(o *openMessage) (value, error) { return o.section(section) },
+	}
+}
+
+func binaryItem(section *imap.FetchItemBinarySection) fetchItem {
+	return fetchItem{
+		name: sectionName("BINARY", section.Part, nil, section.Partial), seen: !section.Peek, file: true,
+		ready: func(o *openMessage) (value, error) { return o.binarySection(section) },
+	}
+}
+
+func binarySizeItem(section *imap.FetchItemBinarySectionSize) fetchItem {
+	return fetchItem{
+		name: sectionName("BINARY.SIZE", section.Part, nil, nil), file: true,
+		ready: func(o *openMessage) (value, error) { return o.binarySize(section) },
+	}
+}
+
+// recordVersion names what FETCH keeps with storage; a record says itself which
+// form it has.
+const recordVersion = 1
+
+// openMessage is a message that is being fetched: its cache record, and its
+// file once an item needs it.
+type openMessage struct {
+	open   func() (*storage.Body, error)
+	keep   func(record []byte)
+	record *message.Record    // nil without one
+	parsed *message.Structure // nil unless the file was parsed now
+	layout message.Layout
+	body   *storage.Body
+}
+
+func (o *openMessage) close() {
+	if o.body != nil {
+		o.body.Close()
+	}
+}
+
+func (o *openMessage) file() (*storage.Body, error) {
+	if o.body != nil {
+		return o.body, nil
+	}
+	body, err := o.open()
+	if err == nil {
+		o.body = body
+	}
+	return body, err
+}
+
+// parse reads the message through once, and keeps what it finds.
+func (o *openMessage) parse() error {
+	if o.parsed != nil {
+		return nil
+	}
+	body, err := o.file()
+	if err != nil {
+		return err
+	}
+	f, _ := body.File()
+	o.parsed, err = message.Parse(io.NewSectionReader(f, 0, 1<<62))
+	if err != nil {
+		return err
+	}
+	o.layout = o.parsed.Layout
+	o.keep(o.parsed.Record())
+	return nil
+}
+
+func (o *openMessage) envelope() (value, error) {
+	if o.record != nil && o.record.Envelope != nil {
+		return value{text: o.record.Envelope}, nil
+	}
+	if err := o.parse(); err != nil {
+		return value{}, err
+	}
+	return value{text: o.parsed.Envelope()}, nil
+}
+
+func (o *openMessage) bodyStructure() (value, error) {
+	if o.record != nil && o.record.BodyStructure != nil {
+		return value{text: o.record.BodyStructure}, nil
+	}
+	if err := o.parse(); err != nil {
+		return value{}, err
+	}
+	return value{text: o.parsed.BodyStructure()}, nil
+}
+
+// places finds where the parts are, and opens the file they are in.
+func (o *openMessage) places() (message.Layout, io.ReaderAt, error) {
+	body, err := o.file()
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.layout == nil && o.record != nil {
+		o.layout = o.record.Layout()
+	}
+	if o.layout == nil {
+		if err := o.parse(); err != nil {
+			return nil, nil, err
+		}
+	}
+	f, _ := body.File()
+	return o.layout, f, nil
+}
+
+func (o *openMessage) section(item *imap.FetchItemBodySection) (value, error) {
+	if o.record != nil && len(item.HeaderFields) > 0 && item.Partial == nil {
+		if data, ok := o.record.HeaderFields(item); ok {
+			return value{text: literalOf(data)}, nil
+		}
+	}
+	layout, f, err := o.places()
+	if err != nil {
+		return value{}, err
+	}
+	l, err := layout.Section(f, item)
+	return orNil(l, false), err
+}
+
+func literalOf(data []byte) []byte {
+	b := append(make([]byte, 0, len(data)+16), '{')
+	b = append(b, uitoa(uint64(len(data)))...)
+	b = append(b, "}\r\n"...)
+	return append(b, data...)
+}
+
+func orNil(l *message.Literal, binary bool) value {
+	if l == nil {
+		return value{text: []byte("NIL")}
+	}
+	return value{literal: l, binary: binary}
+}
+
+func (o *openMessage) binarySection(item *imap.FetchItemBinarySection) (value, error) {
+	layout, f, err := o.places()
+	if err != nil {
+		return value{}, err
+	}
+	l, err := layout.Binary(f, item)
+	if errors.Is(err, message.ErrUnknownEncoding) {
+		err = &no{"UNKNOWN-CTE", "Unknown Content-Transfer-Encoding."}
+	}
+	return orNil(l, true), err
+}
+
+func (o *openMessage) binarySize(item *imap.FetchItemBinarySectionSize) (value, error) {
+	layout, f, err := o.places()
+	if err != nil {
+		return value{}, err
+	}
+	n, ok, err := layout.BinarySize(f, item)
+	if errors.Is(err, message.ErrUnknownEncoding) {
+		err = &no{"UNKNOWN-CTE", "Unknown Content-Transfer-Encoding."}
+	}
+	if !ok {
+		n = 0
+	}
+	return value{text: []byte(uitoa(uint64(n)))}, err
+}

@@ -1,0 +1,156 @@
+package imap
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// errWoken: somebody has something to say to a session that waits.
+var errWoken = errors.New("woken")
+
+// link is a client's connection. Each read and each write has a deadline of its
+// own. Another goroutine may wake the session out of a wait, so that a session
+// in IDLE needs no second goroutine.
+type link struct {
+	conn    net.Conn // TLS, once started
+	now     func() time.Time
+	in, out int64
+
+	mu     sync.Mutex // guards what follows, and the read deadline
+	wait   time.Duration
+	limit  time.Time // no read waits beyond it; zero: none
+	parked bool
+	woken  bool
+}
+
+// Read implements io.Reader with a deadline.
+func (l *link) Read(p []byte) (int, error) {
+	if err := l.armRead(); err != nil {
+		return 0, err
+	}
+	n, err := l.conn.Read(p)
+	l.in += int64(n)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && l.wasWoken() {
+		return 0, errWoken
+	}
+	return n, err
+}
+
+func (l *link) armRead() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.parked && l.woken {
+		return errWoken
+	}
+	until := l.now().Add(l.wait)
+	if !l.limit.IsZero() && l.limit.Before(until) {
+		until = l.limit
+	}
+	return l.conn.SetReadDeadline(until)
+}
+
+func (l *link) wasWoken() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.parked && l.woken
+}
+
+// park says that reads are between commands now, where wake may interrupt
+// them, each for at most wait.
+func (l *link) park(wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.parked, l.wait = true, wait
+}
+
+// unpark says that reads are within a command, and forgets a wake.
+func (l *link) unpark() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.parked, l.woken, l.wait = false, false, readTimeout
+}
+
+// until bounds all reads, whatever they wait for; zero lifts it.
+func (l *link) until(t time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.limit = t
+}
+
+// wake makes a parked Read return errWoken, now or when it next parks. Safe for
+// any goroutine.
+func (l *link) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.woken = true
+	if l.parked {
+		l.conn.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// Write implements io.Writer with a deadline for each piece.
+func (l *link) Write(p []byte) (total int, err error) {
+	const piece = 64 << 10
+	for len(p) > 0 && err == nil {
+		var n int
+		l.conn.SetWriteDeadline(l.now().Add(writeTimeout))
+		n, err = l.conn.Write(p[:min(len(p), piece)])
+		total += n
+		p = p[n:]
+	}
+	l.out += int64(total)
+	return total, err
+}
+
+// ReadFrom copies a part of a file. In plaintext the kernel does it, piece by
+// piece so that each has its deadline.
+func (l *link) ReadFrom(r io.Reader) (total int64, err error) {
+	limited, ok := r.(*io.LimitedReader)
+	tcp, plain := l.conn.(*net.TCPConn)
+	if !ok || !plain {
+		return io.CopyBuffer(writerOnly{l}, r, make([]byte, 16<<10))
+	}
+	const piece = 256 << 10
+	for limited.N > 0 && err == nil {
+		var n int64
+		l.conn.SetWriteDeadline(l.now().Add(writeTimeout))
+		n, err = tcp.ReadFrom(&io.LimitedReader{R: limited.R, N: min(limited.N, piece)})
+		total += n
+		limited.N -= n
+		if n == 0 {
+			break
+		}
+	}
+	l.out += total
+	return total, err
+}
+
+type writerOnly struct{ io.Writer }
+
+// startTLS does the handshake.
+func (l *link) startTLS(cfg *tls.Config) error {
+	t := tls.Server(l.conn, cfg)
+	if err := l.conn.SetDeadline(l.now().Add(readTimeout)); err != nil {
+		return err
+	}
+	if err := t.Handshake(); err != nil {
+		return err
+	}
+	l.conn = t
+	return nil
+}
+
+// secure returns the state of TLS, nil without it.
+func (l *link) secure() *tls.ConnectionState {
+	t, ok := l.conn.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	s := t.ConnectionState()
+	return &s
+}

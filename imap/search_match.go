@@ -1,0 +1,186 @@
+package imap
+
+import (
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"mailserver/storage"
+)
+
+// truth is an answer that may need more of the message.
+type truth uint8
+
+const (
+	no3 truth = iota
+	yes3
+	unknown
+)
+
+func truthOf(b bool) truth {
+	if b {
+		return yes3
+	}
+	return no3
+}
+
+// candidate is a message with what has been read of it so far.
+type candidate struct {
+	seq          uint32
+	m            storage.Msg
+	now          int64
+	found, known []bool // of each text
+	sent         *time.Time
+	sentKnown    bool
+}
+
+// match evaluates a key with what is known of the message.
+func (k *searchKey) match(c *candidate) truth {
+	switch k.op {
+	case opAnd:
+		return k.matchAll(c)
+	case opOr:
+		return k.matchOr(c)
+	case opNot:
+		return not(k.sub[0].match(c))
+	case opText:
+		if c.known == nil || !c.known[k.text] {
+			return unknown
+		}
+		return truthOf(c.found[k.text])
+	case opSentBefore, opSentOn, opSentSince:
+		return k.matchSent(c)
+	}
+	return truthOf(k.matchIndex(c))
+}
+
+func not(t truth) truth {
+	switch t {
+	case yes3:
+		return no3
+	case no3:
+		return yes3
+	}
+	return unknown
+}
+
+func (k *searchKey) matchAll(c *candidate) truth {
+	result := yes3
+	for _, sub := range k.sub {
+		switch sub.match(c) {
+		case no3:
+			return no3
+		case unknown:
+			result = unknown
+		}
+	}
+	return result
+}
+
+func (k *searchKey) matchOr(c *candidate) truth {
+	result := no3
+	for _, sub := range k.sub {
+		switch sub.match(c) {
+		case yes3:
+			return yes3
+		case unknown:
+			result = unknown
+		}
+	}
+	return result
+}
+
+// matchIndex is for keys that the index answers.
+func (k *searchKey) matchIndex(c *candidate) bool {
+	switch k.op {
+	case opSet:
+		if k.set.uid || k.set.saved {
+			return k.in.Contains(uint32(c.m.UID))
+		}
+		return k.in.Contains(c.seq)
+	case opFlag:
+		return uint64(c.m.Flags)&k.bit != 0 && !k.never
+	case opRecent:
+		return c.m.Recent
+	case opLarger:
+		return c.m.Size > k.n
+	case opSmaller:
+		return c.m.Size < k.n
+	case opDate:
+		return c.m.Time >= k.from && c.m.Time < k.to
+	case opYounger: // RFC 5032 §3
+		return c.now-c.m.Time <= k.n
+	case opOlder:
+		return c.now-c.m.Time >= k.n
+	case opModSeq:
+		return c.m.ModSeq >= uint64(k.n)
+	}
+	return true
+}
+
+func (k *searchKey) matchSent(c *candidate) truth {
+	if !c.sentKnown {
+		return unknown
+	}
+	if c.sent == nil {
+		return no3
+	}
+	switch k.op {
+	case opSentBefore:
+		return truthOf(c.sent.Before(k.day))
+	case opSentOn:
+		return truthOf(c.sent.Equal(k.day))
+	}
+	return truthOf(!c.sent.Before(k.day))
+}
+
+// bind gives a key what it needs of the mailbox: numbers for sets, bits for
+// flags. RFC 9051 §6.4.4.
+func (k *searchKey) bind(s *session) error {
+	switch k.op {
+	case opSet:
+		return k.bindSet(s)
+	case opFlag:
+		bit, ok := s.box.view.Keyword(k.flag)
+		k.bit, k.never = uint64(bit), !ok
+	}
+	for _, sub := range k.sub {
+		if err := sub.bind(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *searchKey) bindSet(s *session) error {
+	set, err := s.resolve(k.set)
+	if err != nil {
+		return err
+	}
+	switch n := set.(type) {
+	case imap.UIDSet:
+		k.in = fromUIDSet(n)
+	case imap.SeqSet:
+		k.in = fromSeqSet(n)
+	}
+	return nil
+}
+
+// narrowed is a set that every match is in, so that a search for a few
+// messages of a large mailbox does not look at all.
+func (k *searchKey) narrowed() (imap.NumSet, bool) {
+	switch k.op {
+	case opSet:
+		if k.set.uid || k.set.saved {
+			return toUIDSet(k.in), true
+		}
+		return toSeqSet(k.in), true
+	case opAnd:
+		for _, sub := range k.sub {
+			if set, ok := sub.narrowed(); ok {
+				return set, true
+			}
+		}
+	}
+	return nil, false
+}

@@ -1,0 +1,64 @@
+package smtp
+
+import (
+	"context"
+	"strings"
+
+	"mailserver/internal/smtpwire"
+	"mailserver/policy"
+)
+
+func (s *session) rset(_ context.Context, args string) reply {
+	if args != "" {
+		return syntax("RSET")
+	}
+	s.reset()
+	return ok
+}
+
+func (s *session) noop(context.Context, string) reply { return ok }
+
+func (s *session) quit(context.Context, string) reply { return bye }
+
+// etrn: there is no queue per destination to start by name.
+func (s *session) etrn(context.Context, string) reply { return notImplemented }
+
+func (s *session) help(context.Context, string) reply {
+	verbs := "AUTH BDAT DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY"
+	if s.opt.Role == policy.LMTP {
+		verbs = "AUTH BDAT DATA HELP LHLO MAIL NOOP QUIT RCPT RSET STARTTLS VRFY"
+	}
+	return reply{214, "2.0.0", "Commands: " + verbs}
+}
+
+// vrfy judges the address as RCPT would and says that mail for it would be
+// tried, RFC 5321 §3.5.3.
+func (s *session) vrfy(ctx context.Context, args string) reply {
+	if s.set.DisableVrfy {
+		return vrfyDisabled
+	}
+	text := args
+	if i := strings.LastIndexByte(text, ' '); i >= 0 && strings.EqualFold(text[i+1:], "SMTPUTF8") {
+		text = strings.TrimSpace(text[:i]) // RFC 6531 §3.7.4.2
+	}
+	if text == "" {
+		return syntax("VRFY address [SMTPUTF8]")
+	}
+	a, err := smtpwire.ParseAddress(text)
+	if err != nil || a.IsNull() {
+		s.warn("bad address", "Illegal address syntax from %s in VRFY command: %s", s.namaddr, printable(text))
+		return badRecipient
+	}
+	rcpt, err := s.srv.d.Route.Recipient(ctx, a)
+	if err != nil {
+		return s.deferred("VRFY", a, err)
+	}
+	v := s.judge.Vrfy(ctx, rcpt)
+	s.warnings("VRFY", a.String(), v)
+	if r, refused := verdictReply(v); refused {
+		s.rejected("VRFY", a.String(), r)
+		s.done = v.Action == policy.Disconnect
+		return r
+	}
+	return reply{252, "2.0.0", text}
+}

@@ -1,0 +1,118 @@
+package smtp
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"mailserver/internal/maillog"
+	"mailserver/policy"
+)
+
+// logTag is the syslog tag of a listener, as Postfix's master.cf names them.
+func logTag(opt ListenerOptions) string {
+	switch {
+	case opt.Role == policy.LMTP:
+		return "postfix/lmtp/smtpd"
+	case opt.Role == policy.Submission && opt.TLS == Wrapper:
+		return maillog.SMTPS
+	case opt.Role == policy.Submission:
+		return maillog.Submission
+	}
+	return maillog.SMTPD
+}
+
+// event writes one line. msg is the constant phrase of the structured form.
+func (s *session) event(level slog.Level, msg, line string, attrs ...slog.Attr) {
+	attrs = append(attrs, slog.String(maillog.Remote, s.namaddr))
+	maillog.Event(s.srv.d.Log, level, s.tag, line, msg, attrs...)
+}
+
+func (s *session) info(msg, format string, args ...any) {
+	if s.srv.d.Log.Enabled(context.Background(), slog.LevelInfo) {
+		s.event(slog.LevelInfo, msg, fmt.Sprintf(format, args...))
+	}
+}
+
+func (s *session) warn(msg, format string, args ...any) {
+	s.event(slog.LevelWarn, msg, "warning: "+fmt.Sprintf(format, args...))
+}
+
+// backendError logs what made an answer temporary.
+func (s *session) backendError(doing string, err error) {
+	s.event(slog.LevelError, "command deferred", fmt.Sprintf("warning: %s: %s: %v", s.namaddr, doing, err),
+		slog.Any(maillog.Err, err))
+}
+
+// whatsup logs a decision about the command where, as smtpd(8) does:
+// "NOQUEUE: reject: RCPT from name[ip]: 554 5.7.1 ...; from=<> to=<> proto= helo=".
+func (s *session) whatsup(kind, where, rcpt, text string) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s: %s from %s: %s;", s.queueID(), kind, where, s.namaddr, text)
+	attrs := make([]slog.Attr, 0, 6)
+	if s.tx != nil {
+		from := s.tx.env.From.String()
+		fmt.Fprintf(&b, " from=<%s>", from)
+		attrs = append(attrs, slog.String(maillog.From, from))
+	}
+	if rcpt != "" {
+		fmt.Fprintf(&b, " to=<%s>", rcpt)
+		attrs = append(attrs, slog.String(maillog.Rcpt, rcpt))
+	}
+	fmt.Fprintf(&b, " proto=%s", s.proto)
+	if s.helo != "" {
+		fmt.Fprintf(&b, " helo=<%s>", s.helo)
+	}
+	attrs = append(attrs, slog.String(maillog.Helo, s.helo), slog.String(maillog.Reason, text))
+	s.event(slog.LevelInfo, kind, printable(b.String()), attrs...)
+}
+
+// rejected logs a refusal.
+func (s *session) rejected(where, rcpt string, r reply) { s.whatsup("reject", where, rcpt, r.String()) }
+
+// warnings logs what a verdict says for the log only.
+func (s *session) warnings(where, rcpt string, v policy.Verdict) {
+	for _, w := range v.Warnings {
+		s.whatsup(w.Event, where, rcpt, LogText(w))
+	}
+}
+
+func (s *session) queueID() string {
+	if s.tx != nil && s.tx.msg != nil {
+		return s.tx.msg.ID()
+	}
+	return "NOQUEUE"
+}
+
+// printable keeps a line of the log one line.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// escaped shows bytes of a client as Postfix does: \r\n, \026.
+func escaped(p []byte, limit int) string {
+	var b strings.Builder
+	for _, c := range p[:min(len(p), limit)] {
+		switch {
+		case c == '\r':
+			b.WriteString(`\r`)
+		case c == '\n':
+			b.WriteString(`\n`)
+		case c == '\t':
+			b.WriteString(`\t`)
+		case c == '\\':
+			b.WriteString(`\\`)
+		case c < ' ' || c >= 0x7f:
+			fmt.Fprintf(&b, `\%03o`, c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
