@@ -9,13 +9,15 @@ import (
 	"mailserver/schema"
 )
 
-var addressCommands = []command{
-	{name: "address add", args: "USER@DOMAIN", min: 1, max: 1, about: "add an address; @DOMAIN is the catch-all, a bare name a system user",
-		setup: addressAdd},
-	{name: "address set", args: "USER@DOMAIN", min: 1, max: 1, about: "change an address", setup: addressSet},
-	{name: "address list", args: "[DOMAIN]", max: 1, about: "all addresses", setup: addressList},
-	{name: "address show", args: "USER@DOMAIN", min: 1, max: 1, about: "an address and every row that refers to it", setup: addressShow},
-	{name: "address rm", args: "USER@DOMAIN", min: 1, max: 1, about: "remove an address that nothing refers to", setup: addressRemove},
+func addressCommands() []command {
+	return []command{
+		{name: "address add", args: "USER@DOMAIN", min: 1, max: 1, about: "add an address; @DOMAIN is the catch-all, a bare name a system user",
+			setup: addressAdd},
+		{name: "address set", args: "USER@DOMAIN", min: 1, max: 1, about: "change an address", setup: addressSet},
+		{name: "address list", args: "[DOMAIN]", max: 1, about: "all addresses", setup: addressList},
+		{name: "address show", args: "USER@DOMAIN", min: 1, max: 1, about: "an address and every row that refers to it", setup: addressShow},
+		{name: "address rm", args: "USER@DOMAIN", min: 1, max: 1, about: "remove an address that nothing refers to", setup: addressRemove},
+	}
 }
 
 func addressFlags(fs *flag.FlagSet) {

@@ -9,14 +9,16 @@ import (
 	"mailserver/schema"
 )
 
-var aliasCommands = []command{
-	{name: "alias add", args: "ADDRESS TARGET...", min: 2, max: -1, about: "send mail for an address to others",
-		more:  "A target is an address. For a name of this host (aliases(5)) it may also be\n/file, |command or :include:/file. Addresses that are not there are added.",
-		setup: aliasAdd},
-	{name: "alias set", args: "ADDRESS [TARGET]", min: 1, max: 2, about: "switch one target, or all, on or off", setup: aliasSet},
-	{name: "alias list", args: "[DOMAIN]", max: 1, about: "all aliases", setup: aliasList},
-	{name: "alias show", args: "ADDRESS", min: 1, max: 1, about: "the targets of an address", setup: aliasShow},
-	{name: "alias rm", args: "ADDRESS [TARGET...]", min: 1, max: -1, about: "remove targets, or all of them; the address stays", setup: aliasRemove},
+func aliasCommands() []command {
+	return []command{
+		{name: "alias add", args: "ADDRESS TARGET...", min: 2, max: -1, about: "send mail for an address to others",
+			more:  "A target is an address. For a name of this host (aliases(5)) it may also be\n/file, |command or :include:/file. Addresses that are not there are added.",
+			setup: aliasAdd},
+		{name: "alias set", args: "ADDRESS [TARGET]", min: 1, max: 2, about: "switch one target, or all, on or off", setup: aliasSet},
+		{name: "alias list", args: "[DOMAIN]", max: 1, about: "all aliases", setup: aliasList},
+		{name: "alias show", args: "ADDRESS", min: 1, max: 1, about: "the targets of an address", setup: aliasShow},
+		{name: "alias rm", args: "ADDRESS [TARGET...]", min: 1, max: -1, about: "remove targets, or all of them; the address stays", setup: aliasRemove},
+	}
 }
 
 func aliasAdd(fs *flag.FlagSet) action {

@@ -248,7 +248,7 @@ func (c *checker) mailboxes(ctx context.Context) error {
 			c.add("mailboxes", "", "%s: %v", user, err)
 		}
 		for _, d := range diffs {
-			c.add("mailboxes", "", "%s: %s", user, d)
+			c.add("mailboxes", "", "%s: %+v", user, d)
 		}
 	}
 	return nil

@@ -10,14 +10,16 @@ import (
 	"mailserver/schema"
 )
 
-var classCommands = []command{
-	{name: "class add", args: "[NUMBER] NAME --list LIST", min: 1, max: 2, about: "add a restriction class; with a number it can be given to recipients",
-		more:  "class add 35 yourclass --list 'z-common, reject_non_fqdn_sender' makes RC35-yourclass.\nclass add z-mine --list '...' makes a component that other classes name.",
-		setup: classAdd},
-	{name: "class set", args: "NAME", min: 1, max: 1, about: "change a class", setup: classSet},
-	{name: "class list", about: "all classes", setup: classList},
-	{name: "class show", args: "NAME", min: 1, max: 1, about: "a class", setup: classShow},
-	{name: "class rm", args: "NAME", min: 1, max: 1, about: "remove a class that nothing names", setup: classRemove},
+func classCommands() []command {
+	return []command{
+		{name: "class add", args: "[NUMBER] NAME --list LIST", min: 1, max: 2, about: "add a restriction class; with a number it can be given to recipients",
+			more:  "class add 35 yourclass --list 'z-common, reject_non_fqdn_sender' makes RC35-yourclass.\nclass add z-mine --list '...' makes a component that other classes name.",
+			setup: classAdd},
+		{name: "class set", args: "NAME", min: 1, max: 1, about: "change a class", setup: classSet},
+		{name: "class list", about: "all classes", setup: classList},
+		{name: "class show", args: "NAME", min: 1, max: 1, about: "a class", setup: classShow},
+		{name: "class rm", args: "NAME", min: 1, max: 1, about: "remove a class that nothing names", setup: classRemove},
+	}
 }
 
 func classFlags(fs *flag.FlagSet) (list, text *string) {

@@ -14,14 +14,18 @@ import (
 	"mailserver/schema"
 )
 
-var configCommands = []command{
-	{name: "config get", args: "NAME...", min: 1, max: -1, about: "settings as the server sees them, as postconf", setup: configGet},
-	{name: "config set", args: "NAME=VALUE...", min: 1, max: -1, about: "change settings, as postconf -e; NAME= alone means empty", setup: configSet},
-	{name: "config unset", args: "NAME...", min: 1, max: -1, about: "back to the default, as postconf -X", setup: configUnset},
-	{name: "config list", about: "all settings, as postconf; -n: only changed ones; -d: defaults", setup: configList},
+func configCommands() []command {
+	return []command{
+		{name: "config get", args: "NAME...", min: 1, max: -1, about: "settings as the server sees them, as postconf", setup: configGet},
+		{name: "config set", args: "NAME=VALUE...", min: 1, max: -1, about: "change settings, as postconf -e; NAME= alone means empty", setup: configSet},
+		{name: "config unset", args: "NAME...", min: 1, max: -1, about: "back to the default, as postconf -X", setup: configUnset},
+		{name: "config list", about: "all settings, as postconf; -n: only changed ones; -d: defaults", setup: configList},
+	}
 }
 
-var versionCommand = command{name: "version", about: "version of the program", setup: showVersion}
+func versionCommands() []command {
+	return []command{{name: "version", about: "version of the program", setup: showVersion}}
+}
 
 func (a *app) withConfig(ctx context.Context, do func(*schema.Mail, *config.Source) error) error {
 	return a.withMail(ctx, func(m *schema.Mail) error {

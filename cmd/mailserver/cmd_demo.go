@@ -75,7 +75,7 @@ func (d *demonstration) start(ctx context.Context) error {
 	_, err := os.Stat(server.MailFile(d.dir))
 	if errors.Is(err, os.ErrNotExist) {
 		err = server.Create(ctx, server.Plan{Dir: d.dir, Hostname: demoHost, Postmaster: "joe@vmail.example", Sample: true,
-			Settings: server.OwnMail(d.dir), Listeners: server.StandardListeners(demoBase)})
+			Settings: server.OwnMail(), Listeners: server.StandardListeners(demoBase)})
 	}
 	if err != nil {
 		return err

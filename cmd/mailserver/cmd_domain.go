@@ -11,16 +11,18 @@ import (
 	"mailserver/schema"
 )
 
-var domainCommands = []command{
-	{name: "domain add", args: "NAME --class CLASS", min: 1, max: 1, about: "host a domain, with postmaster and abuse",
-		more:  "Classes: local, relay, alias, mailbox (files of UID 842), or a number above 800:\nmailbox, files of that UID; external hosts nothing.",
-		setup: domainAdd},
-	{name: "domain set", args: "NAME", min: 1, max: 1, about: "change a domain", setup: domainSet},
-	{name: "domain enable", args: "NAME", min: 1, max: 1, about: "host a disabled domain again", setup: domainSwitch(true)},
-	{name: "domain disable", args: "NAME", min: 1, max: 1, about: "refuse its mail; log-ins go on, unless --logins", setup: domainSwitch(false)},
-	{name: "domain list", about: "all domains", setup: domainList},
-	{name: "domain show", args: "NAME", min: 1, max: 1, about: "a domain and its addresses", setup: domainShow},
-	{name: "domain rm", args: "NAME", min: 1, max: 1, about: "remove a domain that has no addresses", setup: domainRemove},
+func domainCommands() []command {
+	return []command{
+		{name: "domain add", args: "NAME --class CLASS", min: 1, max: 1, about: "host a domain, with postmaster and abuse",
+			more:  "Classes: local, relay, alias, mailbox (files of UID 842), or a number above 800:\nmailbox, files of that UID; external hosts nothing.",
+			setup: domainAdd},
+		{name: "domain set", args: "NAME", min: 1, max: 1, about: "change a domain", setup: domainSet},
+		{name: "domain enable", args: "NAME", min: 1, max: 1, about: "host a disabled domain again", setup: domainSwitch(true)},
+		{name: "domain disable", args: "NAME", min: 1, max: 1, about: "refuse its mail; log-ins go on, unless --logins", setup: domainSwitch(false)},
+		{name: "domain list", about: "all domains", setup: domainList},
+		{name: "domain show", args: "NAME", min: 1, max: 1, about: "a domain and its addresses", setup: domainShow},
+		{name: "domain rm", args: "NAME", min: 1, max: 1, about: "remove a domain that has no addresses", setup: domainRemove},
+	}
 }
 
 // mailboxUID is the class of --class mailbox.

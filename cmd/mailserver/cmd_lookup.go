@@ -12,10 +12,12 @@ import (
 	"mailserver/policy"
 )
 
-var lookupCommands = []command{
-	{name: "lookup", args: "MAP KEY", min: 2, max: 2, about: "ask a map as postmap -q does; exit 1 when it has no such key",
-		more: "Maps go by the names of their Postfix parameters: virtual_alias_maps, transport_maps,\nmydestination, alias_maps, relocated_maps, ...", setup: lookup},
-	{name: "route", args: "ADDRESS", min: 1, max: 1, about: "where would mail for it go, and why", setup: showRoute},
+func lookupCommands() []command {
+	return []command{
+		{name: "lookup", args: "MAP KEY", min: 2, max: 2, about: "ask a map as postmap -q does; exit 1 when it has no such key",
+			more: "Maps go by the names of their Postfix parameters: virtual_alias_maps, transport_maps,\nmydestination, alias_maps, relocated_maps, ...", setup: lookup},
+		{name: "route", args: "ADDRESS", min: 1, max: 1, about: "where would mail for it go, and why", setup: showRoute},
+	}
 }
 
 func lookup(*flag.FlagSet) action {

@@ -15,12 +15,14 @@ import (
 	"mailserver/schema"
 )
 
-var mailboxCommands = []command{
-	{name: "mailbox add", args: "USER@DOMAIN --password-stdin", min: 1, max: 1, about: "add a mailbox that can log in", setup: mailboxAdd},
-	{name: "mailbox set", args: "USER@DOMAIN", min: 1, max: 1, about: "change a mailbox or its password", setup: mailboxSet},
-	{name: "mailbox list", args: "[DOMAIN]", max: 1, about: "all mailboxes", setup: mailboxList},
-	{name: "mailbox show", args: "USER@DOMAIN", min: 1, max: 1, about: "a mailbox", setup: mailboxShow},
-	{name: "mailbox rm", args: "USER@DOMAIN", min: 1, max: 1, about: "remove a mailbox; the mail on disk stays, unless --purge", setup: mailboxRemove},
+func mailboxCommands() []command {
+	return []command{
+		{name: "mailbox add", args: "USER@DOMAIN --password-stdin", min: 1, max: 1, about: "add a mailbox that can log in", setup: mailboxAdd},
+		{name: "mailbox set", args: "USER@DOMAIN", min: 1, max: 1, about: "change a mailbox or its password", setup: mailboxSet},
+		{name: "mailbox list", args: "[DOMAIN]", max: 1, about: "all mailboxes", setup: mailboxList},
+		{name: "mailbox show", args: "USER@DOMAIN", min: 1, max: 1, about: "a mailbox", setup: mailboxShow},
+		{name: "mailbox rm", args: "USER@DOMAIN", min: 1, max: 1, about: "remove a mailbox; the mail on disk stays, unless --purge", setup: mailboxRemove},
+	}
 }
 
 func mailboxFlags(fs *flag.FlagSet) {

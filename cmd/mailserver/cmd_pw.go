@@ -13,10 +13,12 @@ import (
 // defaultScheme is fit for a small host: bcrypt needs 4 KiB, Argon2 many MiB.
 const defaultScheme = "BLF-CRYPT"
 
-var passwordCommands = []command{
-	{name: "pw hash", about: "hash a password from standard input, as doveadm pw",
-		setup: pwHash},
-	{name: "pw verify", args: "{SCHEME}HASH", min: 1, max: 1, about: "does the password on standard input fit? exit 0 or 1", setup: pwVerify},
+func passwordCommands() []command {
+	return []command{
+		{name: "pw hash", about: "hash a password from standard input, as doveadm pw",
+			setup: pwHash},
+		{name: "pw verify", args: "{SCHEME}HASH", min: 1, max: 1, about: "does the password on standard input fit? exit 0 or 1", setup: pwVerify},
+	}
 }
 
 // schemeOf is the flag --scheme, or the default.

@@ -15,13 +15,15 @@ import (
 	"mailserver/schema"
 )
 
-var queueCommands = []command{
-	{name: "queue list", about: "mail that waits, as mailq; --json as postqueue -j", setup: queueList},
-	{name: "queue show", args: "ID", min: 1, max: 1, about: "a message and what became of it so far, as postcat -q", setup: queueShow},
-	{name: "queue retry", args: "ID...|ALL", min: 1, max: -1, about: "try now, as postqueue -i or -f", setup: queueEach("retry", (*queue.Queue).Retry)},
-	{name: "queue hold", args: "ID...|ALL", min: 1, max: -1, about: "do not try until release, as postsuper -h", setup: queueEach("hold", (*queue.Queue).Hold)},
-	{name: "queue release", args: "ID...|ALL", min: 1, max: -1, about: "end a hold, as postsuper -H", setup: queueEach("release", (*queue.Queue).Release)},
-	{name: "queue delete", args: "ID...|ALL", min: 1, max: -1, about: "delete without a word to the sender, as postsuper -d", setup: queueDelete},
+func queueCommands() []command {
+	return []command{
+		{name: "queue list", about: "mail that waits, as mailq; --json as postqueue -j", setup: queueList},
+		{name: "queue show", args: "ID", min: 1, max: 1, about: "a message and what became of it so far, as postcat -q", setup: queueShow},
+		{name: "queue retry", args: "ID...|ALL", min: 1, max: -1, about: "try now, as postqueue -i or -f", setup: queueEach("retry", (*queue.Queue).Retry)},
+		{name: "queue hold", args: "ID...|ALL", min: 1, max: -1, about: "do not try until release, as postsuper -h", setup: queueEach("hold", (*queue.Queue).Hold)},
+		{name: "queue release", args: "ID...|ALL", min: 1, max: -1, about: "end a hold, as postsuper -H", setup: queueEach("release", (*queue.Queue).Release)},
+		{name: "queue delete", args: "ID...|ALL", min: 1, max: -1, about: "delete without a word to the sender, as postsuper -d", setup: queueDelete},
+	}
 }
 
 func (a *app) withQueue(ctx context.Context, do func(*queue.Queue) error) error {

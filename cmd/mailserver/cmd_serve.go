@@ -17,12 +17,14 @@ import (
 	"mailserver/schema"
 )
 
-var serveCommands = []command{
-	{name: "demo", about: "show a mail going in and coming out, then serve; nothing to set up", setup: demo},
-	{name: "init", args: "--hostname NAME", about: "make a data directory", setup: initData,
-		more: "--port-base N listens on loopback at N+25 (mx), N+587 and N+465 (submission), N+143 and\nN+993 (imap), N+24 (lmtp); 0 means the standard ports on all addresses."},
-	{name: "serve", about: "run the server", setup: serve},
-	{name: "check", about: "settings, rows, files, certificates, index: what is wrong, and how to mend it; exit 78", setup: check},
+func serveCommands() []command {
+	return []command{
+		{name: "demo", about: "show a mail going in and coming out, then serve; nothing to set up", setup: demo},
+		{name: "init", args: "--hostname NAME", about: "make a data directory", setup: initData,
+			more: "--port-base N listens on loopback at N+25 (mx), N+587 and N+465 (submission), N+143 and\nN+993 (imap), N+24 (lmtp); 0 means the standard ports on all addresses."},
+		{name: "serve", about: "run the server", setup: serve},
+		{name: "check", about: "settings, rows, files, certificates, index: what is wrong, and how to mend it; exit 78", setup: check},
+	}
 }
 
 func initData(fs *flag.FlagSet) action {
@@ -41,7 +43,7 @@ func initData(fs *flag.FlagSet) action {
 		}
 		plan := server.Plan{Dir: a.dir, Hostname: host, Postmaster: *postmaster, Listeners: server.StandardListeners(*base), Sample: *sample}
 		if *own {
-			plan.Settings = server.OwnMail(a.dir)
+			plan.Settings = server.OwnMail()
 		}
 		if err := server.Create(ctx, plan); err != nil {
 			return err

@@ -40,9 +40,9 @@ type action func(ctx context.Context, a *app, args []string) error
 // commands is every command, in the order of the help.
 func commands() []command {
 	var all []command
-	for _, part := range [][]command{serveCommands, domainCommands, addressCommands, aliasCommands, mailboxCommands,
-		classCommands, lookupCommands, passwordCommands, queueCommands, configCommands, {versionCommand}} {
-		all = append(all, part...)
+	for _, part := range []func() []command{serveCommands, domainCommands, addressCommands, aliasCommands, mailboxCommands,
+		classCommands, lookupCommands, passwordCommands, queueCommands, configCommands, versionCommands} {
+		all = append(all, part()...)
 	}
 	return all
 }
