@@ -8,11 +8,7 @@
 // or CRLF line ends, also mixed; what IMAP is given always has CRLF.
 package message
 
-import (
-	"io"
-
-	"github.com/emersion/go-imap/v2"
-)
+import "github.com/emersion/go-imap/v2"
 
 // Extent is a run of bytes of the stored message.
 type Extent struct {
@@ -59,34 +55,6 @@ type Layout []Place
 // Size is the RFC822.SIZE.
 func (l Layout) Size() int64 { return l[0].Header.Virt + l[0].Body.Virt }
 
-// Literal is data of a FETCH response whose size is known before it is sent.
-type Literal struct {
-	Size  int64
-	write func(io.Writer) error
-}
-
-// WriteTo sends exactly Size bytes, or returns an error: then the message file
-// was changed or cannot be read, and the connection cannot be used further.
-func (l *Literal) WriteTo(w io.Writer) (int64, error) { panic("not yet") }
-
-// Section finds BODY[...] in the message file f. A section that the message
-// does not have is nil (NIL). Header fields and partials of LF files need a
-// pass over what is before them, at this call; bodies are only read by WriteTo.
-func (l Layout) Section(f io.ReaderAt, item *imap.FetchItemBodySection) (*Literal, error) {
-	panic("not yet")
-}
-
-// Binary finds BINARY[...], decoded; nil for NIL. ErrUnknownEncoding: answer
-// NO [UNKNOWN-CTE]. RFC 3516 §4.3.
-func (l Layout) Binary(f io.ReaderAt, item *imap.FetchItemBinarySection) (*Literal, error) {
-	panic("not yet")
-}
-
-// BinarySize is BINARY.SIZE[...]; ok is false for a part that is not there.
-func (l Layout) BinarySize(f io.ReaderAt, item *imap.FetchItemBinarySectionSize) (n int64, ok bool, err error) {
-	panic("not yet")
-}
-
 // Structure is all that one pass over a message finds.
 type Structure struct {
 	Layout   Layout
@@ -94,10 +62,6 @@ type Structure struct {
 	body     []byte
 	header   []byte
 }
-
-// Parse reads a message to its end. The only errors are those of r: any bytes
-// are a message.
-func Parse(r io.Reader) (*Structure, error) { panic("not yet") }
 
 // Record gives the cache record of the message, at most 64 KiB: what would make
 // it longer is left out, and then read from the file when asked for.
