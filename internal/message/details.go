@@ -35,7 +35,7 @@ func (d *details) content(name, value string) {
 	case "md5":
 		first(&d.md5, value)
 	case "disposition":
-		if !d.disposition.ok {
+		if d.disposition.s == "" {
 			d.contentDisposition(value)
 		}
 	case "language":

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -92,6 +93,15 @@ func TestDiffCorpus(t *testing.T) {
 		check("RFC822.SIZE", strconv.FormatInt(s.Layout.Size(), 10))
 		check("ENVELOPE", string(s.Envelope()))
 		check("BODYSTRUCTURE", string(s.BodyStructure()))
+		check("BODY", string(Body(s.BodyStructure())))
+		rec, err := OpenRecord(s.Record())
+		must(t, err)
+		if !slices.Equal(rec.Layout(), s.Layout) {
+			t.Errorf("%s: layout\n%v\n%v", names[i], rec.Layout(), s.Layout)
+		}
+		if data, ok := rec.HeaderFields(&imap.FetchItemBodySection{Specifier: imap.PartSpecifierHeader, HeaderFields: []string{"Subject", "To"}}); ok {
+			check("BODY.PEEK[HEADER.FIELDS (Subject To)]", fmt.Sprintf("{%d}\r\n%s", len(data), data))
+		}
 		for _, sp := range []imap.PartSpecifier{"", imap.PartSpecifierHeader, imap.PartSpecifierText} {
 			check("BODY.PEEK["+string(sp)+"]", ours(t, s, m, &imap.FetchItemBodySection{Specifier: sp}))
 		}

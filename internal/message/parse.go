@@ -27,23 +27,21 @@ type builder struct {
 	cur    details
 	env    *envelope
 	kept   int
-	header []byte
-	full   bool // header has all cached fields
+	header []byte // the fields that a record holds, as they stand
+	cut    bool   // not all of them
 }
 
 // Parse reads a message to its end. The only errors are those of r: any bytes
 // are a message.
 func Parse(r io.Reader) (*Structure, error) {
-	b := &builder{full: true}
+	b := &builder{}
 	b.w = newWalker(newWindow(r), b)
 	if err := b.w.walk(); err != nil {
 		return nil, err
 	}
 	s := &Structure{Layout: b.w.layout, envelope: b.shapes[0].envelope}
 	s.body = b.appendPart(nil, 0)
-	if b.full {
-		s.header = b.header
-	}
+	s.header, s.headerCut = b.header, b.cut
 	return s, nil
 }
 
@@ -68,10 +66,10 @@ func (b *builder) wants(part int, name []byte) bool {
 	return b.inMessage(part) && isEnvelopeField(lower) || part == 0 && isCachedField(lower)
 }
 
-func (b *builder) field(part int, name, value []byte) {
+func (b *builder) field(part int, name, raw, value []byte) {
 	n, v := string(name), string(value)
-	if part == 0 {
-		b.keepField(n, v)
+	if part == 0 && isCachedField(strings.ToLower(n)) {
+		b.keepField(raw)
 	}
 	if b.kept += len(v); b.kept > maxKept {
 		return
@@ -111,6 +109,35 @@ func (b *builder) headerDone(part int, mime bool) {
 	b.kept += len(s.front) + len(s.extension) + len(s.envelope)
 	b.shapes = append(b.shapes, s)
 	b.cur, b.env = details{}, nil
+}
+
+// keepField keeps a field for the record, every line with CRLF.
+func (b *builder) keepField(raw []byte) {
+	if len(raw) >= maxField || len(b.header)+len(raw) > maxCachedHeader {
+		b.cut, b.header = true, nil
+	}
+	for !b.cut && len(raw) > 0 {
+		line := raw
+		if k := bytes.IndexByte(raw, '\n'); k >= 0 {
+			line = raw[:k+1]
+		}
+		b.header = appendFieldLine(b.header, line)
+		raw = raw[len(line):]
+	}
+}
+
+// appendFieldLine appends a header line with CRLF, as HEADER.FIELDS gives it:
+// of several CR before the LF one is taken away, as Dovecot does.
+func appendFieldLine(dst, line []byte) []byte {
+	nl := newlineLen(line)
+	dst = append(dst, line[:len(line)-nl]...)
+	if nl == 0 {
+		return bytes.TrimSuffix(dst, crlf[:1])
+	}
+	if len(dst) > 0 && dst[len(dst)-1] == '\r' {
+		return append(dst, '\n')
+	}
+	return append(dst, '\r', '\n')
 }
 
 const emptyBody = `("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 NIL NIL NIL NIL)`

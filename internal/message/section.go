@@ -171,6 +171,7 @@ const copyBuffer = 16 << 10
 func copyOf(f io.ReaderAt, e Extent) *Literal {
 	return &Literal{Size: e.Virt, write: func(w io.Writer) error {
 		return eachPiece(f, e, func(b []byte, prev byte) error {
+			replaceNUL(b)
 			if e.Virt == e.Len {
 				_, err := w.Write(b)
 				return err
@@ -178,6 +179,19 @@ func copyOf(f io.ReaderAt, e Extent) *Literal {
 			return writeCRLF(w, b, prev)
 		})
 	}}
+}
+
+// replaceNUL puts 0x80 for NUL, which a literal may not have (RFC 9051 §4.3),
+// as Dovecot does.
+func replaceNUL(b []byte) {
+	for {
+		k := bytes.IndexByte(b, 0)
+		if k < 0 {
+			return
+		}
+		b[k] = 0x80
+		b = b[k+1:]
+	}
 }
 
 // eachPiece reads an extent; prev is the byte before each piece.
@@ -290,7 +304,7 @@ func filteredHeader(f io.ReaderAt, e Extent, item *imap.FetchItemBodySection) (*
 // filterHeader writes the fields that are named and an empty line; or with not
 // the others, and the empty line if there is one.
 func filterHeader(w io.Writer, in *window, names []string, not bool) error {
-	pass, start := false, true
+	pass, start, first := false, true, true
 	prev := byte(0)
 	for {
 		line := in.line()
@@ -304,11 +318,18 @@ func filterHeader(w io.Writer, in *window, names []string, not bool) error {
 			_, err := w.Write(crlf)
 			return err
 		}
-		if start && text[0] != ' ' && text[0] != '\t' {
+		if start && (first || text[0] != ' ' && text[0] != '\t') {
 			pass = named(text, names) != not
+			first = false
 		}
-		if pass {
+		replaceNUL(line)
+		if pass && not {
 			if err := writeCRLF(w, line, prev); err != nil {
+				return err
+			}
+		}
+		if pass && !not {
+			if _, err := w.Write(appendFieldLine(nil, line)); err != nil {
 				return err
 			}
 		}
@@ -325,11 +346,10 @@ func filterHeader(w io.Writer, in *window, names []string, not bool) error {
 
 // named reports whether a header line is one of the fields.
 func named(line []byte, names []string) bool {
-	k := bytes.IndexByte(line, ':')
-	if k < 0 {
+	name := fieldName(line)
+	if name == nil {
 		return false
 	}
-	name := bytes.TrimRight(line[:k], " \t")
 	for _, n := range names {
 		if len(n) == len(name) && bytes.EqualFold(name, []byte(n)) {
 			return true

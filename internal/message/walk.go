@@ -22,8 +22,9 @@ const maxField = 64 << 10
 type visitor interface {
 	// wants reports whether field should be called for a header field.
 	wants(part int, name []byte) bool
-	// field has the value with its line ends as LF, without the last.
-	field(part int, name []byte, value []byte)
+	// field has the field as it stands, and its value with its line ends as LF,
+	// without the last. Both are cut at maxField.
+	field(part int, name, raw, value []byte)
 	// headerDone comes after the last field of a part; mime is false if its
 	// Content- fields count for nothing.
 	headerDone(part int, mime bool)
@@ -49,7 +50,8 @@ type walker struct {
 	depth  int
 	last   byte // byte before the window in this part's body
 
-	name, value []byte // the field being read
+	name, raw, value []byte // the field being read; raw is all its lines
+	inField          bool
 
 	// Of the header being read.
 	seenType bool
@@ -114,7 +116,7 @@ func (w *walker) finish() {
 func (w *walker) header() step {
 	p := &w.layout[w.cur]
 	newline, wanted, done := 0, false, false
-	w.name = w.name[:0]
+	w.name, w.inField = w.name[:0], false
 	found := -1
 	for {
 		line := w.in.line()
@@ -141,7 +143,7 @@ func (w *walker) header() step {
 			done = true // but a boundary may take its line end
 			continue
 		}
-		wanted = w.headerLine(line, newline, wanted)
+		wanted = w.headerLine(line, wanted)
 		w.in.skip(len(line))
 		for newline == 0 { // a line longer than the window
 			if line = w.in.line(); line == nil {
@@ -150,7 +152,7 @@ func (w *walker) header() step {
 			newline = newlineLen(line)
 			addExtent(&p.Header, line, 0)
 			if wanted {
-				w.keep(line[:len(line)-newline])
+				w.keep(line)
 			}
 			w.in.skip(len(line))
 		}
@@ -183,45 +185,62 @@ func (w *walker) giveUp(newline int) {
 
 // headerLine takes the first piece of a line; it reports whether the rest is
 // wanted.
-func (w *walker) headerLine(line []byte, newline int, wanted bool) bool {
-	text := line[:len(line)-newline]
-	if (text[0] == ' ' || text[0] == '\t') && len(w.name) > 0 {
+func (w *walker) headerLine(line []byte, wanted bool) bool {
+	if (line[0] == ' ' || line[0] == '\t') && w.inField {
 		if wanted {
-			w.keep([]byte{'\n'})
-			w.keep(text)
+			w.keep(line)
 		}
 		return wanted
 	}
 	if wanted {
 		w.fieldDone()
 	}
-	name, value := splitField(text)
+	w.inField = true
+	name := fieldName(line)
 	w.name = append(w.name[:0], name...)
-	w.value = w.value[:0]
+	w.raw = w.raw[:0]
 	if !w.ours(name) && !w.v.wants(w.cur, name) {
 		return false
 	}
-	w.keep(value)
+	w.keep(line)
 	return true
 }
 
-// splitField parts a header line at its colon. A line without one is all name.
-func splitField(line []byte) (name, value []byte) {
-	name = line
-	if k := bytes.IndexByte(line, ':'); k >= 0 {
-		name, value = line[:k], bytes.TrimLeft(line[k+1:], " \t")
+// fieldName is what stands before the colon; without one there is no name.
+func fieldName(line []byte) []byte {
+	k := bytes.IndexByte(line, ':')
+	if k < 0 {
+		return nil
 	}
+	name := line[:k]
 	if k := bytes.IndexByte(name, 0); k >= 0 {
 		name = name[:k]
 	}
-	return bytes.TrimRight(name, " \t"), value
+	return bytes.TrimRight(name, " \t")
+}
+
+// fieldValue appends what stands after the colon: without the white space
+// before it and the last line end, the others as LF.
+func fieldValue(dst, raw []byte) []byte {
+	_, raw, _ = bytes.Cut(raw, []byte{':'})
+	raw = bytes.TrimLeft(raw[:len(raw)-newlineLen(raw)], " \t")
+	for {
+		k := bytes.IndexByte(raw, '\n')
+		if k < 0 {
+			return append(dst, raw...)
+		}
+		line := raw[:k+1]
+		dst = append(dst, line[:len(line)-newlineLen(line)]...)
+		dst = append(dst, '\n')
+		raw = raw[k+1:]
+	}
 }
 
 func (w *walker) keep(b []byte) {
-	if room := maxField - len(w.value); len(b) > room {
+	if room := maxField - len(w.raw); len(b) > room {
 		b = b[:room]
 	}
-	w.value = append(w.value, b...)
+	w.raw = append(w.raw, b...)
 }
 
 // ours reports whether the walk itself must know a field.
@@ -235,6 +254,7 @@ func foldIs(b []byte, lower string) bool {
 }
 
 func (w *walker) fieldDone() {
+	w.value = fieldValue(w.value[:0], w.raw)
 	switch {
 	case foldIs(w.name, "mime-version"):
 		w.mime = true
@@ -246,7 +266,7 @@ func (w *walker) fieldDone() {
 		w.encoding = parseEncoding(string(w.value))
 	}
 	if w.v.wants(w.cur, w.name) {
-		w.v.field(w.cur, w.name, w.value)
+		w.v.field(w.cur, w.name, w.raw, w.value)
 	}
 }
 
