@@ -17,13 +17,17 @@ func (l Layout) Binary(f io.ReaderAt, item *imap.FetchItemBinarySection) (*Liter
 	return lit.cut(item.Partial), nil
 }
 
-// BinarySize is BINARY.SIZE[...]; 0 for what the message does not have.
-func (l Layout) BinarySize(f io.ReaderAt, item *imap.FetchItemBinarySectionSize) (int64, error) {
+// BinarySize is BINARY.SIZE[...]; ok is false for a part that is not there,
+// whose size Dovecot gives as 0.
+func (l Layout) BinarySize(f io.ReaderAt, item *imap.FetchItemBinarySectionSize) (n int64, ok bool, err error) {
+	if l.find(item.Part) < 0 {
+		return 0, false, nil
+	}
 	lit, err := l.decoded(f, item.Part)
 	if err != nil {
-		return 0, err
+		return 0, true, err
 	}
-	return lit.Size, nil
+	return lit.Size, true, nil
 }
 
 func (l Layout) decoded(f io.ReaderAt, path []int) (*Literal, error) {

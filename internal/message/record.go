@@ -124,13 +124,13 @@ type Record struct {
 
 // OpenRecord reads what Structure.Record wrote. ErrRecord: damaged, or written
 // by another version; Parse the file again.
-func OpenRecord(b []byte) (Record, error) {
+func OpenRecord(b []byte) (*Record, error) {
 	if len(b) < 2 || b[0] != recordVersion {
-		return Record{}, ErrRecord
+		return nil, ErrRecord
 	}
 	have := b[1]
 	d := decoder{b: b[2:]}
-	r := Record{Size: d.number(), hasHeader: have&hasHeader != 0}
+	r := &Record{Size: d.number(), hasHeader: have&hasHeader != 0}
 	if have&hasLayout != 0 {
 		r.layout = d.block()
 	}
@@ -144,7 +144,7 @@ func OpenRecord(b []byte) (Record, error) {
 		r.header = d.block()
 	}
 	if d.bad || len(d.b) > 0 {
-		return Record{}, ErrRecord
+		return nil, ErrRecord
 	}
 	return r, nil
 }
