@@ -128,6 +128,9 @@ func (x *query) undeliverable(text string) outcome {
 		}
 	}
 	v := x.verdict(code, Undeliverable, x.recipient(), ClassRecipient, "")
+	if strings.HasSuffix(enhanced, ".0.0") {
+		enhanced = "" // says nothing; that of the reason says more
+	}
 	v.Code, v.Enhanced, v.Text = code, enhanced, words
 	return x.reject(v)
 }

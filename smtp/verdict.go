@@ -51,7 +51,7 @@ var reasons = map[policy.Reason]words{
 	policy.MalformedDNS:    {"4.1.2", "4.1.8", rejected + "Malformed DNS server reply"},
 	policy.NullMX:          {"4.1.10", "4.7.27", rejected + "Domain %d does not accept mail (nullMX)"},
 	policy.DNSListed:       {"4.7.1", "", "Service unavailable"}, // the template of the list stands instead
-	policy.NotAsked:        {"4.7.1", "", rejected + "Service unavailable"},
+	policy.NotAsked:        {"4.7.1", "", "<%s>: Service unavailable"},
 	policy.NoMailExchanger: {"4.4.4", "", rejected + "%d"},
 	policy.PolicyFailure:   {"4.3.5", "", rejected + "Server configuration problem"},
 	policy.Unverified:      {"4.1.1", "4.1.7", rejected + "unverified address: %d"},
@@ -72,6 +72,9 @@ func Reply(v policy.Verdict) (code int, enhanced, text string) {
 	enhanced = w.enhanced
 	if w.sender != "" && v.Class == policy.ClassSender {
 		enhanced = w.sender
+	}
+	if strings.HasPrefix(enhanced[1:], ".1.") && v.Class == policy.ClassHelo {
+		enhanced = "4.7.1" // not about an address
 	}
 	if v.Enhanced != "" {
 		enhanced = fixEnhanced(v.Enhanced, v.Class)
