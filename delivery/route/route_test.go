@@ -412,6 +412,24 @@ func TestLocalAliases(t *testing.T) {
 	}
 }
 
+func TestResolveFollowsNoAlias(t *testing.T) {
+	r, _ := newRouter(t, add("ann@new.vmail.example"), mailbox("ann@new.vmail.example"),
+		add("bob@new.vmail.example"), mailbox("bob@new.vmail.example"), valias("bob@new.vmail.example", "ann@new.vmail.example"),
+		add("one.user@host.example"), alias5("one.user@host.example", "/var/mail/x"),
+		add("info@new.alias.example"), valias("info@new.alias.example", "ann@new.vmail.example"))
+	for to, want := range map[string]string{
+		"bob@new.vmail.example":  "bob@new.vmail.example: /home/vmail/new.vmail.example/bob/Mail 842:800",
+		"one.user":               "one.user@host.example: /home/one/Maildir 1007:1008",
+		"info@new.alias.example": "info@new.alias.example: 5.1.1 User unknown in virtual alias table",
+		"x@else.example":         "x@else.example: smtp:else.example",
+	} {
+		d, err := r.Resolve(context.Background(), parse(t, to))
+		if err != nil || say(*d) != want {
+			t.Errorf("%s: %+v, %v; want %s", to, d, err, want)
+		}
+	}
+}
+
 func TestAliasLimits(t *testing.T) {
 	var rows strings.Builder
 	chain := func(name string, n int) {
