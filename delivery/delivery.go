@@ -15,6 +15,7 @@ import (
 	"mailserver/delivery/queue"
 	"mailserver/delivery/remote"
 	"mailserver/delivery/route"
+	"mailserver/internal/address"
 	"mailserver/schema"
 	"mailserver/storage"
 )
@@ -36,12 +37,18 @@ type Config struct {
 	DoubleBounceSender string `setting:"double_bounce_sender" default:"double-bounce"`
 }
 
+// Router says where addresses go; *route.Router is one. An error is temporary.
+type Router interface {
+	Expand(ctx context.Context, to address.Address) ([]route.Destination, error)
+	Account(ctx context.Context, user string) (*route.Box, error)
+}
+
 // Deps is what a Service needs.
 type Deps struct {
 	Dir   string // data directory; the spool is Dir/spool
 	State *schema.State
 	Mail  *schema.Mail // relay hosts and TLS policies
-	Route *route.Router
+	Route Router
 	Store *storage.Store
 
 	Config       func(context.Context) (*Config, error)

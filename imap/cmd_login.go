@@ -246,7 +246,7 @@ func (s *session) enter(ctx context.Context, who auth.Identity) (reply, error) {
 	account, err := s.srv.d.Account(ctx, who.User)
 	if err != nil {
 		s.srv.exit(key)
-		return reply{}, err
+		return reply{}, s.unavailable("find the mail of "+who.User, err)
 	}
 	s.user, s.account, s.counted = who.User, account, true
 	s.state = authenticated

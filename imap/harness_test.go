@@ -290,9 +290,7 @@ func (c *client) step(st testenv.Step) error {
 	case "S...":
 		c.until(c.expand(st.Text, true))
 	case "TLS":
-		tc := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
-		c.conn, c.r = tc, bufio.NewReader(tc)
-		return tc.Handshake()
+		return startTLS(c)
 	case "CLOSED":
 		c.closed()
 	case "CLOSE":
@@ -325,4 +323,10 @@ func (h *house) put(m testenv.Section) {
 	if _, _, err := a.Append(ctx, folder, []*storage.Draft{d}, []storage.AppendMeta{meta}); err != nil {
 		h.t.Fatal(err)
 	}
+}
+
+func startTLS(c *client) error {
+	tc := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
+	c.conn, c.r = tc, bufio.NewReader(tc)
+	return tc.Handshake()
 }

@@ -141,16 +141,25 @@ func (l *link) startTLS(cfg *tls.Config) error {
 	if err := t.Handshake(); err != nil {
 		return err
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.conn = t
 	return nil
 }
 
-// secure returns the state of TLS, nil without it.
-func (l *link) secure() *tls.ConnectionState {
-	t, ok := l.conn.(*tls.Conn)
-	if !ok {
-		return nil
+// linger ends our side, and lets a client that is still sending read the last
+// line before the connection is reset.
+func (l *link) linger() {
+	if c, ok := l.conn.(interface{ CloseWrite() error }); ok {
+		c.CloseWrite()
 	}
-	s := t.ConnectionState()
-	return &s
+	raw := l.conn
+	if t, ok := raw.(*tls.Conn); ok {
+		raw = t.NetConn()
+	}
+	if c, ok := raw.(*net.TCPConn); ok {
+		c.CloseWrite()
+		c.SetReadDeadline(l.now().Add(time.Second))
+		io.CopyN(io.Discard, c, 64<<10)
+	}
 }

@@ -78,6 +78,13 @@ func (s *session) replyTo(row *command, err error) (reply, error) {
 	return reply{"NO", "SERVERBUG", "Internal error occurred. Refer to server log for more information."}, nil
 }
 
+// unavailable logs that something beneath cannot be had now, and answers that
+// the client may try again.
+func (s *session) unavailable(doing string, err error) error {
+	s.srv.d.Log.Error("unavailable", maillog.Proto, "imap", maillog.Conn, s.id, maillog.User, s.user, "doing", doing, maillog.Err, err)
+	return &no{"UNAVAILABLE", "Internal error occurred, try again later."}
+}
+
 // answer writes the tagged line.
 func (s *session) answer(row *command, a reply) {
 	status, text := a.status, a.text

@@ -134,6 +134,9 @@ func (s *Server) isClosing() bool {
 
 // start runs a session. The end of Serve's ctx does not end it: Shutdown does.
 func (s *Server) start(ctx context.Context, c net.Conn, opt ListenerOptions) {
+	if t, ok := c.(*net.TCPConn); ok {
+		t.SetKeepAliveConfig(keepAlive)
+	}
 	ss := newSession(s, c, opt)
 	ctx, ss.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.mu.Lock()
@@ -152,6 +155,9 @@ func (s *Server) start(ctx context.Context, c net.Conn, opt ListenerOptions) {
 		ss.serve(ctx)
 	}()
 }
+
+// keepAlive finds hosts that are gone, seldom enough for a phone to sleep.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Minute, Interval: time.Minute, Count: 5}
 
 // forget ends the books on a session. A fault of the program ends the session
 // that met it, and no other.

@@ -63,7 +63,7 @@ func TestMissingClassDefers(t *testing.T) {
 			t.Errorf("log lacks %s:\n%s", want, v.log.String())
 		}
 	}
-	if _, err := v.db.Exec(`INSERT INTO RClass VALUES (100, 'wrap')`); err == nil {
+	if v.script(`INSERT INTO RClass VALUES (100, 'wrap')`) == nil {
 		t.Error("class 100 was taken")
 	}
 }

@@ -3,7 +3,6 @@ package policy_test
 import (
 	"bytes"
 	"context"
-	"database/sql"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -12,8 +11,6 @@ import (
 	"sync"
 	"testing"
 
-	_ "modernc.org/sqlite"
-
 	"mailserver/internal/address"
 	"mailserver/internal/setting"
 	"mailserver/policy"
@@ -21,13 +18,12 @@ import (
 	"mailserver/smtp"
 )
 
-// env is an engine over a real mail.sqlite, with another connection to it, as
-// the sqlite3 shell has.
+// env is an engine over a real mail.sqlite, that another program changes.
 type env struct {
 	t    testing.TB
 	e    *policy.Engine
 	mail *schema.Mail
-	db   *sql.DB
+	path string
 	log  *syncBuffer
 	deps policy.Deps
 }
@@ -51,7 +47,6 @@ func (b *syncBuffer) String() string {
 
 func newEnv(t testing.TB) *env {
 	t.Helper()
-	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "mail.sqlite")
 	if err := schema.CreateMail(ctx, path); err != nil {
 		t.Fatal(err)
@@ -64,12 +59,7 @@ func newEnv(t testing.TB) *env {
 	if err := m.AddDefaultClasses(ctx); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	v := &env{t: t, mail: m, db: db, log: &syncBuffer{}}
+	v := &env{t: t, mail: m, path: path, log: &syncBuffer{}}
 	table, err := setting.NewTable(policy.Config{})
 	if err != nil {
 		t.Fatal(err)
@@ -95,11 +85,26 @@ func newEnv(t testing.TB) *env {
 	return v
 }
 
+// exec runs a statement as another program would.
 func (v *env) exec(query string, args ...any) {
 	v.t.Helper()
-	if _, err := v.db.Exec(query, args...); err != nil {
+	if err := v.script(query, args...); err != nil {
 		v.t.Fatalf("%s: %v", query, err)
 	}
+}
+
+func (v *env) script(query string, args ...any) error {
+	for _, a := range args {
+		text := "NULL"
+		switch a := a.(type) {
+		case string:
+			text = fmt.Sprintf("CAST(x'%x' AS TEXT)", a)
+		case int:
+			text = fmt.Sprint(a)
+		}
+		query = strings.Replace(query, "?", text, 1)
+	}
+	return schema.Script(ctx, v.path, query)
 }
 
 func (v *env) set(name, value string) {
@@ -172,7 +177,6 @@ func warnings(v policy.Verdict) string {
 // open begins a session and a transaction.
 func (v *env) open(c policy.Client, helo, sender string) *policy.Session {
 	v.t.Helper()
-	ctx := context.Background()
 	s := v.e.NewSession(c)
 	for _, got := range []policy.Verdict{s.Connect(ctx), s.Helo(ctx, helo, true), s.Mail(ctx, from(sender), 0)} {
 		if !got.OK() {

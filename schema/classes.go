@@ -6,18 +6,17 @@ import (
 	_ "embed"
 )
 
+// Classes is the SQL of the restriction classes that a new mail.sqlite gets.
+// Rows that are there already stay as they are.
+//
 //go:embed classes.sql
-var classesSQL string
-
-// DefaultClasses returns the statements that make the restriction classes of a
-// new server.
-func DefaultClasses() string { return classesSQL }
+var Classes string
 
 // AddDefaultClasses makes the restriction classes of a new server. Classes and
 // numbers that are there already stay as they are.
 func (m *Mail) AddDefaultClasses(ctx context.Context) error {
 	return m.Write(ctx, func(t *Tx) error {
-		_, err := t.w.conn.ExecContext(t.ctx, classesSQL)
+		_, err := t.w.conn.ExecContext(t.ctx, Classes)
 		return wrap("add default classes", err)
 	})
 }

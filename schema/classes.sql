@@ -12,7 +12,7 @@ INSERT OR IGNORE INTO RClass (rcNum, rcName) VALUES
   (30, 'conservative'), -- setting default_rclass
   (40, 'weak'),
   (50, 'blocked'),      -- as 0: the number that blocked an address in 2012
-  (99, 'permit');       -- everybody may write; still no relay
+  (99, 'open');         -- everybody may write; still no relay
 
 INSERT OR IGNORE INTO Restriction (rsName, rsList) VALUES
   ('z-helo',    'reject_invalid_helo_hostname'),
@@ -33,4 +33,4 @@ INSERT OR IGNORE INTO Restriction (rsName, rsList) VALUES
   ('RC30-conservative', 'z-common, warn_if_reject z-noPtr, warn_if_reject z-bscat'),
   ('RC40-weak',         'z-common'),
   ('RC50-blocked',      'reject'),
-  ('RC99-permit',       'permit');
+  ('RC99-open',         'permit');

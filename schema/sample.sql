@@ -24,7 +24,7 @@ SELECT column1, domNum, column3 FROM (VALUES
   ('joe',        'vmail.example',    NULL),
   ('ann',        'vmail.example',    NULL),
   ('strict',     'vmail.example',    0),
-  ('open',       'vmail.example',    50),
+  ('open',       'vmail.example',    99),
   ('sales',      'alias.example',    NULL),
   ('everybody',  'alias.example',    NULL),
   ('user',       'relay.example',    NULL),

@@ -23,6 +23,7 @@ const takeMost = 500
 type scheduler struct {
 	q    *Queue
 	bell chan struct{}
+	look time.Duration
 
 	mu      sync.Mutex // guards what follows
 	on      bool       // Run is at work
@@ -72,6 +73,7 @@ type item struct {
 func newScheduler(q *Queue) *scheduler {
 	return &scheduler{
 		q:     q,
+		look:  look,
 		bell:  make(chan struct{}, 1),
 		items: make(map[int64]*item),
 		msgs:  make(map[string]*active),
@@ -237,7 +239,7 @@ func (r *run) once(ctx context.Context) time.Duration {
 	config, err := s.q.config(ctx)
 	if err != nil {
 		s.q.complain("read settings", err)
-		return look
+		return s.look
 	}
 	c := &rules{config, r.start}
 	s.mu.Lock()
@@ -256,14 +258,14 @@ func (r *run) once(ctx context.Context) time.Duration {
 	if more {
 		return 0
 	}
-	return look
+	return s.look
 }
 
 func (r *run) mustLook() bool {
 	now := r.s.q.d.Now()
 	r.s.mu.Lock()
 	defer r.s.mu.Unlock()
-	if !r.s.stale && now.Sub(r.looked) < look {
+	if !r.s.stale && now.Sub(r.looked) < r.s.look {
 		return false
 	}
 	r.s.stale = false
@@ -458,6 +460,7 @@ func (s *scheduler) release(ctx context.Context, c *rules, j *job, first Result)
 	s.mu.Lock()
 	st := j.site
 	st.busy--
+	st.last = now
 	s.running[j.class]--
 	switch {
 	case !first.Unreachable:

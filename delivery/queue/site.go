@@ -19,6 +19,7 @@ type site struct {
 	window float64
 	failed float64   // cohorts of failures in a row
 	dead   time.Time // until then nothing is tried; zero: alive
+	last   time.Time // when a delivery ended last
 	why    Result    // of dead
 }
 
@@ -110,9 +111,14 @@ func (s *scheduler) pick(c *rules) *job {
 	return j
 }
 
-// forget drops sites with nothing to do. The caller holds s.mu.
+// forget drops a site with nothing to do, unless it failed lately. The caller
+// holds s.mu.
 func (s *scheduler) forget(st *site, now time.Time) {
-	if st.idle() && !st.dead.After(now) {
+	if st.idle() && !st.dead.After(now) && (st.failed == 0 || now.Sub(st.last) > failureMemory) {
 		delete(s.sites, st.name)
 	}
 }
+
+// failureMemory is how long a failure counts against a site that has nothing
+// to do.
+const failureMemory = 5 * time.Minute

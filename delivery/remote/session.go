@@ -42,6 +42,8 @@ type broken struct {
 
 func (b *broken) Error() string { return b.stage + ": " + b.err.Error() }
 
+func (b *broken) Unwrap() error { return b.err }
+
 // send writes one command; it goes out with the next read.
 func (s *session) send(line string) {
 	s.w.WriteString(line)

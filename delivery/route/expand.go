@@ -40,6 +40,24 @@ func (r *Router) Expand(ctx context.Context, to address.Address) ([]Destination,
 	return e.out, nil
 }
 
+// Resolve returns where an address goes that aliases were followed for before:
+// its transport and mailbox, no alias. An error is temporary.
+func (r *Router) Resolve(ctx context.Context, to address.Address) (*Destination, error) {
+	q, err := r.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res, err := q.resolve(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	e := &expansion{query: q, original: to, names: map[string]bool{fold(res): true}, final: make(map[string]bool)}
+	if err := e.deliver(ctx, res, nil, 0); err != nil {
+		return nil, fmt.Errorf("resolve %s: %w", to, err)
+	}
+	return &e.out[0], nil
+}
+
 // fold is the identity of an address: local parts know no case here, those of
 // other hosts do.
 func fold(res *resolved) string {

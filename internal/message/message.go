@@ -8,12 +8,6 @@
 // or CRLF line ends, also mixed; what IMAP is given always has CRLF.
 package message
 
-import (
-	"io"
-
-	"github.com/emersion/go-imap/v2"
-)
-
 // Extent is a run of bytes of the stored message.
 type Extent struct {
 	Offset int64 // in the file
@@ -59,80 +53,18 @@ type Layout []Place
 // Size is the RFC822.SIZE.
 func (l Layout) Size() int64 { return l[0].Header.Virt + l[0].Body.Virt }
 
-// Literal is data of a FETCH response whose size is known before it is sent.
-type Literal struct {
-	Size  int64
-	write func(io.Writer) error
-}
-
-// WriteTo sends exactly Size bytes, or returns an error: then the message file
-// was changed or cannot be read, and the connection cannot be used further.
-func (l *Literal) WriteTo(w io.Writer) (int64, error) { panic("not yet") }
-
-// Section finds BODY[...] in the message file f. A section that the message
-// does not have is nil (NIL). Header fields and partials of LF files need a
-// pass over what is before them, at this call; bodies are only read by WriteTo.
-func (l Layout) Section(f io.ReaderAt, item *imap.FetchItemBodySection) (*Literal, error) {
-	panic("not yet")
-}
-
-// Binary finds BINARY[...], decoded; nil for NIL. ErrUnknownEncoding: answer
-// NO [UNKNOWN-CTE]. RFC 3516 §4.3.
-func (l Layout) Binary(f io.ReaderAt, item *imap.FetchItemBinarySection) (*Literal, error) {
-	panic("not yet")
-}
-
-// BinarySize is BINARY.SIZE[...]; ok is false for a part that is not there.
-func (l Layout) BinarySize(f io.ReaderAt, item *imap.FetchItemBinarySectionSize) (n int64, ok bool, err error) {
-	panic("not yet")
-}
-
 // Structure is all that one pass over a message finds.
 type Structure struct {
 	Layout   Layout
 	envelope []byte
 	body     []byte
-	header   []byte
+	header   []byte // the fields that a record holds
+
+	headerCut bool // there was too much of it
 }
 
-// Parse reads a message to its end. The only errors are those of r: any bytes
-// are a message.
-func Parse(r io.Reader) (*Structure, error) { panic("not yet") }
+// Envelope is the value of FETCH ENVELOPE, with its parentheses.
+func (s *Structure) Envelope() []byte { return s.envelope }
 
-// Record gives the cache record of the message, at most 64 KiB: what would make
-// it longer is left out, and then read from the file when asked for.
-func (s *Structure) Record() []byte { panic("not yet") }
-
-// Envelope is the value of FETCH ENVELOPE, with its parentheses; nil if the
-// record lacks it. BodyStructure likewise.
-func (s *Structure) Envelope() []byte      { return s.envelope }
+// BodyStructure is the value of FETCH BODYSTRUCTURE. See also Body.
 func (s *Structure) BodyStructure() []byte { return s.body }
-
-// Body gives the value of FETCH BODY from that of BODYSTRUCTURE.
-func Body(bodyStructure []byte) []byte { panic("not yet") }
-
-// Record is a decoded cache record. It points into the bytes it was opened on.
-type Record struct {
-	Size int64 // RFC822.SIZE
-	// Each is nil where the record was too long to hold it: Parse the file.
-	Envelope      []byte
-	BodyStructure []byte
-}
-
-// OpenRecord reads what Structure.Record wrote. ErrRecord: damaged, or written
-// by another version; Parse the file again.
-func OpenRecord(b []byte) (*Record, error) { panic("not yet") }
-
-// Layout decodes the places of the parts; nil where the record lacks them.
-func (r *Record) Layout() Layout { panic("not yet") }
-
-// HeaderFields serves BODY[HEADER.FIELDS (...)] from the record, without the
-// file, where the record knows all the fields asked for; else ok is false. Only
-// for the message itself (no part number), only for HeaderFields.
-func (r *Record) HeaderFields(item *imap.FetchItemBodySection) (data []byte, ok bool) {
-	panic("not yet")
-}
-
-// Field returns the unfolded, undecoded values of a header field from the
-// record, in order; ok is false if the record does not know this field.
-func (r *Record) Field(name string) (values []string, ok bool) { panic("not yet") }

@@ -1,0 +1,50 @@
+package imap_test
+
+import (
+	"io"
+	"net"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"mailserver/imap"
+)
+
+var answer = regexp.MustCompile(`(?m)^(\* |\+ |[^ \r\n]+ (OK|NO|BAD) )`)
+
+// FuzzSession sends any bytes after a login. The server may answer what it
+// likes, but must live on, end, and never run what is inside a literal.
+func FuzzSession(f *testing.F) {
+	for _, s := range []string{
+		"a SELECT INBOX\r\nb FETCH 1:* (FLAGS BODY[])\r\nc UID SEARCH OR SEEN NOT (TEXT {3+}\r\nabc)\r\n",
+		"a APPEND INBOX (\\Seen) {6+}\r\na: b\r\n {6+}\r\na: c\r\n\r\nb LIST (SUBSCRIBED) \"\" (% *) RETURN (STATUS (MESSAGES))\r\n",
+		"a SELECT INBOX (CONDSTORE)\r\nb STORE 1 (UNCHANGEDSINCE 1) +FLAGS.SILENT (x)\r\nc UID MOVE $ foo\r\nd IDLE\r\nDONE\r\n",
+		"a ENABLE QRESYNC UTF8=ACCEPT\r\nb SELECT INBOX (QRESYNC (1 1 1:* (1,2 3:4)))\r\nc UID FETCH 1:* FULL (CHANGEDSINCE 1 VANISHED)\r\n",
+		"a FETCH 1 (BODY.PEEK[1.2.HEADER.FIELDS (\"a b\" c)]<1.2> BINARY.SIZE[1])\r\nb RENAME a {2+}\r\nbc\r\nc AUTHENTICATE PLAIN =\r\n",
+		"a FOO {20+}\r\nINJ NOOP\r\nINJ NOOP\r\n x\r\n\r\n* *\r\n",
+		"a SEARCH RETURN (SAVE MIN) CHARSET x SENTON 1-Jan-2020 MODSEQ \"/flags/a\" all 5\r\nb COPY 4294967295,*:1 \"x\\\"y\"\r\n",
+	} {
+		f.Add([]byte(s))
+	}
+	h := open(f, imap.ListenerOptions{}, map[string]string{"mail_max_userip_connections": "0", "quota_max_mail_size": "10000"})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		c := h.login()
+		go func() {
+			c.conn.Write(in)
+			c.conn.(*net.TCPConn).CloseWrite()
+		}()
+		c.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		out, err := io.ReadAll(c.r)
+		c.conn.Close()
+		if err != nil && !strings.Contains(err.Error(), "reset") {
+			t.Fatalf("%v after %q", err, out)
+		}
+		if log := h.log.String(); strings.Contains(log, "session failed") {
+			t.Fatal(log)
+		}
+		if len(out) > 0 && !answer.Match(out) {
+			t.Fatalf("not an answer: %q", out)
+		}
+	})
+}

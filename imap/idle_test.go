@@ -1,0 +1,108 @@
+package imap_test
+
+import (
+	"fmt"
+	"runtime"
+	"testing"
+
+	"mailserver/imap"
+)
+
+// TestIdleConnectionsHoldLittle counts what a connection in IDLE holds, both
+// ends and the kernel's file tables of Go included.
+func TestIdleConnectionsHoldLittle(t *testing.T) {
+	if testing.Short() {
+		t.Skip()
+	}
+	for _, tls := range []bool{false, true} {
+		opt, most := imap.ListenerOptions{}, 12<<10
+		if tls {
+			opt.TLS, most = imap.TLSMay, 60<<10 // both ends of TLS
+		}
+		per, routines := idleCost(t, opt, tls)
+		t.Logf("tls=%v: %d bytes and %.1f goroutines a connection in IDLE", tls, per, routines)
+		if per > most {
+			t.Errorf("tls=%v: %d bytes", tls, per)
+		}
+	}
+}
+
+func idleCost(t *testing.T, opt imap.ListenerOptions, tls bool) (bytes int, routines float64) {
+	const n = 200
+	h := open(t, opt, map[string]string{"mail_max_userip_connections": "0"})
+	idleClient(h, tls) // whatever is made once
+	before, g := inUse(), runtime.NumGoroutine()
+	all := make([]*client, n)
+	for i := range all {
+		all[i] = idleClient(h, tls)
+		all[i].r = nil // the test's own buffer
+	}
+	after := inUse()
+	routines = float64(runtime.NumGoroutine()-g) / n
+	runtime.KeepAlive(all)
+	return (after - before) / n, routines
+}
+
+func idleClient(h *house, tls bool) *client {
+	c := h.dial()
+	c.line()
+	if tls {
+		c.do("STARTTLS")
+		if err := startTLS(c); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	c.do("LOGIN joe@vmail.example joes-secret")
+	c.do("SELECT INBOX")
+	c.send("i IDLE")
+	c.until(`^\+ idling`)
+	return c
+}
+
+func inUse() int {
+	for range 3 { // stacks shrink, pools empty
+		runtime.GC()
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapInuse + m.StackInuse)
+}
+
+// BenchmarkFetch is a client that asks for a whole mailbox.
+func BenchmarkFetch(b *testing.B) {
+	h := open(b, imap.ListenerOptions{}, nil)
+	c := h.login()
+	const n = 10_000
+	fill(c, n)
+	c.do("SELECT INBOX")
+	c.do("FETCH 1:* (ENVELOPE BODYSTRUCTURE)") // fills the cache
+	for _, items := range []string{"FLAGS", "(UID FLAGS RFC822.SIZE INTERNALDATE)", "ENVELOPE", "(ENVELOPE BODYSTRUCTURE)", "BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)]", "BODY.PEEK[]"} {
+		b.Run(items, func(b *testing.B) {
+			for b.Loop() {
+				if got := len(c.do("FETCH 1:* " + items)); got < n {
+					b.Fatal(got)
+				}
+			}
+		})
+	}
+	for _, cmd := range []string{"SELECT INBOX", "SEARCH UNSEEN", "SEARCH SUBJECT nothing", "SEARCH BODY nothing", "STORE 1:* +FLAGS.SILENT (\\Seen)"} {
+		b.Run(cmd, func(b *testing.B) {
+			for b.Loop() {
+				c.do(cmd)
+			}
+		})
+	}
+}
+
+// fill appends n messages, many in one command.
+func fill(c *client, n int) {
+	for i := 0; i < n; i += 100 {
+		c.raw("f APPEND INBOX")
+		for j := range min(100, n-i) {
+			text := fmt.Sprintf("From: a%d@remote.example\r\nTo: joe@vmail.example\r\nSubject: number %d\r\nMessage-ID: <%d@x>\r\nDate: Mon, 1 Jan 2024 10:00:00 +0000\r\n\r\n%s", j, i+j, i+j, letter)
+			c.raw(fmt.Sprintf(" {%d+}\r\n%s", len(text), text))
+		}
+		c.raw("\r\n")
+		c.until("^f OK")
+	}
+}

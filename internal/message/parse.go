@@ -1,0 +1,189 @@
+package message
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// maxKept bounds what a Structure keeps of the headers of all parts together;
+// parts beyond it are shown without their particulars.
+const maxKept = 1 << 20
+
+// shape is what Structure keeps of a part: pieces of its BODYSTRUCTURE.
+type shape struct {
+	front     []byte // before the size
+	extension []byte // disposition, language, location
+	md5       []byte // or, of a multipart, its subtype and parameters
+	envelope  []byte // of a message in a message/rfc822 part, or the whole
+	text      bool
+}
+
+// builder is the visitor that makes a Structure.
+type builder struct {
+	w      *walker
+	shapes []shape
+	cur    details
+	env    *envelope
+	kept   int
+	header []byte // the fields that a record holds, as they stand
+	cut    bool   // not all of them
+}
+
+// Parse reads a message to its end. The only errors are those of r: any bytes
+// are a message.
+func Parse(r io.Reader) (*Structure, error) {
+	b := &builder{}
+	b.w = newWalker(newWindow(r), b)
+	if err := b.w.walk(); err != nil {
+		return nil, err
+	}
+	s := &Structure{Layout: b.w.layout, envelope: b.shapes[0].envelope}
+	s.body = b.appendPart(nil, 0)
+	s.header, s.headerCut = b.header, b.cut
+	return s, nil
+}
+
+func (b *builder) stop() bool       { return false }
+func (b *builder) text(int, []byte) {}
+
+// inMessage reports whether the part is a message: the whole, or the content of
+// a message/rfc822 part.
+func (b *builder) inMessage(part int) bool {
+	up := b.w.layout[part].Parent
+	return up < 0 || b.w.layout[up].Kind == KindMessage
+}
+
+func (b *builder) wants(part int, name []byte) bool {
+	if len(name) > 8 && bytes.EqualFold(name[:8], []byte("content-")) {
+		return true
+	}
+	if len(name) > maxCachedName {
+		return false
+	}
+	lower := strings.ToLower(string(name))
+	return b.inMessage(part) && isEnvelopeField(lower) || part == 0 && isCachedField(lower)
+}
+
+func (b *builder) field(part int, name, raw, value []byte) {
+	n, v := string(name), string(value)
+	if part == 0 && isCachedField(strings.ToLower(n)) {
+		b.keepField(raw)
+	}
+	if b.kept += len(v); b.kept > maxKept {
+		return
+	}
+	if len(n) > 8 && strings.EqualFold(n[:8], "content-") {
+		b.cur.content(n[8:], v)
+		return
+	}
+	if b.inMessage(part) {
+		if b.env == nil {
+			b.env = new(envelope)
+		}
+		b.env.set(n, v)
+	}
+}
+
+func (b *builder) headerDone(part int, mime bool) {
+	if !mime {
+		b.cur = details{}
+	}
+	d, kind := &b.cur, b.w.layout[part].Kind
+	s := shape{text: d.isText() && kind != KindMessage}
+	if kind == KindMultipart {
+		s.md5 = appendString(nil, d.subtype.s)
+		s.front = appendParams(nil, d.params, false)
+	} else {
+		s.front = d.appendFront(nil, kind)
+		s.md5 = appendUnfolded(nil, d.md5)
+	}
+	s.extension = d.appendExtension(nil)
+	if b.inMessage(part) {
+		if b.env == nil {
+			b.env = new(envelope)
+		}
+		s.envelope = b.env.append(nil)
+	}
+	b.kept += len(s.front) + len(s.extension) + len(s.envelope)
+	b.shapes = append(b.shapes, s)
+	b.cur, b.env = details{}, nil
+}
+
+// keepField keeps a field for the record, every line with CRLF.
+func (b *builder) keepField(raw []byte) {
+	if len(raw) >= maxField || len(b.header)+len(raw) > maxCachedHeader {
+		b.cut, b.header = true, nil
+	}
+	for !b.cut && len(raw) > 0 {
+		line := raw
+		if k := bytes.IndexByte(raw, '\n'); k >= 0 {
+			line = raw[:k+1]
+		}
+		b.header = appendFieldLine(b.header, line)
+		raw = raw[len(line):]
+	}
+}
+
+// appendFieldLine appends a header line with CRLF, as HEADER.FIELDS gives it:
+// of several CR before the LF one is taken away, as Dovecot does.
+func appendFieldLine(dst, line []byte) []byte {
+	nl := newlineLen(line)
+	dst = append(dst, line[:len(line)-nl]...)
+	if nl == 0 {
+		return bytes.TrimSuffix(dst, crlf[:1])
+	}
+	if len(dst) > 0 && dst[len(dst)-1] == '\r' {
+		return append(dst, '\n')
+	}
+	return append(dst, '\r', '\n')
+}
+
+const emptyBody = `("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0 NIL NIL NIL NIL)`
+
+// appendPart writes the BODYSTRUCTURE of a part and all in it.
+func (b *builder) appendPart(dst []byte, i int) []byte {
+	p, s := &b.w.layout[i], &b.shapes[i]
+	dst = append(dst, '(')
+	if p.Kind == KindMultipart {
+		if p.Next == i+1 {
+			dst = append(dst, emptyBody...)
+		}
+		dst = b.appendChildren(dst, i)
+		dst = append(dst, ' ')
+		dst = append(dst, s.md5...)
+		dst = append(dst, ' ')
+		dst = append(dst, s.front...)
+	} else {
+		dst = append(dst, s.front...)
+		dst = append(dst, ' ')
+		dst = strconv.AppendInt(dst, p.Body.Virt, 10)
+		switch {
+		case p.Kind != KindMessage:
+		case p.Next == i+1:
+			dst = append(dst, " (NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL) "+emptyBody...)
+		default:
+			dst = append(dst, ' ')
+			dst = append(dst, b.shapes[i+1].envelope...)
+			dst = append(dst, ' ')
+			dst = b.appendChildren(dst, i)
+		}
+		if s.text || p.Kind == KindMessage {
+			dst = append(dst, ' ')
+			dst = strconv.AppendInt(dst, p.Body.Lines, 10)
+		}
+		dst = append(dst, ' ')
+		dst = append(dst, s.md5...)
+	}
+	dst = append(dst, ' ')
+	dst = append(dst, s.extension...)
+	return append(dst, ')')
+}
+
+func (b *builder) appendChildren(dst []byte, i int) []byte {
+	for c := i + 1; c < b.w.layout[i].Next; c = b.w.layout[c].Next {
+		dst = b.appendPart(dst, c)
+	}
+	return dst
+}

@@ -1,0 +1,476 @@
+package message
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Bounds on what is understood of a message; the rest is a body without
+// structure. Both as Dovecot has them.
+const (
+	maxNesting = 100
+	maxParts   = 10000
+)
+
+// maxBoundary: a longer boundary is compared by its beginning.
+const maxBoundary = 80
+
+// maxField bounds what is kept of one header field.
+const maxField = 64 << 10
+
+// visitor is told what a walk meets. The arguments are valid during the call.
+type visitor interface {
+	// wants reports whether field should be called for a header field.
+	wants(part int, name []byte) bool
+	// field has the field as it stands, and its value with its line ends as LF,
+	// without the last. Both are cut at maxField.
+	field(part int, name, raw, value []byte)
+	// headerDone comes after the last field of a part; mime is false if its
+	// Content- fields count for nothing.
+	headerDone(part int, mime bool)
+	// text is a piece of the body of a part without children.
+	text(part int, b []byte)
+	// stop ends the walk early.
+	stop() bool
+}
+
+// boundary is an open multipart and the line that divides it.
+type boundary struct {
+	part int
+	text string
+}
+
+// walker goes over a message once and finds its parts.
+type walker struct {
+	in     *window
+	v      visitor
+	layout Layout
+	bounds []boundary // innermost last
+	cur    int        // the part whose header or body is read
+	depth  int
+	last   byte // byte before the window in this part's body
+
+	name, raw, value []byte // the field being read; raw is all its lines
+	inField          bool
+
+	// Of the header being read.
+	seenType bool
+	mime     bool
+	digest   map[int]bool // multipart/digest parts
+	boundary string
+	divided  bool // boundary is given, if empty
+	kind     Kind
+	encoding Encoding
+	seenEnc  bool
+}
+
+func newWalker(in *window, v visitor) *walker {
+	return &walker{in: in, v: v, cur: -1}
+}
+
+// walk reads the whole message.
+func (w *walker) walk() error {
+	w.begin()
+	for next := w.header; next != nil && !w.v.stop(); {
+		next = next()
+	}
+	for w.cur >= 0 {
+		w.finish()
+	}
+	return w.in.failure()
+}
+
+// step is a state of the walk: it reads something and gives the next state.
+type step func() step
+
+// begin opens a child of the current part at this place.
+func (w *walker) begin() {
+	w.layout = append(w.layout, Place{Parent: w.cur, Header: Extent{Offset: w.in.off}})
+	w.cur = len(w.layout) - 1
+	w.depth++
+	w.seenType, w.mime, w.boundary, w.divided, w.kind = false, false, "", false, KindOther
+	w.encoding, w.seenEnc = EncodingIdentity, false
+	if up := w.layout[w.cur].Parent; up >= 0 && w.layout[up].Kind == KindMultipart {
+		w.mime = true
+	}
+}
+
+// finish closes the current part: its size is part of its parent's body.
+func (w *walker) finish() {
+	p := &w.layout[w.cur]
+	p.Next = len(w.layout)
+	if p.Parent >= 0 {
+		up := &w.layout[p.Parent].Body
+		for _, e := range []Extent{p.Header, p.Body} {
+			up.Len += e.Len
+			up.Virt += e.Virt
+			up.Lines += e.Lines
+		}
+	}
+	w.cur = p.Parent
+	w.depth--
+}
+
+// header reads the header block of the current part, to its empty line or to a
+// boundary.
+func (w *walker) header() step {
+	p := &w.layout[w.cur]
+	newline, wanted, done := 0, false, false
+	w.name, w.inField = w.name[:0], false
+	found := -1
+	for {
+		line := w.in.line()
+		if line == nil {
+			break
+		}
+		if found = w.match(line); found >= 0 && w.bounds[found].part != w.cur {
+			w.giveUp(newline)
+			break
+		}
+		found = -1
+		if done {
+			break
+		}
+		newline = newlineLen(line)
+		addExtent(&p.Header, line, 0)
+		if len(line) == newline && newline > 0 {
+			w.in.skip(len(line))
+			if wanted {
+				w.fieldDone()
+				wanted = false
+			}
+			w.settle()
+			done = true // but a boundary may take its line end
+			continue
+		}
+		wanted = w.headerLine(line, wanted)
+		w.in.skip(len(line))
+		for newline == 0 { // a line longer than the window
+			if line = w.in.line(); line == nil {
+				break
+			}
+			newline = newlineLen(line)
+			addExtent(&p.Header, line, 0)
+			if wanted {
+				w.keep(line)
+			}
+			w.in.skip(len(line))
+		}
+	}
+	if wanted {
+		w.fieldDone()
+	}
+	if !done {
+		w.settle()
+	}
+	return w.headerDone(found)
+}
+
+// giveUp takes the last line end of a header from it: it is that of the
+// boundary which follows.
+func (w *walker) giveUp(newline int) {
+	if newline == 0 {
+		return
+	}
+	p := &w.layout[w.cur]
+	e := Extent{Len: int64(newline), Virt: 2, Lines: 1}
+	p.Header.Len -= e.Len
+	p.Header.Virt -= e.Virt
+	p.Header.Lines -= e.Lines
+	up := &w.layout[p.Parent].Body
+	up.Len += e.Len
+	up.Virt += e.Virt
+	up.Lines += e.Lines
+}
+
+// headerLine takes the first piece of a line; it reports whether the rest is
+// wanted.
+func (w *walker) headerLine(line []byte, wanted bool) bool {
+	if (line[0] == ' ' || line[0] == '\t') && w.inField {
+		if wanted {
+			w.keep(line)
+		}
+		return wanted
+	}
+	if wanted {
+		w.fieldDone()
+	}
+	w.inField = true
+	name := fieldName(line)
+	w.name = append(w.name[:0], name...)
+	w.raw = w.raw[:0]
+	if !w.ours(name) && !w.v.wants(w.cur, name) {
+		return false
+	}
+	w.keep(line)
+	return true
+}
+
+// fieldName is what stands before the colon; without one there is no name.
+func fieldName(line []byte) []byte {
+	k := bytes.IndexByte(line, ':')
+	if k < 0 {
+		return nil
+	}
+	name := line[:k]
+	if k := bytes.IndexByte(name, 0); k >= 0 {
+		name = name[:k]
+	}
+	return bytes.TrimRight(name, " \t")
+}
+
+// fieldValue appends what stands after the colon: without the white space
+// before it and the last line end, the others as LF.
+func fieldValue(dst, raw []byte) []byte {
+	_, raw, _ = bytes.Cut(raw, []byte{':'})
+	raw = bytes.TrimLeft(raw[:len(raw)-newlineLen(raw)], " \t")
+	for {
+		k := bytes.IndexByte(raw, '\n')
+		if k < 0 {
+			return append(dst, raw...)
+		}
+		line := raw[:k+1]
+		dst = append(dst, line[:len(line)-newlineLen(line)]...)
+		dst = append(dst, '\n')
+		raw = raw[k+1:]
+	}
+}
+
+func (w *walker) keep(b []byte) {
+	if room := maxField - len(w.raw); len(b) > room {
+		b = b[:room]
+	}
+	w.raw = append(w.raw, b...)
+}
+
+// ours reports whether the walk itself must know a field.
+func (w *walker) ours(name []byte) bool {
+	return foldIs(name, "mime-version") || foldIs(name, "content-type") || foldIs(name, "content-transfer-encoding")
+}
+
+// foldIs compares with a text in lower case.
+func foldIs(b []byte, lower string) bool {
+	return len(b) == len(lower) && strings.EqualFold(string(b), lower)
+}
+
+func (w *walker) fieldDone() {
+	w.value = fieldValue(w.value[:0], w.raw)
+	switch {
+	case foldIs(w.name, "mime-version"):
+		w.mime = true
+	case foldIs(w.name, "content-type"):
+		w.mime = true
+		w.contentType(string(w.value))
+	case foldIs(w.name, "content-transfer-encoding") && !w.seenEnc:
+		w.seenEnc = true
+		w.encoding = parseEncoding(string(w.value))
+	}
+	if w.v.wants(w.cur, w.name) {
+		w.v.field(w.cur, w.name, w.raw, w.value)
+	}
+}
+
+// contentType: the first field counts.
+func (w *walker) contentType(value string) {
+	if w.seenType {
+		return
+	}
+	w.seenType = true
+	x := lexer{s: value}
+	typ, subtype, ok := x.contentType()
+	switch {
+	case !ok:
+	case strings.EqualFold(typ, "message") && strings.EqualFold(subtype, "rfc822"):
+		w.kind = KindMessage
+	case strings.EqualFold(typ, "text"):
+		w.kind = KindText
+	case strings.EqualFold(typ, "multipart") && subtype != "":
+		w.kind = KindMultipart
+		if strings.EqualFold(subtype, "digest") {
+			if w.digest == nil {
+				w.digest = make(map[int]bool)
+			}
+			w.digest[w.cur] = true
+		}
+		for _, p := range x.params() {
+			if strings.EqualFold(p.name, "boundary") {
+				w.boundary, w.divided = p.value, true
+				break
+			}
+		}
+	}
+	if len(w.boundary) > maxBoundary {
+		w.boundary = w.boundary[:maxBoundary]
+	}
+}
+
+// settle decides what kind of part it is, once its fields are known.
+func (w *walker) settle() {
+	p := &w.layout[w.cur]
+	if !w.mime {
+		w.kind, w.encoding = KindOther, EncodingIdentity
+	}
+	if !w.seenType || !w.mime {
+		w.kind = KindText
+		if w.digest[p.Parent] {
+			w.kind = KindMessage
+		}
+	}
+	p.Kind, p.Encoding = w.kind, w.encoding
+	if w.kind == KindMultipart && w.divided && w.room() {
+		w.bounds = append(w.bounds, boundary{w.cur, w.boundary})
+	}
+}
+
+// room reports whether the current part may have parts.
+func (w *walker) room() bool { return w.depth < maxNesting && len(w.layout) < maxParts }
+
+// headerDone goes on after the header. found is the boundary that ended it, or
+// -1.
+func (w *walker) headerDone(found int) step {
+	p := &w.layout[w.cur]
+	p.Body.Offset = p.Header.Offset + p.Header.Len
+	w.v.headerDone(w.cur, w.mime)
+	w.last = '\n'
+	switch {
+	case found >= 0:
+		return func() step { return w.divide(found, w.in.line(), 0) }
+	case p.Kind == KindMessage && w.room():
+		w.begin()
+		return w.header
+	}
+	return w.body
+}
+
+// body reads the text of the current part up to a boundary or the end.
+func (w *walker) body() step {
+	held := 0 // length of the line end before the window: it may be a boundary's
+	start := true
+	for !w.v.stop() {
+		if start {
+			line := w.in.need(2)
+			if len(line) >= 2 && line[0] == '-' && line[1] == '-' {
+				line = w.in.line()
+				if found := w.match(line); found >= 0 {
+					return w.divide(found, line, held)
+				}
+			}
+		}
+		if held > 0 {
+			w.add([]byte("\r\n")[2-held:])
+			held = 0
+		}
+		d := w.in.need(1)
+		if len(d) == 0 {
+			return nil
+		}
+		n, nl := w.run(d)
+		w.add(d[:n])
+		w.in.skip(n + nl)
+		held, start = nl, nl > 0
+	}
+	return nil
+}
+
+// run finds how much of d is surely text, and the length of the line end after
+// it that may belong to a boundary.
+func (w *walker) run(d []byte) (n, newline int) {
+	if len(w.bounds) == 0 {
+		return len(d), 0
+	}
+	if k := bytes.Index(d, []byte("\n--")); k >= 0 {
+		nl := newlineLen(d[:k+1])
+		return k + 1 - nl, nl
+	}
+	// The beginning of "\r\n--" at the end may go on in what is not yet read.
+	keep := 0
+	for _, tail := range []string{"\r\n-", "\n-", "\r\n", "\n", "\r"} {
+		if bytes.HasSuffix(d, []byte(tail)) {
+			keep = len(tail)
+			break
+		}
+	}
+	if keep < len(d) {
+		return len(d) - keep, 0
+	}
+	if w.in.fill() {
+		return 0, 0
+	}
+	return len(d), 0
+}
+
+// add counts b as body of the current part.
+func (w *walker) add(b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	p := &w.layout[w.cur]
+	addExtent(&p.Body, b, w.last)
+	w.last = b[len(b)-1]
+	w.v.text(w.cur, b)
+}
+
+func addExtent(e *Extent, b []byte, prev byte) {
+	lines, bare := countLines(b, prev)
+	e.Len += int64(len(b))
+	e.Virt += int64(len(b)) + bare
+	e.Lines += lines
+}
+
+// match finds the boundary that begins a line: the longest that fits, the
+// innermost of equals. RFC 2046 §5.1.1; -1 for none.
+func (w *walker) match(line []byte) int {
+	if len(w.bounds) == 0 || len(line) < 2 || line[0] != '-' || line[1] != '-' {
+		return -1
+	}
+	line = line[2 : len(line)-newlineLen(line)]
+	best := -1
+	for i := len(w.bounds) - 1; i >= 0; i-- {
+		text := w.bounds[i].text
+		if len(text) > len(line) || string(line[:len(text)]) != text {
+			continue
+		}
+		if best < 0 || len(text) > len(w.bounds[best].text) {
+			best = i
+			if rest := line[len(text):]; len(rest) == 0 || string(rest) == "--" {
+				break
+			}
+		}
+	}
+	return best
+}
+
+// divide takes a boundary line: the parts inside are done, and the next part or
+// the epilogue begins. newline is the length of the line end before it.
+func (w *walker) divide(found int, line []byte, newline int) step {
+	b := w.bounds[found]
+	for w.cur != b.part {
+		w.finish()
+	}
+	rest := line[2+len(b.text):]
+	last := len(rest) >= 2 && rest[0] == '-' && rest[1] == '-'
+	w.bounds = w.bounds[:found+1]
+	if last {
+		w.bounds = w.bounds[:found]
+	}
+	p := &w.layout[w.cur]
+	if newline > 0 {
+		addExtent(&p.Body, []byte("\r\n")[2-newline:], 0)
+	}
+	for {
+		addExtent(&p.Body, line, w.last)
+		w.last = line[len(line)-1]
+		w.in.skip(len(line))
+		if w.last == '\n' {
+			break
+		}
+		if line = w.in.line(); line == nil {
+			return nil
+		}
+	}
+	if last || len(w.layout) >= maxParts {
+		return w.body
+	}
+	w.begin()
+	return w.header
+}
