@@ -18,7 +18,6 @@ import (
 type fetchItem struct {
 	name  string // what stands before the value
 	seen  bool   // sets \Seen
-	file  bool   // may need the message file even with a cache record
 	say   func(*session, storage.Msg)
 	ready func(*openMessage) (value, error)
 }
@@ -57,21 +56,21 @@ func bodyItem(section *imap.FetchItemBodySection, name string) fetchItem {
 		name = sectionName("BODY", section.Part, section, section.Partial)
 	}
 	return fetchItem{
-		name: name, seen: !section.Peek, file: len(section.HeaderFields) == 0 || len(section.Part) > 0,
+		name: name, seen: !section.Peek,
 		ready: func(o *openMessage) (value, error) { return o.section(section) },
 	}
 }
 
 func binaryItem(section *imap.FetchItemBinarySection) fetchItem {
 	return fetchItem{
-		name: sectionName("BINARY", section.Part, nil, section.Partial), seen: !section.Peek, file: true,
+		name: sectionName("BINARY", section.Part, nil, section.Partial), seen: !section.Peek,
 		ready: func(o *openMessage) (value, error) { return o.binarySection(section) },
 	}
 }
 
 func binarySizeItem(section *imap.FetchItemBinarySectionSize) fetchItem {
 	return fetchItem{
-		name: sectionName("BINARY.SIZE", section.Part, nil, nil), file: true,
+		name:  sectionName("BINARY.SIZE", section.Part, nil, nil),
 		ready: func(o *openMessage) (value, error) { return o.binarySize(section) },
 	}
 }

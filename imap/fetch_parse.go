@@ -17,7 +17,6 @@ type fetchArgs struct {
 	modSeq       bool // MODSEQ is
 	marksSeen    bool // an item sets \Seen
 	needsRecord  bool // an item is answered from the cache record, or from the file
-	needsFile    bool // an item may need the file in any case
 	changedSince uint64
 	modified     bool // CHANGEDSINCE was given
 	vanished     bool
@@ -164,7 +163,6 @@ func (a *fetchArgs) add(item fetchItem) {
 	a.modSeq = a.modSeq || item.name == fetchModSeq.name
 	a.marksSeen = a.marksSeen || item.seen
 	a.needsRecord = a.needsRecord || item.say == nil
-	a.needsFile = a.needsFile || item.file
 }
 
 // readSection reads "[...]" and a partial, RFC 9051 §6.4.5.

@@ -107,31 +107,6 @@ func (l *link) Write(p []byte) (total int, err error) {
 	return total, err
 }
 
-// ReadFrom copies a part of a file. In plaintext the kernel does it, piece by
-// piece so that each has its deadline.
-func (l *link) ReadFrom(r io.Reader) (total int64, err error) {
-	limited, ok := r.(*io.LimitedReader)
-	tcp, plain := l.conn.(*net.TCPConn)
-	if !ok || !plain {
-		return io.CopyBuffer(writerOnly{l}, r, make([]byte, 16<<10))
-	}
-	const piece = 256 << 10
-	for limited.N > 0 && err == nil {
-		var n int64
-		l.conn.SetWriteDeadline(l.now().Add(writeTimeout))
-		n, err = tcp.ReadFrom(&io.LimitedReader{R: limited.R, N: min(limited.N, piece)})
-		total += n
-		limited.N -= n
-		if n == 0 {
-			break
-		}
-	}
-	l.out += total
-	return total, err
-}
-
-type writerOnly struct{ io.Writer }
-
 // startTLS does the handshake.
 func (l *link) startTLS(cfg *tls.Config) error {
 	t := tls.Server(l.conn, cfg)

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-const writeSize = 8192
+const writeSize = 16 << 10 // a record of TLS
 
 var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeSize); return &b }}
 
@@ -84,14 +84,21 @@ func (e *Encoder) Write(p []byte) (int, error) {
 	return len(p), e.err
 }
 
-// ReadFrom copies r to the stream; a connection that can take a file without
-// copying it does.
-func (e *Encoder) ReadFrom(r io.Reader) (int64, error) {
-	if err := e.Flush(); err != nil {
-		return 0, err
+// ReadFrom copies r through the buffer, without another one.
+func (e *Encoder) ReadFrom(r io.Reader) (total int64, err error) {
+	for e.err == nil {
+		b := e.room(1)
+		n, err := r.Read(b[len(b):writeSize])
+		*e.buf = b[:len(b)+n]
+		total += int64(n)
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
 	}
-	n, err := io.Copy(e.dst, r)
-	return n, err
+	return total, e.err
 }
 
 // Number writes a number.
