@@ -7,8 +7,11 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"fmt"
+	"io"
 	"math/big"
 	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -426,4 +429,34 @@ func TestSizeLimit(t *testing.T) {
 			t.Error(w.logged())
 		}
 	})
+}
+
+// TestIdleClients is the other process of BenchmarkIdleConnection.
+func TestIdleClients(t *testing.T) {
+	var addr, mode string
+	var n int
+	if _, err := fmt.Sscan(os.Getenv("IDLE_CLIENTS"), &addr, &n, &mode); err != nil {
+		t.Skip("runs only as a client of the benchmark")
+	}
+	keep := make([]net.Conn, 0, n) // an unreachable one is closed
+	for range n {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if TLSMode(mode) == Wrapper {
+			conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+		}
+		keep = append(keep, conn)
+		c := &client{t: t, conn: conn}
+		c.line()
+		c.begin()
+		c.do("DATA", goOn)
+		c.do(strings.Repeat("x\r\n", 10000)+".", sentOK)
+	}
+	fmt.Println("ready")
+	io.Copy(io.Discard, os.Stdin)
+	for _, conn := range keep {
+		conn.Close()
+	}
 }
