@@ -14,6 +14,7 @@ import (
 	gosasl "github.com/emersion/go-sasl"
 
 	mech "mailserver/internal/sasl"
+	"mailserver/internal/setting"
 	"mailserver/schema"
 )
 
@@ -151,6 +152,20 @@ func TestNameSettings(t *testing.T) {
 		if _, err := s.Plain(context.Background(), Client{}, "ann@box.example", "Ann secret"); err != ErrUnavailable {
 			t.Errorf("format %q: %v", format, err)
 		}
+	}
+}
+
+func TestDefaultSettings(t *testing.T) {
+	params, err := setting.NewTable(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var c Config
+	if err := params.Fill(&c, nil); err != nil {
+		t.Fatal(err)
+	}
+	if c.FailureDelay != 2*time.Second || c.Workers != 2 || c.HashMemory != 64<<20 || c.CacheSize != 1<<20 || strings.Join(c.Mechanisms, " ") != "plain login" {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -30,7 +30,7 @@ func (r *Router) Expand(ctx context.Context, to address.Address) ([]Destination,
 	}
 	e := &expansion{query: q, original: to, above: make(map[string]bool), followed: make(map[string]bool),
 		names: make(map[string]bool), final: make(map[string]bool)}
-	a, path, err := q.rewrite(ctx, q.qualify(to), nil)
+	a, path, err := q.rewrite(ctx, q.qualify(to), "recipient_canonical")
 	if err == nil {
 		err = e.follow(ctx, a, path, 0)
 	}
@@ -199,15 +199,23 @@ func (e *expansion) hand(ctx context.Context, res *resolved, h hop, path []strin
 	case "discard":
 		e.add(res, path, Destination{Kind: Discard, Text: h.nexthop})
 	case "smtp", "relay", "lmtp":
-		if res.dom.class == schema.Relay && res.blocked() {
-			e.fail(res, path, true, "5.1.1", "User unknown in relay recipient table")
-			return nil
-		}
-		e.add(res, path, Destination{Kind: Next, Transport: h.name, Nexthop: h.nexthop, MX: h.mx, Port: h.port})
+		e.next(res, h, path)
 	default:
 		e.fail(res, path, false, "4.3.0", "mail transport "+h.name+" is not implemented")
 	}
 	return nil
+}
+
+// next sends to another host.
+func (e *expansion) next(res *resolved, h hop, path []string) {
+	switch {
+	case res.dom.class == schema.Relay && res.blocked():
+		e.fail(res, path, true, "5.1.1", "User unknown in relay recipient table")
+	case strings.ContainsAny(h.nexthop, ", "), h.port == badPort:
+		e.fail(res, step(path, "a list of next hops and names of ports are not implemented"), false, "4.3.5", "mail system configuration error")
+	default:
+		e.add(res, path, Destination{Kind: Next, Transport: h.name, Nexthop: h.nexthop, MX: h.mx, Port: h.port})
+	}
 }
 
 // add records a destination.
@@ -235,7 +243,7 @@ func (e *expansion) into(res *resolved, row *schema.Address, path []string) {
 	if host := row.Mailbox.Host; host != "" {
 		h := hop{name: "lmtp"}
 		h.setNexthop(host)
-		e.add(res, step(path, "mailbox is on "+host), Destination{Kind: Next, Transport: "lmtp", Nexthop: h.nexthop, Port: h.port})
+		e.next(res, hop{name: "lmtp", nexthop: h.nexthop, port: h.port}, step(path, "mailbox is on "+host))
 		return
 	}
 	box, err := e.box(row, res.dom.row)

@@ -104,6 +104,9 @@ func (q *query) askAccess(ctx context.Context, name, key string) (string, error)
 		return "", err
 	}
 	if !known {
+		if isSQL, err := q.view.HasSQLMap(ctx, name); err != nil || isSQL {
+			return "", errors.Join(err, fmt.Errorf("%w: rows of SqlMap are not implemented", ErrNoMap))
+		}
 		return "", fmt.Errorf("%w; known are %s and the access tables", ErrNoMap, strings.Join(q.r.Maps(), ", "))
 	}
 	value, err := q.view.Access(ctx, name, key)

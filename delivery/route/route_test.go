@@ -412,6 +412,38 @@ func TestLocalAliases(t *testing.T) {
 	}
 }
 
+func TestNexthopForms(t *testing.T) {
+	for _, tt := range []struct{ setting, want string }{
+		{"smtp:mx.example", "smtp:mx.example"}, {"smtp:[mx.example]", "smtp:[mx.example]"}, {"smtp:mx.example:2525", "smtp:mx.example:2525"},
+		{"smtp:[mx.example]:submission", "smtp:[mx.example]:587"}, {"lmtp:inet:store.example:24", "lmtp:[store.example]:24"},
+		{"lmtp:unix:/run/lmtp", "lmtp:[unix:/run/lmtp]"}, {"smtp:[2001:db8::1]:25", "smtp:[2001:db8::1]:25"}, {"smtp:2001:db8::1", "smtp:2001:db8::1"},
+		{"smtp", "smtp:else.example"}, {"error:5.7.1 Not here", "5.7.1 Not here"}, {"error", "5.0.0 Address is undeliverable"}, {"retry:try later", "4.0.0 try later"},
+		{"retry:5.1.1 later", "4.1.1 later"}, {"discard:", "discard "}, {"smtp:a.example, b.example", "4.3.5 mail system configuration error"},
+		{"smtp:a.example:nonsense", "4.3.5 mail system configuration error"}, {"maildrop:x", "4.3.0 mail transport maildrop is not implemented"},
+	} {
+		r, _ := newRouter(t, "INSERT INTO Setting VALUES ('default_transport', '"+tt.setting+"');")
+		if got := expand(t, r, "x@else.example"); got != "x@else.example: "+tt.want {
+			t.Errorf("%s: %s, want %s", tt.setting, got, tt.want)
+		}
+	}
+}
+
+func TestPathTellsHow(t *testing.T) {
+	r, _ := newRouter(t, add("ann@new.vmail.example"), mailbox("ann@new.vmail.example"),
+		add("info@new.alias.example"), valias("info@new.alias.example", "ann@new.vmail.example"))
+	list, err := r.Expand(context.Background(), parse(t, "info+x@new.alias.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `virtual alias info@new.alias.example -> ann+x@new.vmail.example
+domain new.vmail.example is virtual mailbox (842)
+transport virtual:new.vmail.example by class virtual mailbox
+mailbox /home/vmail/new.vmail.example/ann/Mail of ann@new.vmail.example, uid 842, gid 800`
+	if got := strings.Join(list[0].Path, "\n"); got != want {
+		t.Errorf("path:\n%s\nwant\n%s", got, want)
+	}
+}
+
 func TestResolveFollowsNoAlias(t *testing.T) {
 	r, _ := newRouter(t, add("ann@new.vmail.example"), mailbox("ann@new.vmail.example"),
 		add("bob@new.vmail.example"), mailbox("bob@new.vmail.example"), valias("bob@new.vmail.example", "ann@new.vmail.example"),

@@ -167,9 +167,14 @@ func (h *hop) setNexthop(s string) {
 	}
 }
 
+// badPort is a port that cannot be read: the row is refused, not guessed at.
+const badPort = -1
+
 // portOf reads a port; the names are those that transports use.
 func portOf(s string) int {
 	switch s {
+	case "":
+		return 0
 	case "smtp":
 		return 25
 	case "submission":
@@ -180,8 +185,8 @@ func portOf(s string) int {
 		return 24
 	}
 	n, err := strconv.ParseUint(s, 10, 16)
-	if err != nil {
-		return 0
+	if err != nil || n == 0 {
+		return badPort
 	}
 	return int(n)
 }
