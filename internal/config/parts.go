@@ -5,8 +5,12 @@ import (
 
 	"mailserver/auth"
 	"mailserver/delivery"
+	"mailserver/delivery/queue"
+	"mailserver/delivery/remote"
 	"mailserver/delivery/route"
+	"mailserver/imap"
 	"mailserver/policy"
+	"mailserver/smtp"
 	"mailserver/storage"
 )
 
@@ -18,7 +22,11 @@ func parts() []any {
 		policy.Config{},
 		route.Config{},
 		delivery.Config{},
+		queue.Config{},
+		remote.Config{},
 		storage.Config{},
+		smtp.Config{},
+		imap.Config{},
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"mailserver/internal/tlscert"
@@ -133,12 +132,8 @@ func StandardListeners(base int) []schema.Listener {
 
 // OwnMail are the settings of a server that is one user: all mail lies below
 // the data directory and belongs to that user.
-func OwnMail(dir string) map[string]string {
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		abs = dir
-	}
-	return map[string]string{"virtual_mailbox_home": strings.ReplaceAll(filepath.Join(abs, "mail"), "%", "%%") + "/%d/%n"}
+func OwnMail() map[string]string {
+	return map[string]string{"virtual_mailbox_home": "mail/%d/%n"}
 }
 
 // GiveTo makes the user of that name the owner of all that Create has made. It

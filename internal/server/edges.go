@@ -1,17 +1,56 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
+	"net"
 
+	"mailserver/imap"
 	"mailserver/internal/config"
+	"mailserver/policy"
+	"mailserver/schema"
+	"mailserver/smtp"
 )
+
+// spoken are the protocols of Listener that this server speaks.
+var spoken = []string{"mx", "submission", "lmtp", "imap"}
+
+// Speaks reports whether a listener of the protocol can be served.
+func Speaks(protocol string) bool {
+	for _, p := range spoken {
+		if p == protocol {
+			return true
+		}
+	}
+	return false
+}
 
 // startEdges makes the servers of all protocols.
 func (s *Server) startEdges(proc *config.Process) error {
-	if _, err := s.tlsConfig(proc); err != nil {
+	tlsConf, err := s.tlsConfig(proc)
+	if err != nil {
 		return err
 	}
-	s.ls = newListeners(map[string]edge{}, s.Log)
+	mail := smtpEdge{smtp.New(smtp.Deps{
+		Judge:   smtp.Judging(s.Policy),
+		Route:   s.Route,
+		Accept:  smtp.Accepting(s.Delivery),
+		Auth:    s.Auth,
+		Config:  config.Of[smtp.Config](s.Config),
+		Resolve: s.opt.PeerName,
+		Log:     s.Log,
+		Now:     s.opt.Now,
+	}), tlsConf}
+	read := imapEdge{imap.New(imap.Deps{
+		Auth:    s.Auth,
+		Account: s.Account,
+		TLS:     func() *tls.Config { return tlsConf },
+		Config:  config.Of[imap.Config](s.Config),
+		Log:     s.Log,
+		Now:     s.opt.Now,
+	})}
+	s.edges = []edge{mail, read}
+	s.ls = newListeners(map[string]edge{"mx": mail, "submission": mail, "lmtp": mail, "imap": read}, s.Log)
 	return nil
 }
 
@@ -29,3 +68,29 @@ func (s *Server) tlsConfig(proc *config.Process) (*tls.Config, error) {
 		},
 	}, nil
 }
+
+// smtpEdge serves the rows mx, submission and lmtp: one engine, three roles.
+type smtpEdge struct {
+	s   *smtp.Server
+	tls *tls.Config
+}
+
+var roles = map[string]policy.Role{"mx": policy.MX, "submission": policy.Submission, "lmtp": policy.LMTP}
+
+func (e smtpEdge) Serve(ctx context.Context, l net.Listener, row schema.Listener) error {
+	return e.s.Serve(ctx, l, smtp.ListenerOptions{Role: roles[row.Protocol], TLS: smtp.TLSMode(row.TLS), TLSConfig: e.tls,
+		Hostname: row.Hostname, Tag: row.Tag, Auth: smtp.AuthMode(row.Auth)})
+}
+
+func (e smtpEdge) Shutdown(ctx context.Context) error { return e.s.Shutdown(ctx) }
+
+// imapEdge serves the rows imap.
+type imapEdge struct{ s *imap.Server }
+
+var imapModes = map[string]imap.TLSMode{"none": imap.TLSNone, "may": imap.TLSMay, "encrypt": imap.TLSEncrypt, "wrapper": imap.TLSWrapper}
+
+func (e imapEdge) Serve(ctx context.Context, l net.Listener, row schema.Listener) error {
+	return e.s.Serve(ctx, l, imap.ListenerOptions{TLS: imapModes[row.TLS], Hostname: row.Hostname})
+}
+
+func (e imapEdge) Shutdown(ctx context.Context) error { return e.s.Shutdown(ctx) }

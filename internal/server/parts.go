@@ -19,11 +19,15 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
+	"os/user"
 	"path/filepath"
 	"time"
 
 	"mailserver/auth"
 	"mailserver/delivery"
+	"mailserver/delivery/queue"
+	"mailserver/delivery/remote"
 	"mailserver/delivery/route"
 	"mailserver/internal/config"
 	"mailserver/internal/tlscert"
@@ -34,12 +38,18 @@ import (
 
 // Options is what a server can be told from outside its data directory.
 type Options struct {
-	Dir      string
-	Log      *slog.Logger
-	Now      func() time.Time // nil: time.Now
-	Resolver *net.Resolver    // nil: the system's
-	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
-	Ready    func() // called when every listener answers
+	Dir string
+	Log *slog.Logger     // nil: no log
+	Now func() time.Time // nil: time.Now
+
+	// Resolver and PeerName ask the DNS for next hops, and for the names of
+	// clients; nil: the system's resolver.
+	Resolver remote.Resolver
+	PeerName func(ctx context.Context, a netip.Addr) (name, reverse string, tempfail bool)
+	// Dial reaches next hops; nil: the network.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// LookupUser finds users of the system; nil: the system's.
+	LookupUser func(name string) (*user.User, error)
 }
 
 // Parts are the opened parts of a server, for serving and for commands that
@@ -101,7 +111,7 @@ func (p *Parts) openDeciders(ctx context.Context, o Options) error {
 	p.Certs = tlscert.New(p.Dir, p.certRows, p.Log)
 	p.Auth = auth.New(auth.Deps{Mail: p.Mail, Config: config.Of[auth.Config](p.Config), Log: p.Log, Now: o.Now})
 	p.Policy = policy.New(policy.Deps{Mail: p.Mail, Config: config.Of[policy.Config](p.Config), Log: p.Log, Now: o.Now})
-	p.Route = route.New(route.Deps{Mail: p.Mail, Config: config.Of[route.Config](p.Config), Log: p.Log})
+	p.Route = route.New(route.Deps{Mail: p.Mail, Config: config.Of[route.Config](p.Config), Log: p.Log, Dir: p.Dir, LookupUser: o.LookupUser})
 	return nil
 }
 
@@ -110,14 +120,22 @@ func (p *Parts) openMovers(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	p.Delivery, err = delivery.New(delivery.Deps{Dir: p.Dir, State: p.State, Route: p.Route, Store: p.Store,
-		Config: config.Of[delivery.Config](p.Config), Log: p.Log, Now: o.Now, Dial: o.Dial})
+	p.Delivery, err = delivery.New(delivery.Deps{
+		Dir: p.Dir, State: p.State, Mail: p.Mail, Route: p.Route, Store: p.Store,
+		Config:       config.Of[delivery.Config](p.Config),
+		QueueConfig:  config.Of[queue.Config](p.Config),
+		RemoteConfig: config.Of[remote.Config](p.Config),
+		Resolver:     o.Resolver, Log: p.Log, Now: o.Now, Dial: o.Dial,
+	})
 	return err
 }
 
 // Close closes what is open, in reverse order.
 func (p *Parts) Close() error {
 	var errs []error
+	if p.Store != nil {
+		errs = append(errs, p.Store.Close())
+	}
 	if p.State != nil {
 		errs = append(errs, p.State.Close())
 	}

@@ -87,9 +87,6 @@ func (s *Server) start(ctx context.Context) error {
 	}
 	s.tasks.Go(func() { s.watchRows(run) })
 	notify("READY=1")
-	if s.opt.Ready != nil {
-		s.opt.Ready()
-	}
 	return nil
 }
 

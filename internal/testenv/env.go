@@ -1,6 +1,28 @@
 package testenv
 
-import "testing"
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mailserver/internal/maillog"
+	"mailserver/internal/server"
+	"mailserver/schema"
+	"mailserver/storage"
+)
+
+// Host is the name of every test server.
+const Host = "mx.example"
 
 // Protocol names the listener that a client connects to.
 type Protocol string
@@ -15,8 +37,242 @@ const (
 	IMAPS      Protocol = "imaps"
 )
 
-// RunScripts runs every script that matches the pattern against a server of
-// its own, as a subtest.
-func RunScripts(t *testing.T, pattern string, to Protocol) {
-	t.Skip("the server is not wired yet")
+// rows are the listeners in the order of their numbers. Port 0 lets the kernel
+// choose; the zeros differ because the column is unique.
+var rows = []struct {
+	name Protocol
+	row  schema.Listener
+}{
+	{SMTP, schema.Listener{Protocol: "mx", Address: "127.0.0.1:0", TLS: "may"}},
+	{Submission, schema.Listener{Protocol: "submission", Address: "127.0.0.1:00", TLS: "encrypt", Auth: 1}},
+	{SMTPS, schema.Listener{Protocol: "submission", Address: "127.0.0.1:000", TLS: "wrapper", Auth: 1}},
+	{LMTP, schema.Listener{Protocol: "lmtp", Address: "127.0.0.1:0000", TLS: "none"}},
+	{IMAP, schema.Listener{Protocol: "imap", Address: "127.0.0.1:00000", TLS: "may"}},
+	{IMAPS, schema.Listener{Protocol: "imap", Address: "127.0.0.1:000000", TLS: "wrapper"}},
+}
+
+// settings make a server answer at once, and treat the test as a stranger.
+var settings = map[string]string{
+	"mynetworks":             "",
+	"smtpd_error_sleep_time": "0",
+	"auth_failure_delay":     "0",
+}
+
+// Options says what is different from the sample server.
+type Options struct {
+	SQL  string // run on mail.sqlite before the start
+	Zone string // zone file of its DNS server
+	// Dial reaches next hops; nil: the network.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	Now  func() time.Time
+}
+
+// Env is a running server.
+type Env struct {
+	*server.Server
+	Dir string
+	t   testing.TB
+	opt Options
+	dns *zoneServer
+	log *logBuffer
+}
+
+// Start makes a data directory with the sample rows, and serves it until the
+// test ends.
+func Start(t testing.TB, o Options) *Env {
+	t.Helper()
+	e := &Env{Dir: t.TempDir(), t: t, opt: o, log: new(logBuffer)}
+	plan := server.Plan{Dir: e.Dir, Hostname: Host, Postmaster: "joe@vmail.example", Sample: true, Settings: server.OwnMail()}
+	for name, value := range settings {
+		plan.Settings[name] = value
+	}
+	for _, r := range rows {
+		plan.Listeners = append(plan.Listeners, r.row)
+	}
+	if err := server.Create(context.Background(), plan); err != nil {
+		t.Fatal(err)
+	}
+	if o.SQL != "" {
+		e.SQL(o.SQL)
+	}
+	e.dns = startZone(t, o.Zone)
+	e.start()
+	t.Cleanup(e.Stop)
+	return e
+}
+
+func (e *Env) start() {
+	e.t.Helper()
+	h, err := maillog.New(e.log, maillog.Syslog, slog.LevelInfo, "mx")
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.Server, err = server.Start(context.Background(), server.Options{Dir: e.Dir, Log: slog.New(h), Now: e.opt.Now,
+		Resolver: e.dns, PeerName: e.dns.peerName, Dial: e.opt.Dial, LookupUser: e.lookupUser})
+	if err != nil {
+		e.t.Fatalf("start: %v\n%s", err, e.Log())
+	}
+}
+
+// stopTime is how long the end of a test server may take.
+const stopTime = 10 * time.Second
+
+// Stop shuts the server down. Calling it again does nothing.
+func (e *Env) Stop() {
+	if e.Server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	if err := e.Shutdown(ctx); err != nil {
+		e.t.Errorf("shutdown: %v", err)
+	}
+	e.Server = nil
+}
+
+// Restart stops the server and starts it on the same directory.
+func (e *Env) Restart() {
+	e.t.Helper()
+	e.Stop()
+	e.start()
+}
+
+// lookupUser knows two users of the system, sam and pat, whose homes lie in
+// the data directory. Their UID is that of the test.
+func (e *Env) lookupUser(name string) (*user.User, error) {
+	if name != "sam" && name != "pat" {
+		return nil, user.UnknownUserError(name)
+	}
+	home := filepath.Join(e.Dir, "home", name)
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return nil, err
+	}
+	return &user.User{Uid: strconv.Itoa(os.Getuid()), Gid: strconv.Itoa(os.Getgid()), Username: name, HomeDir: home}, nil
+}
+
+// SQL runs statements on mail.sqlite as another program would.
+func (e *Env) SQL(statements string) {
+	e.t.Helper()
+	if err := schema.Script(context.Background(), server.MailFile(e.Dir), statements); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// Addr returns the address of a listener, for a client.
+func (e *Env) Addr(p Protocol) string {
+	for i, r := range rows {
+		if r.name == p {
+			return e.Server.Addr(int64(i + 1)).String()
+		}
+	}
+	e.t.Fatalf("no listener is called %q", p)
+	return ""
+}
+
+// Dial connects to a listener. smtps and imaps begin with TLS.
+func (e *Env) Dial(p Protocol) *Client {
+	e.t.Helper()
+	c, err := e.dial(p, e.vars())
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func (e *Env) dial(p Protocol, vars map[string]string) (*Client, error) {
+	conn, err := net.DialTimeout("tcp", e.Addr(p), patience)
+	if err != nil {
+		return nil, err
+	}
+	c := newClient(conn, vars)
+	if p == SMTPS || p == IMAPS {
+		if err := c.TLS(Host); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// vars are the variables of a dialog.
+func (e *Env) vars() map[string]string {
+	v := map[string]string{"HOST": Host, "DIR": e.Dir}
+	for _, r := range rows {
+		_, port, _ := net.SplitHostPort(e.Addr(r.name))
+		v[strings.ToUpper(string(r.name))] = port
+	}
+	return v
+}
+
+// Log returns the log so far.
+func (e *Env) Log() string { return e.log.String() }
+
+// Folder returns the directory of a folder: INBOX, or .Name.
+func (e *Env) Folder(userName, folder string) string {
+	e.t.Helper()
+	spec := e.spec(userName)
+	if folder == "INBOX" {
+		return spec.Dir
+	}
+	return filepath.Join(spec.Dir, folder)
+}
+
+func (e *Env) spec(userName string) storage.Spec {
+	e.t.Helper()
+	box, err := e.Route.Account(context.Background(), userName)
+	if err != nil || box == nil {
+		e.t.Fatalf("mailbox of %s: %v, %v", userName, box, err)
+	}
+	return storage.Spec{User: box.User, Dir: box.Mail, UID: box.UID, GID: box.GID, Quota: box.Quota}
+}
+
+// CheckMailboxes compares the index with the tree of every mailbox.
+func (e *Env) CheckMailboxes() {
+	e.t.Helper()
+	ctx := context.Background()
+	var users []string
+	if err := e.Mail.Mailboxes(ctx, "", func(r schema.MailboxRow) error {
+		users = append(users, r.Address)
+		return nil
+	}); err != nil {
+		e.t.Fatal(err)
+	}
+	for _, u := range users {
+		box, err := e.Route.Account(ctx, u)
+		if err != nil || box == nil {
+			continue // a script may have disabled it
+		}
+		diffs, err := e.Store.Check(ctx, e.spec(u))
+		if err != nil {
+			e.t.Errorf("check %s: %v", u, err)
+		}
+		for _, d := range diffs {
+			e.t.Errorf("check %s: %+v", u, d)
+		}
+	}
+}
+
+// logBuffer keeps the log of a test server.
+type logBuffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+// tail returns the last lines of the log, for a failed test.
+func (l *logBuffer) tail(n int) string {
+	lines := strings.Split(strings.TrimSpace(l.String()), "\n")
+	return fmt.Sprintf("log:\n  %s", strings.Join(lines[max(0, len(lines)-n):], "\n  "))
 }

@@ -1,0 +1,176 @@
+// Mailserver is a mail host in one process: MX, submission and LMTP, routing,
+// queue, Maildir delivery, IMAP. What it does is rows in one SQLite file.
+//
+// "mailserver help" lists the commands; README.md begins with the first mail.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	code := a.main(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+// command is a row of the table of commands.
+type command struct {
+	name     string // "domain add"
+	args     string // as the usage line shows them
+	min, max int    // number of arguments; max -1: any
+	about    string // one line
+	more     string // further lines of its help
+	// setup declares the command's flags and returns what it does.
+	setup func(*flag.FlagSet) action
+}
+
+type action func(ctx context.Context, a *app, args []string) error
+
+// commands is every command, in the order of the help.
+func commands() []command {
+	var all []command
+	for _, part := range []func() []command{serveCommands, domainCommands, addressCommands, aliasCommands, mailboxCommands,
+		classCommands, lookupCommands, passwordCommands, queueCommands, configCommands, versionCommands} {
+		all = append(all, part()...)
+	}
+	return all
+}
+
+// main runs one command line and returns the exit code.
+func (a *app) main(ctx context.Context, args []string) int {
+	err := a.run(ctx, args)
+	if err == nil {
+		return 0
+	}
+	code := exitCode(err)
+	if !errors.Is(err, errQuiet) {
+		fmt.Fprintf(a.err, "mailserver: %v\n", err)
+		if hint := hint(err); hint != "" {
+			fmt.Fprintf(a.err, "  %s\n", hint)
+		}
+	}
+	return code
+}
+
+func (a *app) run(ctx context.Context, args []string) error {
+	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
+		return a.help(args)
+	}
+	c, rest, err := find(args)
+	if err != nil {
+		return err
+	}
+	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.StringVar(&a.dir, "data", defaultData(), "the data `directory`")
+	do := c.setup(fs)
+	pos, err := parse(fs, rest)
+	if errors.Is(err, flag.ErrHelp) {
+		a.commandHelp(c)
+		return nil
+	}
+	if err != nil {
+		return usage("%s: %v", c.name, err)
+	}
+	if len(pos) < c.min || c.max >= 0 && len(pos) > c.max {
+		return usage("use: mailserver %s %s", c.name, c.args)
+	}
+	a.flags = fs
+	return do(ctx, a, pos)
+}
+
+// find returns the command that the line begins with, and the rest of it.
+func find(args []string) (command, []string, error) {
+	var verbs []string
+	for _, c := range commands() {
+		noun, verb, two := strings.Cut(c.name, " ")
+		if noun != args[0] {
+			continue
+		}
+		if !two {
+			return c, args[1:], nil
+		}
+		if len(args) > 1 && args[1] == verb {
+			return c, args[2:], nil
+		}
+		verbs = append(verbs, verb)
+	}
+	if len(verbs) > 0 {
+		return command{}, nil, usage("%s: say one of %s", args[0], strings.Join(verbs, ", "))
+	}
+	return command{}, nil, usage("there is no command %q; see: mailserver help", args[0])
+}
+
+// parse reads flags before, between and after the arguments: one grammar,
+// noun verb object --flags. "--" ends the flags.
+func parse(fs *flag.FlagSet, args []string) ([]string, error) {
+	var pos []string
+	for {
+		if err := fs.Parse(args); err != nil {
+			return nil, err
+		}
+		rest := fs.Args()
+		if len(rest) == 0 {
+			return pos, nil
+		}
+		if done := len(args) - len(rest); done > 0 && args[done-1] == "--" {
+			return append(pos, rest...), nil
+		}
+		pos, args = append(pos, rest[0]), rest[1:]
+	}
+}
+
+func (a *app) help(args []string) error {
+	if len(args) > 1 {
+		return a.helpOn(args[1:])
+	}
+	fmt.Fprint(a.out, "mailserver: a mail host in one process.\n\n  mailserver COMMAND [ARGUMENTS] [--data DIR]\n\n")
+	for _, c := range commands() {
+		fmt.Fprintf(a.out, "  %-46s %s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
+	}
+	fmt.Fprintf(a.out, "\n\"mailserver help COMMAND\" says more. Data directory: %s\n", defaultData())
+	return nil
+}
+
+func (a *app) helpOn(args []string) error {
+	name := strings.Join(args, " ")
+	found := false
+	for _, c := range commands() {
+		if c.name == name || strings.HasPrefix(c.name, name+" ") {
+			if found {
+				fmt.Fprintln(a.out)
+			}
+			a.commandHelp(c)
+			found = true
+		}
+	}
+	if !found {
+		return usage("there is no command %q; see: mailserver help", name)
+	}
+	return nil
+}
+
+func (a *app) commandHelp(c command) {
+	fmt.Fprintf(a.out, "mailserver %s\n    %s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
+	if c.more != "" {
+		fmt.Fprintf(a.out, "    %s\n", strings.ReplaceAll(c.more, "\n", "\n    "))
+	}
+	fs := flag.NewFlagSet(c.name, flag.ContinueOnError)
+	fs.String("data", defaultData(), "the data `directory`")
+	c.setup(fs)
+	fs.VisitAll(func(f *flag.Flag) {
+		name, text := flag.UnquoteUsage(f)
+		fmt.Fprintf(a.out, "    --%-24s %s\n", strings.TrimSpace(f.Name+" "+name), text)
+	})
+}
