@@ -164,8 +164,8 @@ func (s *Service) next(ctx context.Context, m *queue.Message, d *route.Destinati
 	}
 	t := to.(*target)
 	view, err := s.d.Mail.View(ctx)
-	if err == nil && plain(d) {
-		err = s.relay(ctx, view, m.Sender, t)
+	if err == nil {
+		err = s.relay(ctx, view, m.Sender, d, t)
 	}
 	if err == nil {
 		t.hop.TLS, err = tlsPolicy(ctx, view, t.name)
@@ -177,38 +177,63 @@ func (s *Service) next(ctx context.Context, m *queue.Message, d *route.Destinati
 	return t, nil
 }
 
-// plain reports whether no transport row has chosen the next hop.
-func plain(d *route.Destination) bool {
-	return (d.Transport == "smtp" || d.Transport == "relay") && d.MX && d.Port == 0 &&
-		strings.EqualFold(d.Nexthop, d.Address.Domain)
-}
-
-// relay applies sender_dependent_relayhost_maps and relayhost: the row of the
-// sender, of its domain, of everybody.
-func (s *Service) relay(ctx context.Context, view *schema.View, from string, t *target) error {
-	keys := []string{"<>", ""}
-	if from != "" {
-		a, _ := address.Parse(from)
-		keys = []string{a.Plain(), "@" + a.Domain, ""}
-	}
-	for _, key := range keys {
-		row, err := view.RelayHost(ctx, key)
-		if err != nil {
-			return err
-		}
-		if row == nil {
-			continue
-		}
-		transport, _, _ := strings.Cut(t.name, ":")
-		to, res := nexthop(transport + ":" + row.Nexthop)
-		if res != nil {
-			return errors.New(res.Text)
-		}
-		*t = *to.(*target)
-		t.hop.User, t.hop.Passwd = row.User, row.Passwd
+// relay applies what RelayHost rows say: where the class of the address chose
+// the next hop, the row of the sender or of its domain replaces it
+// (postconf(5) sender_dependent_relayhost_maps); and to the next hop of a row
+// we log in as the row says (smtp_sasl_password_maps).
+func (s *Service) relay(ctx context.Context, view *schema.View, from string, d *route.Destination, t *target) error {
+	if t.hop.LMTP {
 		return nil
 	}
+	all, err := view.RelayHost(ctx, "")
+	if err != nil {
+		return err
+	}
+	transport, _, _ := strings.Cut(t.name, ":")
+	general := all != nil && sameHop(transport+":"+all.Nexthop, t.name)
+	if general {
+		t.hop.User, t.hop.Passwd = all.User, all.Passwd
+	}
+	byDomain := all == nil && d.MX && d.Port == 0 && strings.EqualFold(d.Nexthop, d.Address.Domain)
+	if !general && !byDomain {
+		return nil // a transport row chose
+	}
+	row, err := senderRow(ctx, view, from)
+	if err != nil || row == nil {
+		return err
+	}
+	to, res := nexthop(transport + ":" + row.Nexthop)
+	if res != nil {
+		return errors.New(res.Text)
+	}
+	*t = *to.(*target)
+	t.hop.User, t.hop.Passwd = row.User, row.Passwd
 	return nil
+}
+
+// senderRow is the row of the sender, or of its domain; nil if there is none.
+func senderRow(ctx context.Context, view *schema.View, from string) (*schema.RelayHost, error) {
+	keys := []string{"<>"}
+	if from != "" {
+		a, err := address.Parse(from)
+		if err != nil {
+			return nil, nil
+		}
+		keys = []string{a.Plain(), "@" + a.Domain}
+	}
+	for _, key := range keys {
+		if row, err := view.RelayHost(ctx, key); err != nil || row != nil {
+			return row, err
+		}
+	}
+	return nil, nil
+}
+
+// sameHop reports whether two names of targets lead to the same place.
+func sameHop(a, b string) bool {
+	x, xres := nexthop(strings.ToLower(a))
+	y, yres := nexthop(strings.ToLower(b))
+	return xres == nil && yres == nil && x.(*target).hop == y.(*target).hop
 }
 
 // tlsPolicy looks for the row of a next hop: as written, without port, and of

@@ -48,6 +48,9 @@ func (t *transit) plan(ctx context.Context) {
 		if err := t.expand(ctx, seen, i, r); err != nil {
 			o := t.temporary("look up "+r.Address.String(), err)
 			o.Text = "Error: address lookup failure"
+			if isA(err, route.ErrAliasLoop) {
+				o.Enhanced, o.Text = "4.6.0", "Error: alias expansion error"
+			}
 			t.failed[i] = o
 		}
 	}

@@ -52,14 +52,13 @@ func (s *session) idleWait() error {
 	if err := s.enc.Park(); err != nil {
 		return err
 	}
-	stop := s.watch()
-	defer stop()
 	wait := s.cfg.IdleNotify
 	if wait <= 0 {
 		wait = 24 * time.Hour
 	}
 	s.link.park(wait)
-	defer s.link.unpark()
+	defer s.link.unpark() // after the watch has ended: a late wake is forgotten
+	defer s.watch()()
 	if err := s.leaving(); err != nil {
 		return err
 	}

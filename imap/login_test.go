@@ -225,3 +225,19 @@ func TestLoginTimeout(t *testing.T) {
 	}
 	c.closed()
 }
+
+// TestIdleStillHere: a sign of life, so that a NAT does not forget the client.
+func TestIdleStillHere(t *testing.T) {
+	h := open(t, imap.ListenerOptions{}, map[string]string{"imap_idle_notify_interval": "20ms"})
+	c := h.login()
+	c.send("a IDLE")
+	for _, want := range []string{"+ idling", "* OK Still here", "* OK Still here"} {
+		if got := c.line(); got != want {
+			t.Fatalf("%q, want %q", got, want)
+		}
+	}
+	c.send("nonsense")
+	c.until("^a BAD Error in IMAP command IDLE: Expected DONE.")
+	c.send("b NOOP")
+	c.until("^b OK")
+}

@@ -75,7 +75,7 @@ func (s *session) open(ctx context.Context) (reply, bool) {
 		msg:     msg,
 		limit:   s.set.MessageLimit,
 		raw:     tx.env.Options.Body == gosmtp.BodyBinaryMIME,
-		content: smtpwire.Content{Dots: !tx.bdat, KeepCR: !s.set.ReplaceStrayCR},
+		content: smtpwire.Content{Dots: !tx.bdat, KeepCR: !s.set.ReplaceStrayCR, AfterLF: s.rd.BareLF()},
 	}
 	s.logClient()
 	for _, line := range tx.env.Effects.Prepend {

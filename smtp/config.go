@@ -98,12 +98,16 @@ func (c *Config) validateNumbers() error {
 			return fmt.Errorf("setting %s: value out of range", n.name)
 		}
 	}
-	for name, list := range map[string][]string{
-		"mynetworks": c.MyNetworks, "smtpd_client_event_limit_exceptions": c.Exceptions,
-		"smtpd_forbid_bare_newline_exclusions": c.BareLFExclusions,
+	for _, n := range []struct {
+		name string
+		list []string
+	}{
+		{"mynetworks", c.MyNetworks},
+		{"smtpd_client_event_limit_exceptions", c.Exceptions},
+		{"smtpd_forbid_bare_newline_exclusions", c.BareLFExclusions},
 	} {
-		if _, err := parseNetworks(list); err != nil {
-			return fmt.Errorf("setting %s: %w", name, err)
+		if _, err := parseNetworks(n.list); err != nil {
+			return fmt.Errorf("setting %s: %w", n.name, err)
 		}
 	}
 	return nil

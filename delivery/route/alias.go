@@ -366,9 +366,11 @@ func (q *query) canonical(ctx context.Context, res *resolved, table string) (add
 // maxCanonical bounds how often canonical rows lead to each other.
 const maxCanonical = 10
 
-// rewrite applies recipient_canonical, then canonical, until nothing changes.
-func (q *query) rewrite(ctx context.Context, a address.Address, path []string) (address.Address, []string, error) {
-	for _, table := range []string{"recipient_canonical", "canonical"} {
+// rewrite applies sender_canonical or recipient_canonical, then canonical,
+// until nothing changes.
+func (q *query) rewrite(ctx context.Context, a address.Address, first string) (address.Address, []string, error) {
+	var path []string
+	for _, table := range []string{first, "canonical"} {
 		for n := 0; ; n++ {
 			res, err := q.resolve(ctx, a)
 			if err != nil {

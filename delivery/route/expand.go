@@ -30,7 +30,7 @@ func (r *Router) Expand(ctx context.Context, to address.Address) ([]Destination,
 	}
 	e := &expansion{query: q, original: to, above: make(map[string]bool), followed: make(map[string]bool),
 		names: make(map[string]bool), final: make(map[string]bool)}
-	a, path, err := q.rewrite(ctx, q.qualify(to), nil)
+	a, path, err := q.rewrite(ctx, q.qualify(to), "recipient_canonical")
 	if err == nil {
 		err = e.follow(ctx, a, path, 0)
 	}

@@ -33,6 +33,21 @@ func (r *Router) Sender(ctx context.Context, from address.Address) (policy.Sende
 	return s, err
 }
 
+// CanonicalSender is the envelope sender of a message once accepted: qualified
+// and rewritten by sender_canonical and canonical. The null sender stays. An
+// error is temporary.
+func (r *Router) CanonicalSender(ctx context.Context, from address.Address) (address.Address, error) {
+	if from.IsNull() {
+		return from, nil
+	}
+	q, err := r.begin(ctx)
+	if err != nil {
+		return from, err
+	}
+	a, _, err := q.rewrite(ctx, q.qualify(from), "sender_canonical")
+	return a, err
+}
+
 // Recipient resolves a RCPT TO address for policy. An error is temporary.
 func (r *Router) Recipient(ctx context.Context, to address.Address) (policy.Recipient, error) {
 	q, err := r.begin(ctx)

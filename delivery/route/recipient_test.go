@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -120,6 +121,21 @@ func TestSender(t *testing.T) {
 		if got := fmt.Sprintf("%s %s %v %s", s.Address.Plain(), className(s.Class), s.Listed, s.Table); err != nil || got != tt.want {
 			t.Errorf("%s: %q, %v; want %q", tt.from, got, err, tt.want)
 		}
+	}
+}
+
+func TestCanonicalSender(t *testing.T) {
+	r, path := newRouter(t, `INSERT INTO Canonical (cnAddress, cnTarget, cnMap) VALUES ('ann@new.vmail.example', 'Ann.Lee@new.vmail.example', 'sender_canonical'),
+		('root', 'admin@host.example', 'canonical'), ('@old.example', '@new.example', 'canonical');`)
+	for from, want := range map[string]string{"<>": "", "ann+x@new.vmail.example": "Ann.Lee+x@new.vmail.example", "root": "admin@host.example",
+		"bob@old.example": "bob@new.example", "Bob@Else.example": "Bob@Else.example"} {
+		if got, err := r.CanonicalSender(context.Background(), parse(t, from)); err != nil || got.Plain() != want {
+			t.Errorf("%s: %s, %v; want %s", from, got.Plain(), err, want)
+		}
+	}
+	other(t, path, `INSERT INTO Canonical (cnAddress, cnTarget) VALUES ('a@a.example', 'b@a.example'), ('b@a.example', 'a@a.example')`)
+	if _, err := r.CanonicalSender(context.Background(), parse(t, "a@a.example")); !errors.Is(err, ErrAliasLoop) {
+		t.Errorf("a circle: %v", err)
 	}
 }
 

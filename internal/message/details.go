@@ -84,14 +84,22 @@ func encodingToken(value string) optional {
 	return some(b)
 }
 
+// parseEncoding reads the first word of the field.
 func parseEncoding(value string) Encoding {
-	switch strings.ToLower(encodingToken(value).s) {
-	case "", "7bit", "8bit", "binary":
+	x := lexer{s: value}
+	x.space()
+	b, _ := x.run(nil, isToken)
+	switch strings.ToLower(string(b)) {
+	case "7bit", "8bit", "binary":
 		return EncodingIdentity
 	case "quoted-printable":
 		return EncodingQuotedPrintable
 	case "base64":
 		return EncodingBase64
+	case "":
+		if x.end() {
+			return EncodingIdentity
+		}
 	}
 	return EncodingUnknown
 }

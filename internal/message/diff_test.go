@@ -22,6 +22,9 @@ func literalText(t testing.TB, lit *Literal, err error) string {
 	if err == ErrUnknownEncoding {
 		return "!NO [UNKNOWN-CTE]"
 	}
+	if err == ErrData {
+		return "!NO [PARSE]"
+	}
 	must(t, err)
 	var b bytes.Buffer
 	n, err := lit.WriteTo(&b)

@@ -116,6 +116,9 @@ func (d *dovecot) response() string {
 // fetch gives the value of one item, or the failure.
 func (d *dovecot) fetch(seq int, item string) string {
 	untagged, tagged := d.run("FETCH %d (%s)", seq, item)
+	if !strings.HasPrefix(tagged, "OK") {
+		return "!" + strings.TrimSpace(tagged)
+	}
 	prefix := fmt.Sprintf("* %d FETCH (", seq)
 	for _, u := range untagged {
 		if rest, ok := strings.CutPrefix(u, prefix); ok {

@@ -40,6 +40,7 @@ const (
 type Place struct {
 	Kind     Kind
 	Encoding Encoding
+	NUL      bool   // the text has a NUL
 	Header   Extent // with the empty line
 	Body     Extent
 	Parent   int // index in the Layout; -1 for the message itself

@@ -94,7 +94,11 @@ func (l Layout) encode() []byte {
 	put(int64(len(l)))
 	before := int64(0)
 	for i, p := range l {
-		out = append(out, byte(p.Kind)|byte(p.Encoding)<<4)
+		c := byte(p.Kind) | byte(p.Encoding)<<4
+		if p.NUL {
+			c |= 1 << 7
+		}
+		out = append(out, c)
 		children := int64(0)
 		for c := i + 1; c < p.Next; c = l[c].Next {
 			children++
@@ -214,7 +218,7 @@ func (r *Record) Layout() Layout {
 			return nil
 		}
 		c := d.byte()
-		l[i] = Place{Kind: Kind(c & 15), Encoding: Encoding(c >> 4), Parent: parent}
+		l[i] = Place{Kind: Kind(c & 15), Encoding: Encoding(c >> 4 & 7), NUL: c>>7 != 0, Parent: parent}
 		left[i] = d.number()
 		offset += d.number()
 		l[i].Header = d.extent(offset)

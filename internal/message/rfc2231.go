@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// piece is a parameter in RFC 2231 §3 form: name*0*.
-type piece struct {
+// segment is a parameter in RFC 2231 §3 form: name*0*.
+type segment struct {
 	param    // name without "*" and number
 	index    uint32
 	extended bool
 }
 
 // joinRFC2231 joins the pieces of continued parameters, after the plain ones.
-// The values stay percent-encoded, as name*, if any piece was.
+// The values stay percent-encoded, as name*, if any segment was.
 func joinRFC2231(ps []param) []param {
 	plain := ps[:0:0]
-	var pieces []piece
+	var pieces []segment
 	for _, p := range ps {
 		if pc, ok := splitPiece(p); ok {
 			pieces = append(pieces, pc)
@@ -27,7 +27,7 @@ func joinRFC2231(ps []param) []param {
 			plain = append(plain, p)
 		}
 	}
-	slices.SortStableFunc(pieces, func(a, b piece) int {
+	slices.SortStableFunc(pieces, func(a, b segment) int {
 		if c := strings.Compare(a.name, b.name); c != 0 {
 			return c
 		}
@@ -44,12 +44,12 @@ func joinRFC2231(ps []param) []param {
 	return plain
 }
 
-func splitPiece(p param) (pc piece, ok bool) {
+func splitPiece(p param) (pc segment, ok bool) {
 	name, rest, ok := strings.Cut(p.name, "*")
 	if !ok {
 		return pc, false
 	}
-	pc = piece{param: param{name, p.value}}
+	pc = segment{param: param{name, p.value}}
 	if rest == "" || rest == "*" {
 		pc.extended = true
 		return pc, true
@@ -66,7 +66,7 @@ func splitPiece(p param) (pc piece, ok bool) {
 
 // joinPieces joins pieces numbered from 0 without a gap; others stay as they
 // are.
-func joinPieces(pieces []piece) []param {
+func joinPieces(pieces []segment) []param {
 	var value strings.Builder
 	extended := false
 	for i, p := range pieces {
@@ -88,7 +88,7 @@ func joinPieces(pieces []piece) []param {
 	return []param{{name, value.String()}}
 }
 
-func originals(pieces []piece) []param {
+func originals(pieces []segment) []param {
 	ps := make([]param, len(pieces))
 	for i, p := range pieces {
 		ps[i] = param{p.name + "*" + strconv.FormatUint(uint64(p.index), 10), p.value}
@@ -99,7 +99,7 @@ func originals(pieces []piece) []param {
 	return ps
 }
 
-// percent encodes a plain piece among encoded ones.
+// percent encodes a plain segment among encoded ones.
 func percent(s string) string {
 	var b strings.Builder
 	for i := range len(s) {

@@ -170,7 +170,7 @@ const copyBuffer = 16 << 10
 // copyOf is an extent with all its line ends as CRLF.
 func copyOf(f io.ReaderAt, e Extent) *Literal {
 	return &Literal{Size: e.Virt, write: func(w io.Writer) error {
-		return eachPiece(f, e, func(b []byte, prev byte) error {
+		return eachPiece(f, e, 0, func(b []byte, prev byte) error {
 			replaceNUL(b)
 			if e.Virt == e.Len {
 				_, err := w.Write(b)
@@ -195,9 +195,8 @@ func replaceNUL(b []byte) {
 }
 
 // eachPiece reads an extent; prev is the byte before each piece.
-func eachPiece(f io.ReaderAt, e Extent, use func(b []byte, prev byte) error) error {
+func eachPiece(f io.ReaderAt, e Extent, prev byte, use func(b []byte, prev byte) error) error {
 	buf := make([]byte, min(e.Len, copyBuffer))
-	prev := byte(0)
 	for at := int64(0); at < e.Len; {
 		b := buf[:min(int64(len(buf)), e.Len-at)]
 		n, err := f.ReadAt(b, e.Offset+at)
@@ -248,112 +247,3 @@ func writeCRLF(w io.Writer, b []byte, prev byte) error {
 }
 
 var crlf = []byte("\r\n")
-
-// sizeOf runs a writer to learn what it writes; what is short is kept, so that
-// it need not run again.
-func sizeOf(write func(io.Writer) error) (*Literal, error) {
-	m := &measure{}
-	if err := write(m); err != nil {
-		return nil, err
-	}
-	if m.n <= maxMeasured {
-		kept := m.kept
-		return &Literal{Size: m.n, write: func(w io.Writer) error {
-			_, err := w.Write(kept)
-			return err
-		}}, nil
-	}
-	return &Literal{Size: m.n, write: write}, nil
-}
-
-// maxMeasured is how much of what was measured is kept.
-const maxMeasured = 32 << 10
-
-type measure struct {
-	n    int64
-	kept []byte
-}
-
-func (m *measure) Write(b []byte) (int, error) {
-	if m.n += int64(len(b)); m.n <= maxMeasured {
-		m.kept = append(m.kept, b...)
-	} else {
-		m.kept = nil
-	}
-	return len(b), nil
-}
-
-// filteredHeader is HEADER.FIELDS and HEADER.FIELDS.NOT.
-func filteredHeader(f io.ReaderAt, e Extent, item *imap.FetchItemBodySection) (*Literal, error) {
-	names, not := item.HeaderFields, false
-	if names == nil {
-		names, not = item.HeaderFieldsNot, true
-	}
-	return sizeOf(func(w io.Writer) error {
-		in := newWindow(io.NewSectionReader(f, e.Offset, e.Len))
-		if err := filterHeader(w, in, names, not); err != nil {
-			return err
-		}
-		if in.off != e.Len {
-			return errChanged
-		}
-		return nil
-	})
-}
-
-// filterHeader writes the fields that are named and an empty line; or with not
-// the others, and the empty line if there is one.
-func filterHeader(w io.Writer, in *window, names []string, not bool) error {
-	pass, start, first := false, true, true
-	prev := byte(0)
-	for {
-		line := in.line()
-		if line == nil {
-			break
-		}
-		nl := newlineLen(line)
-		text := line[:len(line)-nl]
-		if start && len(text) == 0 && nl > 0 {
-			in.skip(len(line))
-			_, err := w.Write(crlf)
-			return err
-		}
-		if start && (first || text[0] != ' ' && text[0] != '\t') {
-			pass = named(text, names) != not
-			first = false
-		}
-		replaceNUL(line)
-		if pass && not {
-			if err := writeCRLF(w, line, prev); err != nil {
-				return err
-			}
-		}
-		if pass && !not {
-			if _, err := w.Write(appendFieldLine(nil, line)); err != nil {
-				return err
-			}
-		}
-		prev = line[len(line)-1]
-		start = nl > 0
-		in.skip(len(line))
-	}
-	if err := in.failure(); err != nil || not {
-		return err
-	}
-	_, err := w.Write(crlf)
-	return err
-}
-
-// named reports whether a header line is one of the fields.
-func named(line []byte, names []string) bool {
-	name := fieldName(line)
-	if name == nil {
-		return false
-	}
-	for _, n := range names {
-		if len(n) == len(name) && bytes.EqualFold(name, []byte(n)) {
-			return true
-		}
-	}
-	return false
-}

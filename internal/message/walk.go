@@ -61,7 +61,6 @@ type walker struct {
 	divided  bool // boundary is given, if empty
 	kind     Kind
 	encoding Encoding
-	seenEnc  bool
 }
 
 func newWalker(in *window, v visitor) *walker {
@@ -89,7 +88,7 @@ func (w *walker) begin() {
 	w.cur = len(w.layout) - 1
 	w.depth++
 	w.seenType, w.mime, w.boundary, w.divided, w.kind = false, false, "", false, KindOther
-	w.encoding, w.seenEnc = EncodingIdentity, false
+	w.encoding = EncodingIdentity
 	if up := w.layout[w.cur].Parent; up >= 0 && w.layout[up].Kind == KindMultipart {
 		w.mime = true
 	}
@@ -261,8 +260,7 @@ func (w *walker) fieldDone() {
 	case foldIs(w.name, "content-type"):
 		w.mime = true
 		w.contentType(string(w.value))
-	case foldIs(w.name, "content-transfer-encoding") && !w.seenEnc:
-		w.seenEnc = true
+	case foldIs(w.name, "content-transfer-encoding"):
 		w.encoding = parseEncoding(string(w.value))
 	}
 	if w.v.wants(w.cur, w.name) {
@@ -308,7 +306,7 @@ func (w *walker) contentType(value string) {
 func (w *walker) settle() {
 	p := &w.layout[w.cur]
 	if !w.mime {
-		w.kind, w.encoding = KindOther, EncodingIdentity
+		w.kind = KindOther
 	}
 	if !w.seenType || !w.mime {
 		w.kind = KindText
@@ -407,6 +405,7 @@ func (w *walker) add(b []byte) {
 	p := &w.layout[w.cur]
 	addExtent(&p.Body, b, w.last)
 	w.last = b[len(b)-1]
+	p.NUL = p.NUL || bytes.IndexByte(b, 0) >= 0
 	w.v.text(w.cur, b)
 }
 

@@ -13,10 +13,12 @@ type Content struct {
 	Dots bool
 	// KeepCR leaves stray CR characters as they are.
 	KeepCR bool
+	// AfterLF says that the present line begins after a bare LF. Set it when
+	// the line DATA ended in one.
+	AfterLF bool
 
 	bareLF bool
 	state  contentState
-	afterL bool // the present line began after a bare LF
 }
 
 type contentState uint8
@@ -78,7 +80,7 @@ func (c *Content) line(p []byte, i, start int, emit func([]byte)) (next, newStar
 	cr := bytes.IndexByte(rest, '\r')
 	switch {
 	case cr >= 0 && lf >= 0 && cr == lf-1: // a line as it should be
-		c.state, c.afterL = atStart, false
+		c.state, c.AfterLF = atStart, false
 		return i + lf + 1, start
 	case cr >= 0: // stray, or the last byte of the block
 		emitPart(emit, p[start:i+cr])
@@ -96,18 +98,18 @@ func (c *Content) line(p []byte, i, start int, emit func([]byte)) (next, newStar
 // passed on; used is 0 when the byte still has to be read as part of the line.
 func (c *Content) special(b byte, emit func([]byte)) (used int, end bool) {
 	switch {
-	case c.state == dotCR && b == '\n' && !c.afterL:
+	case c.state == dotCR && b == '\n' && !c.AfterLF:
 		c.state = atStart
 		return 1, true
 	case b == '\n' && c.state == afterDot:
-		c.state, c.afterL, c.bareLF = atStart, true, true
+		c.state, c.AfterLF, c.bareLF = atStart, true, true
 		return 1, false
 	case b == '\n' && c.state == dotCR:
-		c.state, c.afterL = atStart, false
+		c.state, c.AfterLF = atStart, false
 		return 1, false
 	case b == '\n':
 		emit(crlf)
-		c.state, c.afterL = atStart, false
+		c.state, c.AfterLF = atStart, false
 		return 1, false
 	case b == '\r' && c.state == afterDot:
 		c.state = dotCR
@@ -124,7 +126,7 @@ func (c *Content) special(b byte, emit func([]byte)) (used int, end bool) {
 // newLine ends a line at a bare LF.
 func (c *Content) newLine(emit func([]byte)) {
 	emit(crlf)
-	c.state, c.afterL, c.bareLF = atStart, true, true
+	c.state, c.AfterLF, c.bareLF = atStart, true, true
 }
 
 func (c *Content) strayCR(emit func([]byte)) {

@@ -64,6 +64,13 @@ func TestContentEndsOnlyAtCRLFDotCRLF(t *testing.T) {
 	}
 }
 
+func TestContentAfterDATAWithBareLF(t *testing.T) {
+	c := Content{Dots: true, AfterLF: true}
+	if out, rest, end := feedAll(&c, ".\r\nx\r\n.\r\nQUIT", 100); out != "x\r\n" || rest != "QUIT" || !end {
+		t.Errorf("%q, rest %q, end %v", out, rest, end)
+	}
+}
+
 func TestContentOfBDATKeepsDotsAndEndsItsLastLine(t *testing.T) {
 	for _, tt := range []struct{ in, want string }{
 		{"a\r\n.\r\nb\r\n", "a\r\n.\r\nb\r\n"},
