@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"mailserver/internal/testenv"
 )
 
 // program is the path of the built program.
@@ -54,7 +56,7 @@ type host struct {
 func sampleHost(t *testing.T, dir string) *host {
 	t.Helper()
 	if dir == "" {
-		dir = filepath.Join(t.TempDir(), "data")
+		dir = filepath.Join(testenv.Dir(t), "data")
 	}
 	h := &host{t: t, dir: dir, base: freeBase(t), log: new(syncBuffer)}
 	h.mustRun("init", "--hostname", "mx.example", "--port-base", strconv.Itoa(h.base), "--sample", "--own-mail", "--postmaster", "joe@vmail.example")
