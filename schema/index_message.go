@@ -130,19 +130,23 @@ func (t *Tx) ExpungeMessages(mailbox int64, ranges []UIDRange, modSeq uint64) er
 	return nil
 }
 
-// TrimExpunged forgets the oldest of a mailbox's expunged ranges when there are
-// more than keep. It returns the MODSEQ up to which the history is gone; 0 if
-// nothing was forgotten.
-func (t *Tx) TrimExpunged(mailbox int64, keep int) (floor uint64, err error) {
-	err = t.queryRow(`SELECT expModSeq FROM Expunged WHERE expMbNum = ? ORDER BY expModSeq DESC LIMIT 1 OFFSET ?`,
-		mailbox, keep).Scan(&floor)
-	if err == sql.ErrNoRows {
-		return 0, nil
-	}
+// ExpungedFloor returns the MODSEQ up to which the history of a mailbox must be
+// forgotten to keep the given number of ranges; 0 if there are not so many.
+func (s *State) ExpungedFloor(ctx context.Context, mailbox int64, keep int) (floor uint64, err error) {
+	row, err := s.queryRow(ctx, `SELECT expModSeq FROM Expunged WHERE expMbNum = ? ORDER BY expModSeq DESC LIMIT 1 OFFSET ?`,
+		mailbox, keep)
 	if err != nil {
 		return 0, err
 	}
-	return floor, t.exec(`DELETE FROM Expunged WHERE expMbNum = ? AND expModSeq <= ?`, mailbox, int64(floor))
+	if err = row.Scan(&floor); err == sql.ErrNoRows {
+		return 0, nil
+	}
+	return floor, err
+}
+
+// ForgetExpunged forgets what was expunged up to floor; the caller saves Floor.
+func (t *Tx) ForgetExpunged(mailbox int64, floor uint64) error {
+	return t.exec(`DELETE FROM Expunged WHERE expMbNum = ? AND expModSeq <= ?`, mailbox, int64(floor))
 }
 
 // ExpungedSince returns what was expunged after modSeq, in the order of time.

@@ -2,6 +2,8 @@ package storage
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -12,36 +14,16 @@ const Separator = '.'
 
 // Account is one user's mail. Names are UTF-8, hierarchy by Separator, INBOX
 // in any case. Safe for concurrent use; needs no Close.
-type Account struct{}
-
-// MailboxInfo is a line of List.
-type MailboxInfo struct {
-	Name       string
-	Exists     bool // false: a parent that only has children, or subscribed only
-	Children   bool
-	Subscribed bool
-	Attrs      []imap.MailboxAttr // special use: \Sent ...
+type Account struct {
+	s    *Store
+	spec Spec
 }
 
-// List returns all mailboxes, parents and subscriptions, by name, INBOX first.
-func (a *Account) List(ctx context.Context) ([]MailboxInfo, error) { panic("not yet") }
-
-// Create makes a mailbox and its parents; ErrExists, ErrBadName. special is
-// what CREATE-SPECIAL-USE asks for, mostly nil. The id is Status.MailboxID.
-func (a *Account) Create(ctx context.Context, name string, special []imap.MailboxAttr) (id string, err error) {
-	panic("not yet")
+// AppendMeta is what APPEND says of a message.
+type AppendMeta struct {
+	Flags []imap.Flag
+	Time  time.Time // zero: now
 }
-
-// Delete removes a mailbox and its messages; mailboxes below it stay. RFC 9051
-// §6.3.5. Views of it answer ErrNoMailbox from then on.
-func (a *Account) Delete(ctx context.Context, name string) error { panic("not yet") }
-
-// Rename renames a mailbox with all below it. Of INBOX it moves the messages
-// to a new mailbox, RFC 9051 §6.3.6.
-func (a *Account) Rename(ctx context.Context, from, to string) error { panic("not yet") }
-
-// Subscribe sets or clears a subscription, whether or not the mailbox exists.
-func (a *Account) Subscribe(ctx context.Context, name string, on bool) error { panic("not yet") }
 
 // Status is what STATUS tells.
 type Status struct {
@@ -55,7 +37,33 @@ type Status struct {
 
 // Status reads counters; it opens no message. What was delivered before the
 // call is in it.
-func (a *Account) Status(ctx context.Context, name string) (Status, error) { panic("not yet") }
+func (a *Account) Status(ctx context.Context, name string) (Status, error) {
+	t, err := a.s.tree(a.spec)
+	if err != nil {
+		return Status{}, err
+	}
+	defer t.release()
+	b, err := t.box(ctx, name)
+	if err != nil {
+		return Status{}, err
+	}
+	if err := b.flush(ctx); err != nil {
+		return Status{}, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.refresh(ctx); err != nil {
+		return Status{}, err
+	}
+	return Status{
+		Messages: b.row.Messages, Unseen: b.row.Unseen, Deleted: b.row.Deleted, Recent: b.row.Recent,
+		UIDNext: b.row.UIDNext, UIDValidity: b.row.Validity, HighestModSeq: b.row.ModSeq,
+		Size: b.row.Size, DeletedSize: b.row.DelSize, MailboxID: mailboxID(b.num),
+	}, nil
+}
+
+// mailboxID is the OBJECTID of a mailbox, RFC 8474 §4.
+func mailboxID(num int64) string { return "F" + strconv.FormatInt(num, 36) }
 
 // Quota is what an account uses and may use.
 type Quota struct {
@@ -64,21 +72,16 @@ type Quota struct {
 }
 
 // Quota reads counters.
-func (a *Account) Quota(ctx context.Context) (Quota, error) { panic("not yet") }
-
-// AppendMeta is what APPEND says of a message.
-type AppendMeta struct {
-	Flags []imap.Flag
-	Time  time.Time // zero: now
-}
-
-// Append puts several drafts of one mailbox in place, all or none, and returns
-// their UIDs in order. The drafts are used up, whatever the outcome.
-func (a *Account) Append(ctx context.Context, mailbox string, drafts []*Draft, meta []AppendMeta) (uidValidity uint32, uids []imap.UID, err error) {
-	panic("not yet")
-}
-
-// Select opens a mailbox for a session: SELECT, or EXAMINE with readOnly.
-func (a *Account) Select(ctx context.Context, name string, readOnly bool) (*View, error) {
-	panic("not yet")
+func (a *Account) Quota(ctx context.Context) (Quota, error) {
+	t, err := a.s.tree(a.spec)
+	if err != nil {
+		return Quota{}, err
+	}
+	defer t.release()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.count(ctx); err != nil {
+		return Quota{}, fmt.Errorf("read quota of %s: %w", t.key.user, err)
+	}
+	return Quota{Bytes: t.bytes.Load() + t.reserved.Load(), Messages: t.messages.Load(), Limit: a.spec.Quota}, nil
 }

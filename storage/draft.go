@@ -1,37 +1,405 @@
 package storage
 
-import "context"
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mailserver/schema"
+)
 
 // Draft is a message being written into an account. Used by one goroutine; it
 // ends with Deliver, Append or Abort. Abort after those does nothing.
-type Draft struct{}
+type Draft struct {
+	t     *tree
+	b     *box
+	quota int64 // Spec.Quota
+	crlf  bool  // the file gets CRLF line ends
+
+	tmp    *dir
+	file   *os.File // nil for a link
+	name   string   // in tmp/, and later before the sizes
+	buf    []byte   // not yet written; from bufs
+	last   byte     // that was put into buf
+	heldCR bool     // a CR that an LF may follow
+	in     int64    // bytes given to Write
+	size   int64    // bytes for the file
+	bare   int64    // LFs in it without CR before
+	synced bool
+	over   bool
+	err    error // of a write: the draft is lost
+}
+
+// bufs are the write buffers of drafts.
+var bufs = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
 
 // NewDraft opens a file in tmp/ of the mailbox. INBOX is made, with missing
 // parents of its directory, if there is none; any other mailbox must exist:
 // ErrNoMailbox. size is what the sender announced, 0 if it did not: ErrOverQuota
 // comes at once when that is too much already.
 func (a *Account) NewDraft(ctx context.Context, mailbox string, size int64) (*Draft, error) {
-	panic("not yet")
+	d, err := a.newDraft(ctx, mailbox)
+	if err != nil {
+		return nil, err
+	}
+	if err = d.t.reserve(size, d.quota); err == nil {
+		d.t.reserved.Add(-size)
+		err = d.create()
+	}
+	if err != nil {
+		d.t.release()
+		return nil, err
+	}
+	return d, nil
 }
 
-// Write adds to the message; lines end with CRLF. ErrNoSpace, ErrOverQuota.
-func (d *Draft) Write(p []byte) (int, error) { panic("not yet") }
+// newDraft finds the mailbox and holds its account.
+func (a *Account) newDraft(ctx context.Context, mailbox string) (*Draft, error) {
+	cfg, err := a.s.d.Config(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	t, err := a.s.tree(a.spec)
+	if err != nil {
+		return nil, err
+	}
+	b, err := t.box(ctx, mailbox)
+	if err != nil {
+		t.release()
+		return nil, err
+	}
+	return &Draft{t: t, b: b, quota: a.spec.Quota, crlf: cfg.SaveCRLF, name: a.s.name.next()}, nil
+}
+
+// create makes the file.
+func (d *Draft) create() error {
+	err := d.inTmp(func(tmp *dir) (err error) {
+		d.file, err = tmp.create(d.name)
+		return err
+	})
+	if err != nil {
+		return spaceError(fmt.Errorf("begin message in %s of %s: %w", d.b.name(), d.t.key.user, err))
+	}
+	return nil
+}
+
+// inTmp opens tmp/ of the mailbox and runs fn, making the directories of INBOX
+// if they are missing.
+func (d *Draft) inTmp(fn func(tmp *dir) error) error {
+	where := d.b.dir()
+	open := func(root *os.Root) error {
+		tmp, err := openDir(root, filepath.Join(where, "tmp"))
+		if err != nil {
+			return err
+		}
+		d.tmp = tmp
+		return fn(tmp)
+	}
+	err := d.t.do(open)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if where != "" {
+		d.t.lost(d.b)
+		return errors.Join(ErrNoMailbox, err)
+	}
+	if err := d.t.makeMaildir(where); err != nil {
+		return err
+	}
+	return d.t.do(open)
+}
+
+// Write adds to the message; lines end with CRLF, or with LF as an input of
+// lesser sort. ErrNoSpace, ErrOverQuota.
+func (d *Draft) Write(p []byte) (int, error) {
+	if d.err != nil {
+		return 0, d.err
+	}
+	if d.file == nil {
+		return 0, errors.New("write to a finished message")
+	}
+	if d.buf == nil {
+		d.buf = (*bufs.Get().(*[]byte))[:0]
+	}
+	n := len(p)
+	d.in += int64(n)
+	for len(p) > 0 && d.err == nil {
+		p = d.line(p)
+	}
+	if d.err == nil && d.quota > 0 && d.size+d.bare > d.quota {
+		d.err = ErrOverQuota
+	}
+	if d.err != nil {
+		return 0, d.err
+	}
+	return n, nil
+}
+
+// line takes the bytes up to and with the next LF, and writes the line end that
+// the file is to have. A CR before CRLF stays, so that nothing is lost.
+func (d *Draft) line(p []byte) (rest []byte) {
+	i := bytes.IndexByte(p, '\n')
+	if i < 0 {
+		d.text(p)
+		return nil
+	}
+	d.text(p[:i])
+	crs := d.heldCR
+	d.heldCR = false
+	switch {
+	case d.crlf, crs && d.last == '\r':
+		d.put('\r')
+	default:
+		d.bare++
+	}
+	d.put('\n')
+	return p[i+1:]
+}
+
+// text takes bytes without LF. A CR at their end waits for what follows.
+func (d *Draft) text(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	if d.heldCR {
+		d.put('\r')
+		d.heldCR = false
+	}
+	if p[len(p)-1] == '\r' {
+		d.heldCR = true
+		p = p[:len(p)-1]
+	}
+	for len(p) > 0 {
+		n := min(len(p), cap(d.buf)-len(d.buf))
+		d.buf = append(d.buf, p[:n]...)
+		d.size += int64(n)
+		d.last = p[n-1]
+		p = p[n:]
+		if len(d.buf) == cap(d.buf) {
+			d.flush()
+		}
+	}
+}
+
+func (d *Draft) put(c byte) {
+	d.buf = append(d.buf, c)
+	d.size++
+	d.last = c
+	if len(d.buf) == cap(d.buf) {
+		d.flush()
+	}
+}
+
+func (d *Draft) flush() {
+	if d.err == nil && len(d.buf) > 0 {
+		if _, err := d.file.Write(d.buf); err != nil {
+			d.err = spaceError(fmt.Errorf("write message: %w", err))
+		}
+	}
+	d.buf = d.buf[:0]
+}
 
 // Size is the number of bytes written.
-func (d *Draft) Size() int64 { panic("not yet") }
+func (d *Draft) Size() int64 { return d.in }
+
+// virtual is RFC822.SIZE.
+func (d *Draft) virtual() int64 { return d.size + d.bare }
+
+// settle writes what is left and makes the file's contents durable. With a time
+// the file says that it came then.
+func (d *Draft) settle(when time.Time) error {
+	if d.buf != nil {
+		if d.heldCR {
+			d.heldCR = false
+			d.put('\r')
+		}
+		d.flush()
+		buf := d.buf[:0]
+		bufs.Put(&buf)
+		d.buf = nil
+	}
+	if d.err != nil || d.synced {
+		return d.err
+	}
+	if !when.IsZero() {
+		tv := unix.NsecToTimeval(when.UnixNano())
+		if err := unix.Futimes(int(d.file.Fd()), []unix.Timeval{tv, tv}); err != nil {
+			d.err = fmt.Errorf("set time of message: %w", err)
+			return d.err
+		}
+	}
+	if err := d.file.Sync(); err != nil {
+		d.err = spaceError(fmt.Errorf("write message: %w", err))
+		return d.err
+	}
+	d.synced = true
+	return nil
+}
 
 // Deliver puts the message in place, durably, as new mail: fsync, rename, fsync
 // of the directory. It does not wait for the index. On an error nothing is
-// left; ErrOverQuota, ErrNoSpace, ErrNoMailbox.
-func (d *Draft) Deliver(ctx context.Context) error { panic("not yet") }
+// left, unless the disk fails at the very end; ErrOverQuota, ErrNoSpace,
+// ErrNoMailbox.
+func (d *Draft) Deliver(ctx context.Context) error {
+	if d.over {
+		return errors.New("message is delivered already")
+	}
+	defer d.Abort()
+	if err := d.settle(time.Time{}); err != nil {
+		return err
+	}
+	if err := d.t.reserve(d.virtual(), d.quota); err != nil {
+		return err
+	}
+	placed, err := d.b.arrive(newDir, []*Draft{d}, d.newMail)
+	if errors.Is(err, fs.ErrNotExist) && d.b.dir() == "" {
+		if err = d.t.makeMaildir(""); err == nil {
+			placed, err = d.b.arrive(newDir, []*Draft{d}, d.newMail)
+		}
+	}
+	if placed {
+		d.b.index()
+	} else {
+		d.t.reserved.Add(-d.virtual())
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		d.t.lost(d.b)
+		err = errors.Join(ErrNoMailbox, err)
+	}
+	if err != nil {
+		return spaceError(fmt.Errorf("deliver to %s of %s: %w", d.b.name(), d.t.key.user, err))
+	}
+	return nil
+}
+
+func (d *Draft) newMail(int) arrival {
+	now := d.t.s.d.Now().Unix()
+	return arrival{row: schema.IndexMessage{Flags: uint64(inNew | unclaimed), Date: now, Saved: now}}
+}
+
+// arrive renames drafts into a directory, all or none, and tells the index, as
+// one step for whoever reads the directory: files that are seen there are
+// known. describe makes the row of each, but for name and size. placed says
+// that they are there, durably only without an error.
+func (b *box) arrive(which int, drafts []*Draft, describe func(int) arrival) (placed bool, err error) {
+	list := make([]arrival, len(drafts))
+	files := make([]string, len(drafts))
+	for i, d := range drafts {
+		list[i] = describe(i)
+		list[i].row.Name = withSizes(d.name, d.size, d.virtual())
+		list[i].row.Size = d.virtual()
+		_, files[i] = fileOf(&list[i].row)
+	}
+	err = b.t.do(func(root *os.Root) error {
+		to, err := b.open(root, which)
+		if err != nil {
+			return err
+		}
+		defer to.close()
+		err = change([]touched{{b, which, to}}, func() error {
+			for i, d := range drafts {
+				if err := d.tmp.rename(d.name, to, files[i]); err != nil {
+					takeBack(to, files[:i])
+					return err
+				}
+			}
+			if into := list[0].into; into != nil {
+				into.which, into.files = which, files
+			}
+			b.in.put(list...)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		placed = true
+		for _, d := range drafts {
+			d.over = true
+		}
+		return to.sync()
+	})
+	return placed, err
+}
+
+// takeBack removes files that were put in place before one could not be.
+func takeBack(d *dir, files []string) {
+	for _, file := range files {
+		d.remove(file)
+	}
+}
 
 // Link makes a draft of the same bytes in another mailbox of the same owner
 // and file system, without writing them again; nothing may be written after.
-// ErrNoLink says that a copy is needed. d goes on and is delivered as before or
-// after.
+// ErrNoLink says that a copy is needed. d must not have ended; it goes on.
 func (d *Draft) Link(ctx context.Context, to *Account, mailbox string) (*Draft, error) {
-	panic("not yet")
+	if d.over {
+		return nil, ErrNoLink
+	}
+	if err := d.settle(time.Time{}); err != nil {
+		return nil, err
+	}
+	n, err := to.newDraft(ctx, mailbox)
+	if err != nil {
+		return nil, err
+	}
+	if n.t.owner != d.t.owner || n.crlf != d.crlf {
+		n.t.release()
+		return nil, ErrNoLink
+	}
+	n.in, n.size, n.bare, n.synced = d.in, d.size, d.bare, true
+	if err := n.inTmp(func(tmp *dir) error { return d.tmp.link(d.name, tmp, n.name) }); err != nil {
+		n.closeDir()
+		n.t.release()
+		return nil, linkError(err)
+	}
+	return n, nil
+}
+
+// linkError tells what a copy can mend from what it cannot.
+func linkError(err error) error {
+	for _, e := range []error{unix.EXDEV, unix.EPERM, unix.EMLINK, unix.EOPNOTSUPP, unix.ENOSYS} {
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: %w", ErrNoLink, err)
+		}
+	}
+	return spaceError(err)
+}
+
+func (d *Draft) closeDir() {
+	if d.tmp != nil {
+		d.tmp.close()
+		d.tmp = nil
+	}
 }
 
 // Abort removes the file.
-func (d *Draft) Abort() { panic("not yet") }
+func (d *Draft) Abort() {
+	if d.t == nil {
+		return
+	}
+	if d.buf != nil {
+		buf := d.buf[:0]
+		bufs.Put(&buf)
+		d.buf = nil
+	}
+	if d.file != nil {
+		d.file.Close()
+		d.file = nil
+	}
+	if !d.over && d.tmp != nil {
+		d.t.owner.do(func() error { return d.tmp.remove(d.name) })
+	}
+	d.closeDir()
+	d.over = true
+	t := d.t
+	d.t = nil
+	t.release()
+}

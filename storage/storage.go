@@ -22,8 +22,10 @@ package storage
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"mailserver/schema"
@@ -79,14 +81,75 @@ type Deps struct {
 }
 
 // Store holds all accounts. Safe for concurrent use.
-type Store struct{ d Deps }
+type Store struct {
+	d    Deps
+	seed maphash.Seed
+	name *namer
+
+	mu     sync.Mutex // guards what follows
+	trees  map[treeKey]*tree
+	closed bool
+	work   sync.WaitGroup // goroutines that write the index, and the watch
+	stop   chan struct{}  // closed by Close
+}
+
+// maxTrees bounds the accounts kept in memory while nobody uses them: about
+// 1 KB each.
+const maxTrees = 512
 
 // Open returns a Store.
-func Open(d Deps) (*Store, error) { return &Store{d}, nil }
+func Open(d Deps) (*Store, error) {
+	if d.State == nil {
+		return nil, errors.New("storage needs a State")
+	}
+	if d.Config == nil {
+		d.Config = func(context.Context) (*Config, error) {
+			return &Config{IdleCheck: 30 * time.Second}, nil
+		}
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	s := &Store{
+		d:     d,
+		seed:  maphash.MakeSeed(),
+		name:  newNamer(d.Now),
+		trees: make(map[treeKey]*tree),
+		stop:  make(chan struct{}),
+	}
+	s.work.Go(s.watch)
+	s.work.Go(s.purge)
+	return s, nil
+}
 
 // Close waits until what was delivered is in the index. Calls after it answer
 // ErrClosed.
-func (s *Store) Close() error { panic("not yet") }
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.stop)
+	s.mu.Unlock()
+	s.work.Wait()
+	return nil
+}
+
+// background runs fn in a goroutine that Close waits for; false after Close.
+func (s *Store) background(fn func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.work.Go(fn)
+	return true
+}
 
 // Spec says whose mail it is and where it lies.
 type Spec struct {
@@ -96,28 +159,3 @@ type Spec struct {
 	GID   int
 	Quota int64 // bytes; 0 none
 }
-
-// Account returns the account, without touching the disk.
-func (s *Store) Account(spec Spec) *Account { panic("not yet") }
-
-// Difference is one way in which index and tree disagree.
-type Difference struct {
-	Mailbox string // "" for the account as a whole
-	UID     uint32 // 0 if it is not about one message
-	File    string // relative to Spec.Dir, "" if none
-	What    string // a sentence
-}
-
-// Check compares the index of an account with its tree and names every
-// difference. It changes nothing; mail that arrives meanwhile is no
-// difference.
-func (s *Store) Check(ctx context.Context, spec Spec) ([]Difference, error) { panic("not yet") }
-
-// Repair reads the whole tree of an account again and makes the index agree:
-// counters counted anew, rows of lost files dropped, files without a row given
-// UIDs. Sessions may be open.
-func (s *Store) Repair(ctx context.Context, spec Spec) error { panic("not yet") }
-
-// Forget drops the index of an account whose tree is gone, or is to be read
-// anew with other UIDs. No session may be open.
-func (s *Store) Forget(ctx context.Context, user string) error { panic("not yet") }

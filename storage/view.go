@@ -2,29 +2,40 @@ package storage
 
 import (
 	"context"
-	"io"
+	"errors"
 	"iter"
-	"os"
+	"math"
+	"slices"
+	"sort"
+	"sync/atomic"
 
 	"github.com/emersion/go-imap/v2"
+
+	"mailserver/schema"
 )
 
 // View is one session's picture of a mailbox: sequence numbers and the set of
 // messages stay as they are until Poll. Used by one goroutine, but for Changed.
 // Flags are always those of now.
-type View struct{}
+type View struct {
+	b        *box
+	readOnly bool
+	quota    int64 // Spec.Quota
+	validity uint32
 
-// FlagSet is a message's flags as bits. The named ones mean the same in every
-// mailbox; keywords are told apart by View.Keyword and View.AppendFlags.
-type FlagSet uint64
+	uids    []uint32 // what the session's sequence numbers mean
+	cuts    uint64   // box.cuts that uids agree with
+	modSeq  uint64   // changes up to here were told
+	told    uint64   // HighestModSeq
+	keys    FlagSet  // keywords that were told
+	own     []uint64 // MODSEQs after modSeq that this view made itself
+	recent  []schema.UIDRange
+	recents uint32
 
-const (
-	Seen FlagSet = 1 << iota
-	Answered
-	Flagged
-	Deleted
-	DraftFlag
-)
+	wake  atomic.Pointer[chan struct{}]
+	files prefetch
+	done  bool
+}
 
 // Msg is what the index knows of a message.
 type Msg struct {
@@ -36,181 +47,329 @@ type Msg struct {
 	Recent bool  // \Recent in this session
 }
 
+// Select opens a mailbox for a session: SELECT, or EXAMINE with readOnly.
+func (a *Account) Select(ctx context.Context, name string, readOnly bool) (*View, error) {
+	t, err := a.s.tree(a.spec)
+	if err != nil {
+		return nil, err
+	}
+	v, err := t.view(ctx, name, readOnly)
+	if errors.Is(err, ErrNoMailbox) {
+		// Its directory may have gone since it was found, and come again.
+		v, err = t.view(ctx, name, readOnly)
+	}
+	if err != nil {
+		t.release()
+		return nil, err
+	}
+	v.quota = a.spec.Quota
+	return v, nil
+}
+
+func (t *tree) view(ctx context.Context, name string, readOnly bool) (*View, error) {
+	b, err := t.box(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	v := &View{b: b, readOnly: readOnly}
+	b.mu.Lock()
+	b.views++
+	err = v.begin(ctx)
+	if err != nil {
+		b.views--
+		b.unload()
+	}
+	b.mu.Unlock()
+	if errors.Is(err, ErrNoMailbox) {
+		t.lost(b)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b.cleanTmp()
+	return v, nil
+}
+
+// begin takes the first picture. b.mu is held for writing.
+func (v *View) begin(ctx context.Context) error {
+	b := v.b
+	if err := b.refresh(ctx); err != nil {
+		return err
+	}
+	if err := b.load(ctx); err != nil {
+		return err
+	}
+	v.validity = b.row.Validity
+	if !v.readOnly {
+		if err := v.claim(ctx); err != nil {
+			return err
+		}
+	}
+	v.uids, v.cuts, v.keys = b.msgs.uid, b.cuts, b.keys.known
+	v.modSeq, v.told = b.row.ModSeq, b.row.ModSeq
+	v.watch()
+	return nil
+}
+
 // Close ends the view.
-func (v *View) Close() { panic("not yet") }
+func (v *View) Close() {
+	if v.done {
+		return
+	}
+	v.done = true
+	v.files.close()
+	b := v.b
+	b.flushCache()
+	b.mu.Lock()
+	b.views--
+	b.unload()
+	b.mu.Unlock()
+	b.t.release()
+}
 
 // ReadOnly says whether it is one of EXAMINE.
-func (v *View) ReadOnly() bool { panic("not yet") }
+func (v *View) ReadOnly() bool { return v.readOnly }
 
 // Name is the mailbox's present name.
-func (v *View) Name() string { panic("not yet") }
+func (v *View) Name() string { return v.b.name() }
 
 // MailboxID is Status.MailboxID.
-func (v *View) MailboxID() string { panic("not yet") }
+func (v *View) MailboxID() string { return mailboxID(v.b.num) }
 
 // Len is the number of messages, EXISTS.
-func (v *View) Len() uint32 { panic("not yet") }
+func (v *View) Len() uint32 { return uint32(len(v.uids)) }
 
 // Recent is the number of messages that are \Recent in this session.
-func (v *View) Recent() uint32 { panic("not yet") }
+func (v *View) Recent() uint32 {
+	if !v.readOnly {
+		return v.recents
+	}
+	v.b.mu.RLock()
+	defer v.b.mu.RUnlock()
+	return v.b.row.Recent
+}
 
 // UIDValidity never changes while the view is open.
-func (v *View) UIDValidity() uint32 { panic("not yet") }
+func (v *View) UIDValidity() uint32 { return v.validity }
 
 // UIDNext is above every UID of the view.
-func (v *View) UIDNext() imap.UID { panic("not yet") }
+func (v *View) UIDNext() imap.UID {
+	v.b.mu.RLock()
+	defer v.b.mu.RUnlock()
+	return imap.UID(v.b.row.UIDNext)
+}
 
 // HighestModSeq covers all changes that the view has told, those of the last
 // Poll among them.
-func (v *View) HighestModSeq() uint64 { panic("not yet") }
+func (v *View) HighestModSeq() uint64 { return v.told }
 
 // FirstUnseen is the first sequence number without \Seen, 0 if there is none.
-func (v *View) FirstUnseen() uint32 { panic("not yet") }
+func (v *View) FirstUnseen() uint32 {
+	b := v.b
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.msgs == nil || b.row.Unseen == 0 {
+		return 0
+	}
+	for i, flags := range b.msgs.flags {
+		if flags&Seen == 0 {
+			return v.Seq(imap.UID(b.msgs.uid[i]))
+		}
+	}
+	return 0
+}
 
 // UID of a sequence number; 0 outside 1 to Len.
-func (v *View) UID(seq uint32) imap.UID { panic("not yet") }
+func (v *View) UID(seq uint32) imap.UID {
+	if seq == 0 || seq > v.Len() {
+		return 0
+	}
+	return imap.UID(v.uids[seq-1])
+}
 
 // Seq is the sequence number of a UID, 0 if the view has it not.
-func (v *View) Seq(uid imap.UID) uint32 { panic("not yet") }
+func (v *View) Seq(uid imap.UID) uint32 {
+	if i := lowerBound(v.uids, uint32(uid)); i < len(v.uids) && v.uids[i] == uint32(uid) {
+		return uint32(i + 1)
+	}
+	return 0
+}
 
 // Msg returns what is known of a sequence number; false outside 1 to Len and
 // for a message that is gone but not yet told by Poll.
-func (v *View) Msg(seq uint32) (Msg, bool) { panic("not yet") }
+func (v *View) Msg(seq uint32) (m Msg, ok bool) {
+	if seq == 0 || seq > v.Len() {
+		return m, false
+	}
+	v.b.mu.RLock()
+	defer v.b.mu.RUnlock()
+	return v.msg(int(seq - 1))
+}
+
+// msg is Msg for a position in v.uids. b.mu is held.
+func (v *View) msg(i int) (m Msg, ok bool) {
+	pos := v.position(i)
+	if pos < 0 {
+		return m, false
+	}
+	all := v.b.msgs
+	flags := all.flags[pos]
+	m = Msg{
+		UID:    imap.UID(all.uid[pos]),
+		ModSeq: all.modSeq[pos],
+		Flags:  flags &^ hiddenFlags,
+		Size:   int64(all.size[pos]),
+		Time:   int64(all.date[pos]),
+		Recent: v.readOnly && flags&unclaimed != 0,
+	}
+	if len(v.recent) > 0 {
+		m.Recent = v.isRecent(all.uid[pos])
+	}
+	return m, true
+}
+
+// position is where the box has a message of the view; -1 if it is gone. b.mu
+// is held.
+func (v *View) position(i int) int {
+	all := v.b.msgs
+	if all == nil {
+		return -1
+	}
+	if v.cuts == v.b.cuts {
+		return i
+	}
+	return all.find(v.uids[i])
+}
+
+func (v *View) isRecent(uid uint32) bool {
+	i := sort.Search(len(v.recent), func(i int) bool { return v.recent[i].Last >= uid })
+	return i < len(v.recent) && v.recent[i].First <= uid
+}
+
+// span is positions from, to (exclusive) in View.uids.
+type span struct{ from, to int }
+
+// spans resolves a set: ascending, without overlap. "*" is the last message;
+// a range beyond it ends with it, RFC 9051 §9 seq-range.
+func (v *View) spans(set imap.NumSet) []span {
+	var list []span
+	n := uint32(len(v.uids))
+	if n == 0 {
+		return nil
+	}
+	switch set := set.(type) {
+	case imap.SeqSet:
+		for _, r := range set {
+			first, last := ordered(r.Start, r.Stop, n)
+			if first <= n {
+				list = append(list, span{int(first - 1), int(min(last, n))})
+			}
+		}
+	case imap.UIDSet:
+		for _, r := range set {
+			first, last := ordered(uint32(r.Start), uint32(r.Stop), v.uids[n-1])
+			to := len(v.uids)
+			if last < math.MaxUint32 {
+				to = lowerBound(v.uids, last+1)
+			}
+			if from := lowerBound(v.uids, first); from < to {
+				list = append(list, span{from, to})
+			}
+		}
+	}
+	return merge(list)
+}
+
+func ordered(a, b, star uint32) (first, last uint32) {
+	if a == 0 {
+		a = star
+	}
+	if b == 0 {
+		b = star
+	}
+	return min(a, b), max(a, b)
+}
+
+func merge(list []span) []span {
+	slices.SortFunc(list, func(a, b span) int { return a.from - b.from })
+	out := list[:0]
+	for _, s := range list {
+		if n := len(out); n > 0 && s.from <= out[n-1].to {
+			out[n-1].to = max(out[n-1].to, s.to)
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
 
 // Messages walks through the messages of a set of UIDs or of sequence numbers,
 // in order; "*" is the last of the view. Those that are gone are left out.
 // Nothing is locked between two steps.
-func (v *View) Messages(set imap.NumSet) iter.Seq2[uint32, Msg] { panic("not yet") }
+func (v *View) Messages(set imap.NumSet) iter.Seq2[uint32, Msg] {
+	return func(yield func(uint32, Msg) bool) {
+		var some [128]Msg
+		var seqs [128]uint32
+		for _, s := range v.spans(set) {
+			for from := s.from; from < s.to; from += len(some) {
+				n := v.msgs(from, min(from+len(some), s.to), some[:], seqs[:])
+				for i := range n {
+					if !yield(seqs[i], some[i]) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+// msgs fills in the messages at positions from to to that are still there.
+func (v *View) msgs(from, to int, list []Msg, seqs []uint32) (n int) {
+	v.b.mu.RLock()
+	defer v.b.mu.RUnlock()
+	for i := from; i < to && i < len(v.uids); i++ {
+		if m, ok := v.msg(i); ok {
+			list[n], seqs[n] = m, uint32(i+1)
+			n++
+		}
+	}
+	return n
+}
 
 // Keyword returns the bit of a flag or keyword, in any case; false if no
 // message of this mailbox ever had it.
-func (v *View) Keyword(f imap.Flag) (FlagSet, bool) { panic("not yet") }
+func (v *View) Keyword(f imap.Flag) (FlagSet, bool) {
+	v.b.mu.RLock()
+	defer v.b.mu.RUnlock()
+	return v.b.keys.bit(f)
+}
 
 // AppendFlags writes flags and keywords to buf, with spaces between. \Recent is
 // not among them.
-func (v *View) AppendFlags(buf []byte, set FlagSet) []byte { panic("not yet") }
+func (v *View) AppendFlags(buf []byte, set FlagSet) []byte {
+	v.b.mu.RLock()
+	defer v.b.mu.RUnlock()
+	return v.b.keys.append(buf, set)
+}
 
 // Flags returns all flags and keywords in use, what FLAGS tells.
-func (v *View) Flags() []imap.Flag { panic("not yet") }
+func (v *View) Flags() []imap.Flag {
+	v.b.mu.RLock()
+	defer v.b.mu.RUnlock()
+	return v.b.keys.list()
+}
 
 // PermanentFlags is the same with \* while there is room for new keywords;
 // empty for a read-only view.
-func (v *View) PermanentFlags() []imap.Flag { panic("not yet") }
-
-// Changes is what a Poll found, in the order in which a client must be told.
-type Changes struct {
-	// Expunged are sequence numbers, highest first, so that each is right
-	// when it is told.
-	Expunged []uint32
-	// Vanished are the same as UIDs.
-	Vanished imap.UIDSet
-	// Exists is the number of messages now; Grown says that some are new.
-	Exists uint32
-	Grown  bool
-	// Recent is the number of \Recent messages now; it matters when Grown.
-	Recent uint32
-	// Keywords says that Flags and PermanentFlags have grown.
-	Keywords bool
-	// Flags are sequence numbers, as they are now, of messages whose flags or
-	// MODSEQ have changed, but for what this view stored itself. New messages
-	// are not among them.
-	Flags []uint32
+func (v *View) PermanentFlags() []imap.Flag {
+	if v.readOnly {
+		return nil
+	}
+	v.b.mu.RLock()
+	defer v.b.mu.RUnlock()
+	list := v.b.keys.list()
+	if v.b.keys.free() >= 0 {
+		list = append(list, imap.FlagWildcard)
+	}
+	return list
 }
-
-// Poll brings the view up to date and tells the difference. Without
-// allowExpunge messages that are gone stay in the view, to be told later. A
-// view that may write takes \Recent of new messages. ErrNoMailbox: deleted.
-func (v *View) Poll(ctx context.Context, allowExpunge bool) (Changes, error) { panic("not yet") }
-
-// Changed returns a channel that is closed when there may be something to
-// Poll; ask again after each Poll. May be called from any goroutine.
-func (v *View) Changed() <-chan struct{} { panic("not yet") }
-
-// StoreResult is the outcome of Store. All messages changed have the same new
-// ModSeq; those that had the flags already keep theirs.
-type StoreResult struct {
-	ModSeq   uint64      // 0 if nothing changed
-	Changed  imap.UIDSet // messages that were changed
-	Modified imap.UIDSet // not touched, because of UNCHANGEDSINCE
-	Gone     bool        // some of the set were expunged by others
-	Keywords bool        // Flags and PermanentFlags have grown: tell before FETCH
-}
-
-// Store sets, adds or removes flags of a set of messages. With unchangedSince,
-// RFC 7162 §3.1.3, messages of a higher MODSEQ are left alone and told in
-// Modified. \Recent among the flags is left out. ErrReadOnly, ErrKeywords.
-func (v *View) Store(ctx context.Context, set imap.NumSet, op imap.StoreFlagsOp, flags []imap.Flag, unchangedSince *uint64) (StoreResult, error) {
-	panic("not yet")
-}
-
-// Expunge removes all messages with \Deleted, or those of uids that have it.
-// Poll tells the view which were removed.
-func (v *View) Expunge(ctx context.Context, uids imap.UIDSet) error { panic("not yet") }
-
-// Copied says which messages became which: both sets ascending, of one length.
-type Copied struct {
-	UIDValidity uint32
-	Source      imap.UIDSet
-	Dest        imap.UIDSet
-}
-
-// Copy copies messages to another mailbox of the account, all or none, by hard
-// links where the file system can. ErrNoMailbox, ErrOverQuota, ErrNoSpace; and
-// ErrExpunged if one of the set is gone.
-func (v *View) Copy(ctx context.Context, set imap.NumSet, to string) (Copied, error) {
-	panic("not yet")
-}
-
-// Move moves messages likewise, by rename; those that are gone are left out.
-// RFC 6851.
-func (v *View) Move(ctx context.Context, set imap.NumSet, to string) (Copied, error) {
-	panic("not yet")
-}
-
-// Vanished returns the UIDs among set that were expunged after modSeq; all of
-// the mailbox if set is nil. When the history does not go back so far, it is
-// all UIDs of the set that do not exist, as RFC 7162 §3.2.5.1 allows.
-func (v *View) Vanished(ctx context.Context, modSeq uint64, set imap.UIDSet) (imap.UIDSet, error) {
-	panic("not yet")
-}
-
-// Open opens a message for reading. ErrExpunged.
-func (v *View) Open(ctx context.Context, uid imap.UID) (*Body, error) { panic("not yet") }
-
-// Body is an open message. As an io.ReadSeeker it has CRLF at the end of every
-// line, whatever the file has, and offsets count so; its size is RFC822.SIZE.
-// Seek from the start costs nothing in a file with CRLF and a scan in one with
-// LF, unless SeekFile says where to begin.
-type Body struct{}
-
-func (b *Body) Read(p []byte) (int, error)                   { panic("not yet") }
-func (b *Body) Seek(offset int64, whence int) (int64, error) { panic("not yet") }
-func (b *Body) WriteTo(w io.Writer) (int64, error)           { panic("not yet") }
-
-// Close closes the file.
-func (b *Body) Close() error { panic("not yet") }
-
-// Size is RFC822.SIZE.
-func (b *Body) Size() int64 { panic("not yet") }
-
-// Pos tells where the next Read begins: as the reader counts, and in the file.
-func (b *Body) Pos() (offset, file int64) { panic("not yet") }
-
-// SeekFile moves to a place that Pos once told, without a scan.
-func (b *Body) SeekFile(offset, file int64) { panic("not yet") }
-
-// File is the file itself. CRLF says that its bytes are those of the reader.
-func (b *Body) File() (f *os.File, crlf bool) { panic("not yet") }
-
-// Cached walks through the messages of a set like Messages, with what PutCache
-// kept for each under the same version; data is nil if there is none, and valid
-// until the next step only. Many are read at a time; no database lock is held
-// between two steps.
-func (v *View) Cached(ctx context.Context, version uint8, set imap.NumSet, fn func(seq uint32, m Msg, data []byte) error) error {
-	panic("not yet")
-}
-
-// PutCache keeps derived data of a message (envelope, body structure, offsets)
-// until it is expunged. It is written later, many at a time, and may be lost.
-// data is copied; at most 64 KiB, more is not kept.
-func (v *View) PutCache(uid imap.UID, version uint8, data []byte) { panic("not yet") }

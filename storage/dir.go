@@ -1,0 +1,252 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	dirMode  = 0o700
+	fileMode = 0o600
+)
+
+// dir is an open directory. Names given to its methods are those of files in
+// it, without slashes; links are not followed.
+type dir struct {
+	f    *os.File
+	path string // for messages
+}
+
+// openDir opens a directory beneath root, which no link leads out of.
+func openDir(root *os.Root, name string) (*dir, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &dir{f, filepath.Join(root.Name(), name)}, nil
+}
+
+func (d *dir) close() { d.f.Close() }
+
+func (d *dir) fd() int { return int(d.f.Fd()) }
+
+func (d *dir) fail(op, name string, err error) error {
+	return &os.PathError{Op: op, Path: filepath.Join(d.path, name), Err: err}
+}
+
+// create makes a file that was not there.
+func (d *dir) create(name string) (*os.File, error) {
+	fd, err := retry(func() (int, error) {
+		return unix.Openat(d.fd(), name, unix.O_RDWR|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, fileMode)
+	})
+	if err != nil {
+		return nil, d.fail("create", name, err)
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(d.path, name)), nil
+}
+
+// open opens a file for reading.
+func (d *dir) open(name string) (*os.File, error) {
+	fd, err := retry(func() (int, error) {
+		return unix.Openat(d.fd(), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return nil, d.fail("open", name, err)
+	}
+	return os.NewFile(uintptr(fd), filepath.Join(d.path, name)), nil
+}
+
+func retry(call func() (int, error)) (int, error) {
+	for {
+		n, err := call()
+		if err != unix.EINTR {
+			return n, err
+		}
+	}
+}
+
+// rename fails with ErrExist when newName is there, so that no message is ever
+// lost below another.
+func (d *dir) rename(name string, to *dir, newName string) error {
+	err := unix.Renameat2(d.fd(), name, to.fd(), newName, unix.RENAME_NOREPLACE)
+	if err == unix.EINVAL || err == unix.ENOSYS {
+		// NFS and others cannot; names of ours are new all the same.
+		if _, e := to.stat(newName); e == nil {
+			err = unix.EEXIST
+		} else {
+			err = unix.Renameat(d.fd(), name, to.fd(), newName)
+		}
+	}
+	if err != nil {
+		return d.fail("rename", name, err)
+	}
+	return nil
+}
+
+// replace is rename over whatever is there.
+func (d *dir) replace(name string, to *dir, newName string) error {
+	if err := unix.Renameat(d.fd(), name, to.fd(), newName); err != nil {
+		return d.fail("rename", name, err)
+	}
+	return nil
+}
+
+func (d *dir) link(name string, to *dir, newName string) error {
+	if err := unix.Linkat(d.fd(), name, to.fd(), newName, 0); err != nil {
+		return d.fail("link", name, err)
+	}
+	return nil
+}
+
+// copy makes another file with the same bytes and time, where no link can be.
+func (d *dir) copy(name string, to *dir, newName string) error {
+	in, err := d.open(name)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	st, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	fd, err := unix.Openat(to.fd(), "../tmp", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return to.fail("open", "../tmp", err)
+	}
+	tmp := &dir{os.NewFile(uintptr(fd), "tmp"), filepath.Join(filepath.Dir(to.path), "tmp")}
+	defer tmp.close()
+	base, _ := splitName(newName)
+	out, err := tmp.create(base)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err == nil {
+		tv := unix.NsecToTimeval(st.ModTime().UnixNano())
+		err = unix.Futimes(int(out.Fd()), []unix.Timeval{tv, tv})
+	}
+	if err == nil {
+		err = out.Sync()
+	}
+	if e := out.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = tmp.rename(base, to, newName)
+	}
+	if err != nil {
+		tmp.remove(base)
+	}
+	return err
+}
+
+func (d *dir) remove(name string) error {
+	if err := unix.Unlinkat(d.fd(), name, 0); err != nil {
+		return d.fail("remove", name, err)
+	}
+	return nil
+}
+
+func (d *dir) stat(name string) (unix.Stat_t, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(d.fd(), name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return st, d.fail("stat", name, err)
+	}
+	return st, nil
+}
+
+// mtime is when the directory last changed, in ns.
+func (d *dir) mtime() (int64, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(d.fd(), &st); err != nil {
+		return 0, d.fail("stat", "", err)
+	}
+	return st.Mtim.Nano(), nil
+}
+
+// sync makes names in it durable.
+func (d *dir) sync() error { return d.f.Sync() }
+
+// names calls fn for every name but . and .., in the order of the file system.
+func (d *dir) names(fn func(string)) error {
+	if _, err := d.f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	for {
+		list, err := d.f.Readdirnames(512)
+		for _, name := range list {
+			fn(name)
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", d.path, err)
+		}
+	}
+}
+
+// writeFile replaces a small file as a whole, by way of another in tmp: readers
+// see the old or the new.
+func (d *dir) writeFile(name string, tmp *dir, tmpName, text string) error {
+	f, err := tmp.create(tmpName)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = tmp.replace(tmpName, d, name)
+	}
+	if err != nil {
+		tmp.remove(tmpName)
+		return err
+	}
+	return d.sync()
+}
+
+// readFile reads a small file; "" if there is none.
+func (d *dir) readFile(name string, limit int64) (string, error) {
+	f, err := d.open(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("%s is over %d bytes", f.Name(), limit)
+	}
+	return string(text), err
+}
+
+// removeOld removes files that nobody has written to since before.
+func (d *dir) removeOld(before time.Time) {
+	d.names(func(name string) {
+		st, err := d.stat(name)
+		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mtim.Nano() < before.UnixNano() {
+			d.remove(name)
+		}
+	})
+}
+
+// spaceError makes the errors of a full disk one.
+func spaceError(err error) error {
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG) {
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	return err
+}

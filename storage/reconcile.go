@@ -1,0 +1,518 @@
+package storage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mailserver/schema"
+)
+
+// A reconcile makes the index agree with what other programs did to the tree,
+// and with what a crash left behind. Directory times say whether one is due.
+// One reading of the directories finds, by the part of file names that never
+// changes: files moved from new/ to cur/, changed flags, new files, and files
+// that are gone.
+
+// stepRows is how many new rows one transaction writes, so that the other
+// writers of the index do not wait for long.
+const stepRows = 5000
+
+// staleTmp is how long a file in tmp/ may be unfinished:
+// https://cr.yp.to/proto/maildir.html.
+const staleTmp = 36 * time.Hour
+
+// scan is one reconcile.
+type scan struct {
+	b     *box
+	dirs  [2]*dir
+	names *names
+	old   int      // messages before the scan
+	seen  []uint64 // bits of positions
+	where []found  // of what changed, by position; and of new files
+	fresh []found
+	twice []found
+	doubt bool // look again next time
+}
+
+// found is a file in one of the directories.
+type found struct {
+	which int
+	file  string
+	pos   int // of the message; in fresh without meaning
+}
+
+// sync does a reconcile if one is due. b.mu is held for writing. ErrNoMailbox:
+// the directory is gone.
+func (b *box) sync(ctx context.Context) error {
+	if b.gone {
+		return ErrNoMailbox
+	}
+	due, now, err := b.due()
+	if errors.Is(err, fs.ErrNotExist) {
+		return b.missing(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("look at %s of %s: %w", b.row.Name, b.t.key.user, err)
+	}
+	if !due[curDir] && !due[newDir] {
+		return nil
+	}
+	return b.reconcile(ctx, due, now)
+}
+
+// missing is sync for a mailbox whose directory is gone. An INBOX is made, and
+// what was in it is expunged.
+func (b *box) missing(ctx context.Context) error {
+	if b.row.Dir != "" {
+		return ErrNoMailbox
+	}
+	if err := b.t.makeMaildir(""); err != nil {
+		return err
+	}
+	due, now, err := b.due()
+	if err != nil {
+		return fmt.Errorf("look at %s of %s: %w", b.row.Name, b.t.key.user, err)
+	}
+	due = [2]bool{true, true}
+	return b.reconcile(ctx, due, now)
+}
+
+// due tells which directories must be read, and their times.
+func (b *box) due() (due [2]bool, times [2]int64, err error) {
+	err = b.t.do(func(root *os.Root) error {
+		for which, sub := range subdirs {
+			st, err := root.Lstat(filepath.Join(b.dir(), sub))
+			if err != nil {
+				return err
+			}
+			times[which] = st.ModTime().UnixNano()
+		}
+		return nil
+	})
+	now := b.t.s.d.Now()
+	b.dirs.Lock()
+	defer b.dirs.Unlock()
+	for which, known := range b.times {
+		doubt := !known.sure && now.UnixNano()-known.at > int64(tick) && now.After(b.rescan)
+		due[which] = times[which] != known.at || doubt
+	}
+	return due, times, err
+}
+
+// reconcile reads the directories that are due. b.mu is held for writing.
+func (b *box) reconcile(ctx context.Context, due [2]bool, times [2]int64) error {
+	start := b.t.s.d.Now()
+	if err := b.load(ctx); err != nil {
+		return err
+	}
+	if err := b.readKeywordFile(ctx); err != nil {
+		return err
+	}
+	if err := b.drain(ctx); err != nil {
+		return err
+	}
+	s := &scan{b: b, names: b.msgs.byName(), old: len(b.msgs.uid)}
+	s.seen = make([]uint64, s.old/64+1)
+	var gone []int
+	var rows []schema.IndexMessage
+	err := b.both(func(dirs [2]*dir) error {
+		s.dirs = dirs
+		return s.read(&due, &times)
+	})
+	if err == nil {
+		gone = s.missing(due)
+		err = s.late(ctx)
+	}
+	if err == nil && len(s.fresh) > 0 {
+		err = b.both(func(dirs [2]*dir) error {
+			s.dirs = dirs
+			rows = s.stat()
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("read %s of %s: %w", b.row.Name, b.t.key.user, err)
+	}
+	if err := s.apply(ctx, gone, rows); err != nil {
+		return err
+	}
+	b.settled(due, times, start)
+	if s.doubt {
+		b.distrust()
+	}
+	b.unload()
+	return nil
+}
+
+// settled remembers the times that the directories had before they were read.
+func (b *box) settled(due [2]bool, times [2]int64, start time.Time) {
+	b.dirs.Lock()
+	defer b.dirs.Unlock()
+	for which := range due {
+		if due[which] {
+			b.times[which] = dirTime{times[which], start.UnixNano()-times[which] > int64(tick)}
+		}
+	}
+	// Settling a doubt takes at most a hundredth of the time.
+	now := b.t.s.d.Now()
+	b.rescan = now.Add(100 * now.Sub(start))
+}
+
+// read reads the directories that are due; both, if a file that should be in
+// one is not.
+func (s *scan) read(due *[2]bool, times *[2]int64) error {
+	for which := range s.dirs {
+		if due[which] {
+			if err := s.readDir(which); err != nil {
+				return err
+			}
+		}
+	}
+	if due[curDir] && due[newDir] || len(s.missing(*due)) == 0 {
+		return nil
+	}
+	for which := range s.dirs {
+		if due[which] {
+			continue
+		}
+		at, err := s.dirs[which].mtime()
+		if err != nil {
+			return err
+		}
+		due[which], times[which] = true, at
+		if err := s.readDir(which); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *scan) readDir(which int) error {
+	return s.dirs[which].names(func(file string) {
+		if strings.HasPrefix(file, ".") {
+			return
+		}
+		s.note(found{which: which, file: file})
+	})
+}
+
+// note takes one file.
+func (s *scan) note(f found) {
+	base, info := splitName(f.file)
+	pos := s.names.find(s.b.t.s.hash(base))
+	if pos < 0 {
+		s.fresh = append(s.fresh, f)
+		return
+	}
+	f.pos = pos
+	if s.seen[pos/64]&(1<<(pos%64)) != 0 {
+		s.twice = append(s.twice, f)
+		return
+	}
+	s.seen[pos/64] |= 1 << (pos % 64)
+	if s.flags(f, info) != s.b.msgs.flags[pos] {
+		s.where = append(s.where, f)
+	}
+}
+
+// flags is what a message's flags are when its file is f.
+func (s *scan) flags(f found, info string) FlagSet {
+	old := s.b.msgs.flags[f.pos]
+	keys := s.b.keys.known & onDisk
+	parsed, odd := parseInfo(info, keys)
+	flags := old&^(systemFlags|keys|inNew|oddInfo) | parsed
+	if f.which == newDir {
+		flags |= inNew
+		odd = info != ""
+		if old&inNew == 0 {
+			flags |= unclaimed
+		}
+	} else if old&inNew != 0 {
+		flags &^= unclaimed // another program has seen it
+	}
+	if odd {
+		flags |= oddInfo
+	}
+	return flags
+}
+
+// late takes deliveries of ours that were made while the directories were read:
+// they are no files of others.
+func (s *scan) late(ctx context.Context) error {
+	b := s.b
+	b.dirs.Lock() // a file is renamed and put under it: all that were seen are put
+	before := len(b.msgs.uid)
+	b.dirs.Unlock()
+	if err := b.drain(ctx); err != nil {
+		return err
+	}
+	if len(b.msgs.uid) == before {
+		return nil
+	}
+	ours := make(map[uint64]bool)
+	for _, h := range b.msgs.hash[before:] {
+		ours[h] = true
+	}
+	s.fresh = slices.DeleteFunc(s.fresh, func(f found) bool {
+		base, _ := splitName(f.file)
+		return ours[b.t.s.hash(base)]
+	})
+	return nil
+}
+
+// missing returns the positions of messages that should be in a directory that
+// was read, and were not seen.
+func (s *scan) missing(due [2]bool) []int {
+	var gone []int
+	for pos := range s.old {
+		if s.seen[pos/64]&(1<<(pos%64)) != 0 {
+			continue
+		}
+		which := curDir
+		if s.b.msgs.flags[pos]&inNew != 0 {
+			which = newDir
+		}
+		if due[which] {
+			gone = append(gone, pos)
+		}
+	}
+	return gone
+}
+
+// stat makes rows of new files, in the order in which they came.
+func (s *scan) stat() []schema.IndexMessage {
+	type file struct {
+		row  schema.IndexMessage
+		usec int64
+		sec  int64
+	}
+	var list []file
+	for _, f := range s.fresh {
+		row, ok := s.row(f)
+		if !ok {
+			continue
+		}
+		sec, usec, ok := nameTime(row.Name)
+		if !ok {
+			sec, usec = row.Date, 0
+		}
+		list = append(list, file{row, usec, sec})
+	}
+	slices.SortStableFunc(list, func(a, b file) int {
+		return cmp.Or(cmp.Compare(a.sec, b.sec), cmp.Compare(a.usec, b.usec), cmp.Compare(a.row.Name, b.row.Name))
+	})
+	rows := make([]schema.IndexMessage, len(list))
+	for i := range list {
+		rows[i] = list[i].row
+	}
+	return rows
+}
+
+// row describes a new file; false if it is no message, or gone again.
+func (s *scan) row(f found) (row schema.IndexMessage, ok bool) {
+	d := s.dirs[f.which]
+	st, err := d.stat(f.file)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return row, false
+	}
+	base, info := splitName(f.file)
+	size, virtual := nameSizes(base)
+	if virtual < 0 || size >= 0 && size != st.Size {
+		if virtual, err = d.virtualSize(f.file); err != nil {
+			return row, false
+		}
+	}
+	flags, odd := parseInfo(info, s.b.keys.known&onDisk)
+	if f.which == newDir {
+		flags |= inNew | unclaimed
+		odd = info != ""
+	}
+	row = schema.IndexMessage{Size: virtual, Date: int64(st.Mtim.Sec), Saved: int64(st.Ctim.Sec), Name: base}
+	if odd {
+		flags |= oddInfo
+		row.Info, row.HasInfo = info, true
+	}
+	row.Flags = uint64(flags)
+	return row, true
+}
+
+// apply writes what the scan found.
+func (s *scan) apply(ctx context.Context, gone []int, rows []schema.IndexMessage) error {
+	b := s.b
+	again, gone, err := s.again(gone)
+	if err != nil {
+		return fmt.Errorf("read %s of %s: %w", b.row.Name, b.t.key.user, err)
+	}
+	if err := b.refile(ctx, append(s.where, again...)); err != nil {
+		return err
+	}
+	rows = append(rows, s.duplicates()...)
+	for len(rows) > 0 {
+		n := min(len(rows), stepRows)
+		if err := b.add(ctx, rows[:n]); err != nil {
+			return err
+		}
+		rows = rows[n:]
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	return b.expunge(ctx, gone)
+}
+
+// again looks once more for files that were not seen: one that is renamed while
+// a directory is read may be missed.
+func (s *scan) again(gone []int) (back []found, stay []int, err error) {
+	if len(gone) == 0 {
+		return nil, nil, nil
+	}
+	want := make(map[uint64]int, len(gone))
+	for _, pos := range gone {
+		want[s.b.msgs.hash[pos]] = pos
+	}
+	err = s.b.both(func(dirs [2]*dir) error {
+		for which, d := range dirs {
+			err := d.names(func(file string) {
+				base, info := splitName(file)
+				h := s.b.t.s.hash(base)
+				pos, ok := want[h]
+				if !ok {
+					return
+				}
+				delete(want, h)
+				f := found{which, file, pos}
+				if s.flags(f, info) != s.b.msgs.flags[pos] {
+					back = append(back, f)
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, pos := range want {
+		stay = append(stay, pos)
+	}
+	slices.Sort(stay)
+	return back, stay, err
+}
+
+// refile writes the flags that files have now. Only flags that a session can
+// see change MODSEQ. b.mu is held for writing.
+func (b *box) refile(ctx context.Context, list []found) error {
+	if len(list) == 0 {
+		return nil
+	}
+	next := b.row
+	rows := make([]schema.IndexMessage, 0, len(list))
+	s := &scan{b: b}
+	for _, f := range list {
+		_, info := splitName(f.file)
+		before, after := b.msgs.flags[f.pos], s.flags(f, info)
+		row := schema.IndexMessage{UID: b.msgs.uid[f.pos], ModSeq: b.msgs.modSeq[f.pos], Flags: uint64(after)}
+		if after&oddInfo != 0 {
+			row.Info, row.HasInfo = info, true
+		}
+		if (before^after)&^hiddenFlags != 0 {
+			next.ModSeq = b.row.ModSeq + 1
+			row.ModSeq = next.ModSeq
+		}
+		tally(&next, int64(b.msgs.size[f.pos]), before, after)
+		rows = append(rows, row)
+	}
+	err := b.commit(ctx, next, func(tx *schema.Tx) error {
+		for i := range rows {
+			if err := tx.SetFile(b.num, &rows[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for i, f := range list {
+		b.msgs.flags[f.pos], b.msgs.modSeq[f.pos] = FlagSet(rows[i].Flags), rows[i].ModSeq
+	}
+	b.changed()
+	return nil
+}
+
+// duplicates deals with a name that was seen twice: mostly a file renamed while
+// the directories were read. Of two links to one file one is removed; another
+// file with the same name gets a name of its own and is new.
+func (s *scan) duplicates() (rows []schema.IndexMessage) {
+	if len(s.twice) == 0 {
+		return nil
+	}
+	s.doubt = true // what is decided here is looked at again
+	s.b.both(func(dirs [2]*dir) error {
+		s.dirs = dirs
+		for _, f := range s.twice {
+			if row, ok := s.duplicate(f); ok {
+				rows = append(rows, row)
+			}
+		}
+		return nil
+	})
+	return rows
+}
+
+func (s *scan) duplicate(f found) (row schema.IndexMessage, ok bool) {
+	other, known := s.other(f)
+	mine, err := s.dirs[f.which].stat(f.file)
+	if err != nil || !known {
+		return row, false
+	}
+	if mine.Ino == other.Ino && mine.Dev == other.Dev {
+		s.dirs[f.which].remove(f.file)
+		return row, false
+	}
+	_, info := splitName(f.file)
+	name := s.b.t.s.name.next() + info
+	if s.dirs[f.which].rename(f.file, s.dirs[f.which], name) != nil {
+		return row, false
+	}
+	f.file = name
+	return s.row(f)
+}
+
+// other finds another file of the same message.
+func (s *scan) other(f found) (st unix.Stat_t, ok bool) {
+	base, _ := splitName(f.file)
+	for which, d := range s.dirs {
+		d.names(func(file string) {
+			if b, _ := splitName(file); b != base || ok || which == f.which && file == f.file {
+				return
+			}
+			var err error
+			st, err = d.stat(file)
+			ok = err == nil
+		})
+	}
+	return st, ok
+}
+
+// cleanTmp removes what crashed deliveries left.
+func (b *box) cleanTmp() {
+	b.t.do(func(root *os.Root) error {
+		d, err := openDir(root, filepath.Join(b.dir(), "tmp"))
+		if err != nil {
+			return err
+		}
+		defer d.close()
+		d.removeOld(b.t.s.d.Now().Add(-staleTmp))
+		return nil
+	})
+}

@@ -1,0 +1,303 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"mailserver/schema"
+)
+
+// tree is what the process knows of an account in use: which mailboxes it has,
+// how much they hold. Locks are taken in the order tree.mu, box.mu (of two
+// boxes the lower number first), box.dirs.
+type tree struct {
+	s     *Store
+	key   treeKey
+	owner owner
+
+	refs int // guarded by Store.mu
+
+	mu      sync.Mutex // guards what follows, and changes of the set of mailboxes
+	account int64      // 0: not known yet
+	boxes   map[string]*box
+	counted bool // bytes and messages were read
+
+	// What the index has, and what is on its way there.
+	bytes, messages, reserved atomic.Int64
+}
+
+type treeKey struct {
+	user, dir string
+	uid, gid  int
+}
+
+// Account returns the account, without touching the disk.
+func (s *Store) Account(spec Spec) *Account { return &Account{s: s, spec: spec} }
+
+// tree returns the state of the account and holds it until release.
+func (s *Store) tree(spec Spec) (*tree, error) {
+	key := treeKey{spec.User, filepath.Clean(spec.Dir), spec.UID, spec.GID}
+	if !filepath.IsAbs(spec.Dir) || spec.User == "" {
+		return nil, fmt.Errorf("mailbox of %q in %q: no user or no absolute path", spec.User, spec.Dir)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	t := s.trees[key]
+	if t == nil {
+		s.makeRoom()
+		t = &tree{s: s, key: key, owner: ownerOf(spec.UID, spec.GID), boxes: make(map[string]*box)}
+		s.trees[key] = t
+	}
+	t.refs++
+	return t, nil
+}
+
+// makeRoom forgets accounts that nobody uses. s.mu is held.
+func (s *Store) makeRoom() {
+	if len(s.trees) < maxTrees {
+		return
+	}
+	for key, t := range s.trees {
+		if t.refs == 0 {
+			delete(s.trees, key)
+		}
+	}
+}
+
+func (t *tree) hold() {
+	t.s.mu.Lock()
+	t.refs++
+	t.s.mu.Unlock()
+}
+
+func (t *tree) release() {
+	t.s.mu.Lock()
+	t.refs--
+	t.s.mu.Unlock()
+}
+
+// root opens the Maildir. The caller has the owner's rights and closes it.
+func (t *tree) root() (*os.Root, error) { return os.OpenRoot(t.key.dir) }
+
+// do runs fn with the owner's rights and the open Maildir; see owner.do.
+func (t *tree) do(fn func(*os.Root) error) error {
+	return t.owner.do(func() error {
+		root, err := t.root()
+		if err != nil {
+			return err
+		}
+		defer root.Close()
+		return fn(root)
+	})
+}
+
+// inode returns the inode of a mailbox's directory; ErrNotExist if it is no
+// Maildir.
+func (t *tree) inode(dir string) (ino int64, err error) {
+	err = t.do(func(root *os.Root) error {
+		if _, err := root.Lstat(filepath.Join(dir, "cur")); err != nil {
+			return err
+		}
+		st, err := root.Lstat(filepath.Join(".", dir))
+		if err == nil {
+			ino = int64(st.Sys().(*syscall.Stat_t).Ino)
+		}
+		return err
+	})
+	return ino, err
+}
+
+// number returns the account's number in the index, 0 if it has none. t.mu is
+// held.
+func (t *tree) number(ctx context.Context) (int64, error) {
+	if t.account != 0 {
+		return t.account, nil
+	}
+	num, err := t.s.d.State.IndexAccount(ctx, t.key.user)
+	t.account = num
+	return num, err
+}
+
+// count reads what the account holds, once. t.mu is held.
+func (t *tree) count(ctx context.Context) error {
+	if t.counted {
+		return nil
+	}
+	num, err := t.number(ctx)
+	if err != nil {
+		return err
+	}
+	bytes, messages, err := t.s.d.State.IndexUsage(ctx, num)
+	if err != nil {
+		return err
+	}
+	t.bytes.Store(bytes)
+	t.messages.Store(messages)
+	t.counted = true
+	return nil
+}
+
+// reserve takes room for n bytes; ErrOverQuota when limit is above 0 and less
+// than what there would be.
+func (t *tree) reserve(n, limit int64) error {
+	held := t.reserved.Add(n)
+	if limit > 0 && t.bytes.Load()+held > limit {
+		t.reserved.Add(-n)
+		return ErrOverQuota
+	}
+	return nil
+}
+
+// box returns a mailbox of the account, by any form of its name. ErrNoMailbox,
+// ErrBadName.
+func (t *tree) box(ctx context.Context, name string) (*box, error) {
+	name, err := canonical(name)
+	if err != nil {
+		return nil, errors.Join(err, ErrNoMailbox)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.count(ctx); err != nil {
+		return nil, fmt.Errorf("read index of %s: %w", t.key.user, err)
+	}
+	return t.find(ctx, name)
+}
+
+// find is box with t.mu held.
+func (t *tree) find(ctx context.Context, name string) (*box, error) {
+	if b := t.boxes[name]; b != nil {
+		return b, nil
+	}
+	row, err := t.row(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	b := newBox(t, row)
+	t.boxes[name] = b
+	return b, nil
+}
+
+// row finds a mailbox in index and tree, and makes the row if only the tree has
+// it. t.mu is held.
+func (t *tree) row(ctx context.Context, name string) (row schema.IndexMailbox, err error) {
+	num, err := t.number(ctx)
+	if err != nil {
+		return row, fmt.Errorf("find account %s: %w", t.key.user, err)
+	}
+	row, found, err := t.s.d.State.IndexMailboxNamed(ctx, num, name)
+	if err != nil {
+		return row, fmt.Errorf("find mailbox %s of %s: %w", name, t.key.user, err)
+	}
+	if !found {
+		row.Name = name
+		if row.Dir, err = dirOf(name); err != nil {
+			return row, errors.Join(err, ErrNoMailbox)
+		}
+	}
+	ino, err := t.inode(row.Dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && name != inbox && !found:
+		// Other programs may have written the name in UTF-8.
+		if raw := "." + name; raw != row.Dir {
+			if ino, err = t.inode(raw); err == nil {
+				row.Dir = raw
+				break
+			}
+		}
+		return row, ErrNoMailbox
+	case errors.Is(err, fs.ErrNotExist) && name != inbox:
+		return row, ErrNoMailbox
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return row, fmt.Errorf("look for mailbox %s of %s: %w", name, t.key.user, err)
+	}
+	if found {
+		row.Inode = ino
+		return row, nil
+	}
+	return t.adopt(ctx, row, ino)
+}
+
+// adopt gives a directory without a row its row: that of the mailbox that was
+// renamed to it by another program, or a new one. t.mu is held.
+func (t *tree) adopt(ctx context.Context, row schema.IndexMailbox, ino int64) (schema.IndexMailbox, error) {
+	old, err := t.renamed(ctx, ino)
+	if err != nil {
+		return row, err
+	}
+	if old != nil {
+		was := old.Name
+		old.Name, old.Dir = row.Name, row.Dir
+		if err := t.s.d.State.Write(ctx, func(tx *schema.Tx) error { return tx.SaveMailbox(old) }); err != nil {
+			return row, fmt.Errorf("rename mailbox %s: %w", was, err)
+		}
+		if b := t.boxes[was]; b != nil {
+			delete(t.boxes, was)
+			b.drop()
+		}
+		return *old, nil
+	}
+	row.Inode = ino
+	return row, t.addRow(ctx, &row)
+}
+
+// renamed returns the row of a mailbox with this inode whose own directory is
+// gone; nil if there is none.
+func (t *tree) renamed(ctx context.Context, ino int64) (*schema.IndexMailbox, error) {
+	if t.account == 0 || ino == 0 {
+		return nil, nil
+	}
+	list, err := t.s.d.State.IndexMailboxes(ctx, t.account)
+	if err != nil {
+		return nil, fmt.Errorf("list mailboxes of %s: %w", t.key.user, err)
+	}
+	for i := range list {
+		if list[i].Inode != ino || list[i].Name == inbox {
+			continue
+		}
+		if _, err := t.inode(list[i].Dir); errors.Is(err, fs.ErrNotExist) {
+			return &list[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// addRow makes the account and the mailbox known. t.mu is held.
+func (t *tree) addRow(ctx context.Context, row *schema.IndexMailbox) error {
+	now := uint32(t.s.d.Now().Unix())
+	err := t.s.d.State.Write(ctx, func(tx *schema.Tx) error {
+		num, err := tx.AddAccount(t.key.user)
+		if err != nil {
+			return err
+		}
+		row.Account = num
+		return tx.AddMailbox(row, now)
+	})
+	if err != nil {
+		return fmt.Errorf("add mailbox %s of %s: %w", row.Name, t.key.user, err)
+	}
+	t.account = row.Account
+	return nil
+}
+
+// lost forgets a mailbox whose directory another program has taken away.
+func (t *tree) lost(b *box) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, err := t.inode(b.dir()); !errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if t.boxes[b.name()] == b {
+		delete(t.boxes, b.name())
+	}
+	b.drop()
+}
