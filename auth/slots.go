@@ -14,8 +14,9 @@ const (
 	slotWait = 20 * time.Second
 	// maxWaiting bounds how many wait.
 	maxWaiting = 200
-	// givesBack is the size, in bytes, from which memory is handed back to the
-	// system when the last verification that used so much has ended.
+	// givesBack is the size, in bytes, from which the memory of a verification
+	// is handed back to the system before the next one has its turn: the
+	// collector alone would let two of them lie about.
 	givesBack = 4 << 20
 )
 
@@ -98,15 +99,14 @@ func (s *slots) leave(t *turn) {
 }
 
 func (s *slots) release(t *turn) {
+	if t.need >= givesBack {
+		debug.FreeOSMemory()
+	}
 	s.mu.Lock()
 	s.running--
 	s.memory -= t.need
 	s.serve()
-	idle := s.running == 0
 	s.mu.Unlock()
-	if idle && t.need >= givesBack {
-		debug.FreeOSMemory()
-	}
 }
 
 // serve grants the turns at the head of the queue that fit. It runs with mu held.

@@ -1,0 +1,63 @@
+package auth
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// TestGuessesDoNotTakeTheMemory holds that a flood of guesses at a hash of
+// 64 MiB, as doveadm makes it, needs the memory of one.
+func TestGuessesDoNotTakeTheMemory(t *testing.T) {
+	if testing.Short() || raceDetector {
+		t.Skip("takes seconds; the race detector multiplies memory")
+	}
+	s, path := newService(t, nil)
+	for _, v := range storedLines(t) {
+		if strings.Contains(v[2], "$m=65536,") {
+			other(t, path, "UPDATE VMailbox SET vmPasswd = '"+v[2]+"' WHERE vmNum = 1")
+		}
+	}
+	debug.FreeOSMemory()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // the peak begins here
+		t.Skip(err)
+	}
+	before := memory(t, "VmRSS:")
+	var wg sync.WaitGroup
+	for i := range 8 {
+		wg.Go(func() {
+			if _, err := s.Plain(context.Background(), Client{}, "ann@box.example", fmt.Sprint("guess", i)); err != ErrBadCredentials {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if peak := memory(t, "VmHWM:"); peak > before+90<<10 {
+		t.Errorf("peak of %d KiB, from %d", peak, before)
+	}
+	if after := memory(t, "VmRSS:"); after > before+16<<10 {
+		t.Errorf("%d KiB resident afterwards, %d before", after, before)
+	}
+}
+
+// memory reads a line of /proc/self/status, in KiB.
+func memory(t *testing.T, name string) int {
+	f, err := os.Open("/proc/self/status")
+	if err != nil {
+		t.Skip("no /proc here")
+	}
+	defer f.Close()
+	for in := bufio.NewScanner(f); in.Scan(); {
+		var kib int
+		if n, _ := fmt.Sscanf(in.Text(), name+" %d kB", &kib); n == 1 {
+			return kib
+		}
+	}
+	t.Skip("no " + name)
+	return 0
+}
