@@ -206,11 +206,12 @@ func mailboxRemove(fs *flag.FlagSet) action {
 	}
 }
 
-// mailDir returns the directory that holds the mail of a user.
+// mailDir returns the directory that holds the mail of a user. Only that of an
+// active mailbox is known for sure.
 func mailDir(ctx context.Context, p *server.Parts, user string) (string, error) {
 	box, err := p.Route.Account(ctx, user)
-	if err == nil && (box == nil || box.Mail == "" || box.Mail == "/") {
-		err = fmt.Errorf("mail of %s: %w", user, schema.ErrNotFound)
+	if err == nil && box == nil {
+		err = fmt.Errorf("%w: the mailbox is not active; first: mailserver mailbox set %s --active yes", schema.ErrValue, user)
 	}
 	if err != nil {
 		return "", err

@@ -81,7 +81,7 @@ type Env struct {
 // test ends.
 func Start(t testing.TB, o Options) *Env {
 	t.Helper()
-	e := &Env{Dir: t.TempDir(), t: t, opt: o, log: new(logBuffer)}
+	e := &Env{Dir: Dir(t), t: t, opt: o, log: new(logBuffer)}
 	plan := server.Plan{Dir: e.Dir, Hostname: Host, Postmaster: "joe@vmail.example", Sample: true, Settings: server.OwnMail()}
 	for name, value := range settings {
 		plan.Settings[name] = value

@@ -1,0 +1,182 @@
+package test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/textproto"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// sender is an SMTP client that sends one message after another on one
+// connection, and knows which were answered 250.
+type sender struct {
+	c *textproto.Conn
+}
+
+func dialSender(addr string) (*sender, error) {
+	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	conn.SetDeadline(time.Now().Add(60 * time.Second))
+	s := &sender{textproto.NewConn(conn)}
+	if _, _, err := s.c.ReadResponse(220); err != nil {
+		s.c.Close()
+		return nil, err
+	}
+	if err := s.cmd(250, "EHLO client.elsewhere.example"); err != nil {
+		s.c.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *sender) cmd(code int, format string, args ...any) error {
+	if err := s.c.PrintfLine(format, args...); err != nil {
+		return err
+	}
+	_, _, err := s.c.ReadResponse(code)
+	return err
+}
+
+// send returns nil when the message was answered 250.
+func (s *sender) send(to string, msg []byte) error {
+	if err := s.cmd(250, "MAIL FROM:<a@elsewhere.example>"); err != nil {
+		return err
+	}
+	if err := s.cmd(250, "RCPT TO:<%s>", to); err != nil {
+		return err
+	}
+	if err := s.cmd(354, "DATA"); err != nil {
+		return err
+	}
+	w := s.c.DotWriter()
+	if _, err := w.Write(msg); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	_, _, err := s.c.ReadResponse(250)
+	return err
+}
+
+// code is the reply code of an error of send; 0 when it is none.
+func code(err error) int {
+	var e *textproto.Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return 0
+}
+
+// load sends from many connections until stop is closed, and returns the ids
+// that were answered 250.
+func load(addr string, connections int, stop chan struct{}, prefix string, users []string) []string {
+	var mu sync.Mutex
+	var acked []string
+	var wg sync.WaitGroup
+	body := strings.Repeat("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcd\r\n", 60)
+	for n := range connections {
+		wg.Go(func() {
+			s, err := dialSender(addr)
+			if err != nil {
+				return
+			}
+			defer s.c.Close()
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				id := fmt.Sprintf("%s-%d-%d", prefix, n, i)
+				if err := s.send(users[rand.IntN(len(users))], message(id, "load", body)); err != nil {
+					if code(err) == 0 {
+						return // the connection is gone
+					}
+					continue
+				}
+				mu.Lock()
+				acked = append(acked, id)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return acked
+}
+
+var testID = regexp.MustCompile(`(?m)^X-Test-ID: (\S+?)\r?$`)
+
+// idsIn counts the messages below some Maildirs by their id.
+func idsIn(t *testing.T, dirs []string) map[string]int {
+	t.Helper()
+	found := make(map[string]int)
+	for _, dir := range dirs {
+		for _, file := range messages(t, dir) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := testID.FindSubmatch(text)
+			if m == nil {
+				t.Errorf("%s is not a whole message (%d bytes)", file, len(text))
+				continue
+			}
+			found[string(m[1])]++
+		}
+	}
+	return found
+}
+
+// TestKillLosesNothingAcknowledged: kill -9 in the middle of 20 connections,
+// 20 times; whatever was answered 250 is there, once.
+func TestKillLosesNothingAcknowledged(t *testing.T) {
+	rounds := 20
+	if testing.Short() {
+		rounds = 3
+	}
+	h := sampleHost(t, "")
+	users := []string{"joe@vmail.example", "ann@vmail.example", "open@vmail.example"}
+	var acked []string
+	for round := range rounds {
+		h.start()
+		stop := make(chan struct{})
+		done := make(chan []string)
+		go func() { done <- load(h.addr(25), 20, stop, fmt.Sprint("r", round), users) }()
+		time.Sleep(100*time.Millisecond + time.Duration(rand.IntN(300))*time.Millisecond)
+		h.kill()
+		close(stop)
+		acked = append(acked, <-done...)
+	}
+	h.start()
+	found := idsIn(t, []string{h.folder("joe"), h.folder("ann"), h.folder("open")})
+	lost, double := 0, 0
+	for _, id := range acked {
+		if found[id] == 0 {
+			lost++
+		}
+	}
+	for _, n := range found {
+		if n > 1 {
+			double++
+		}
+	}
+	if lost > 0 || double > 0 {
+		t.Errorf("%d of %d acknowledged messages are lost, %d are there twice", lost, len(acked), double)
+	}
+	if len(acked) < rounds {
+		t.Errorf("only %d messages were answered 250 in %d rounds: that proves nothing", len(acked), rounds)
+	}
+	t.Logf("%d acknowledged in %d rounds, %d on disk", len(acked), rounds, len(found))
+	h.openMailboxes("joe", "ann", "open")
+	h.check()
+}

@@ -1,0 +1,126 @@
+package test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestLockedDirectoryIsATemporaryFailure: another program keeps readers out of
+// mail.sqlite; 451, nothing lost, and it goes on when the lock is gone.
+func TestLockedDirectoryIsATemporaryFailure(t *testing.T) {
+	h := sampleHost(t, "")
+	h.start()
+	s, err := dialSender(h.addr(25))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.c.Close()
+	if err := s.send("joe@vmail.example", message("before", "x", "x")); err != nil {
+		t.Fatal(err)
+	}
+	unlock := lockShared(t, filepath.Join(h.dir, "mail.sqlite-shm"))
+	err = s.send("joe@vmail.example", message("during", "x", "x"))
+	if got := code(err); got != 451 {
+		t.Errorf("while it is locked: %v, want 451", err)
+	}
+	unlock()
+	if s2, err := dialSender(h.addr(25)); err != nil {
+		t.Errorf("after the lock: %v", err)
+	} else if err := s2.send("joe@vmail.example", message("after", "x", "x")); err != nil {
+		t.Errorf("after the lock: %v", err)
+	}
+	found := idsIn(t, []string{h.folder("joe")})
+	if found["before"] != 1 || found["during"] != 0 || found["after"] != 1 {
+		t.Errorf("the mailbox holds %v", found)
+	}
+}
+
+// lockShared takes all locks of SQLite's WAL index, as a program does that
+// shuts readers out.
+func lockShared(t *testing.T, path string) (unlock func()) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The eight locks are bytes 120 to 127 of the file.
+	lk := unix.Flock_t{Type: unix.F_WRLCK, Whence: 0, Start: 120, Len: 8}
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		if err = unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lk); err == nil || time.Now().After(end) {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatalf("lock %s: %v", path, err)
+	}
+	return func() { f.Close() }
+}
+
+// TestFullDisk: 452, no part of a message to be seen, and it goes on when there
+// is room again.
+func TestFullDisk(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a small file system needs root")
+	}
+	small := t.TempDir()
+	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=6m"); err != nil {
+		t.Skipf("mount: %v", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(small, syscall.MNT_DETACH) })
+	h := sampleHost(t, filepath.Join(small, "data"))
+	t.Cleanup(h.stop) // before the file system goes
+	h.start()
+
+	ballast := filepath.Join(small, "ballast")
+	fill(t, ballast)
+	body := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 2000)
+	s, err := dialSender(h.addr(25))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.c.Close()
+	for i := range 3 {
+		err := s.send("joe@vmail.example", message(fmt.Sprint("full", i), "x", body))
+		if got := code(err); got != 452 && got != 451 {
+			t.Fatalf("on a full disk: %v, want 452", err)
+		} else if got == 451 {
+			t.Errorf("on a full disk: %v, want 452", err)
+		}
+	}
+	if list := messages(t, h.folder("joe")); len(list) > 0 {
+		t.Errorf("parts of messages can be seen: %v", list)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.send("joe@vmail.example", message("room", "x", body)); err != nil {
+		t.Errorf("with room again: %v\n%s", err, h.log.tail(10))
+	}
+	if found := idsIn(t, []string{h.folder("joe")}); found["room"] != 1 || len(found) != 1 {
+		t.Errorf("the mailbox holds %v", found)
+	}
+	h.check()
+}
+
+// fill writes until there is no room.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{1 << 16, 1 << 12, 1} {
+		block := make([]byte, size)
+		for err = nil; err == nil; {
+			_, err = f.Write(block)
+		}
+	}
+}

@@ -1,0 +1,241 @@
+// Package test runs the built program as its users do: another process, other
+// people's clients, kill -9, a full disk.
+package test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mailserver/internal/testenv"
+)
+
+// program is the path of the built program.
+var program string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "mailserver-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	program = filepath.Join(dir, "mailserver")
+	build := exec.Command("go", "build", "-o", program, "mailserver/cmd/mailserver")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// host is one data directory and the server that runs on it, if one does.
+type host struct {
+	t    *testing.T
+	dir  string
+	base int
+	cmd  *exec.Cmd
+	log  *syncBuffer
+	done chan struct{} // closed when the process has ended
+}
+
+// sampleHost makes a data directory with the sample rows in dir, or in a new
+// one when dir is empty.
+func sampleHost(t *testing.T, dir string) *host {
+	t.Helper()
+	if dir == "" {
+		dir = filepath.Join(testenv.Dir(t), "data")
+	}
+	h := &host{t: t, dir: dir, base: freeBase(t), log: new(syncBuffer)}
+	h.mustRun("init", "--hostname", "mx.example", "--port-base", strconv.Itoa(h.base), "--sample", "--own-mail", "--postmaster", "joe@vmail.example")
+	h.mustRun("config", "set", "smtpd_error_sleep_time=0", "auth_failure_delay=0", "smtpd_client_connection_count_limit=0")
+	t.Cleanup(h.stop)
+	return h
+}
+
+// freeBase finds a port base whose ports are all free.
+func freeBase(t *testing.T) int {
+	t.Helper()
+next:
+	for range 100 {
+		base := 21000 + rand.IntN(30000)
+		for _, p := range []int{24, 25, 143, 465, 587, 993} {
+			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(base+p))
+			if err != nil {
+				continue next
+			}
+			l.Close()
+		}
+		return base
+	}
+	t.Fatal("no ports are free")
+	return 0
+}
+
+func (h *host) addr(port int) string { return "127.0.0.1:" + strconv.Itoa(h.base+port) }
+
+// run runs a command of the program on the data directory.
+func (h *host) run(stdin string, args ...string) (string, error) {
+	cmd := exec.Command(program, append(args, "--data", h.dir)...)
+	cmd.Stdin = strings.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func (h *host) mustRun(args ...string) string {
+	h.t.Helper()
+	out, err := h.run("", args...)
+	if err != nil {
+		h.t.Fatalf("mailserver %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// readyTime is how long a server may take to say that it is ready.
+const readyTime = 20 * time.Second
+
+// start runs the server and waits until it is ready.
+func (h *host) start(env ...string) {
+	h.t.Helper()
+	h.cmd = exec.Command(program, "serve", "--data", h.dir)
+	h.cmd.Env = append(os.Environ(), env...)
+	stderr, err := h.cmd.StderrPipe()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := h.cmd.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	ready := make(chan struct{})
+	h.done = make(chan struct{})
+	go func(cmd *exec.Cmd, done chan struct{}) {
+		defer close(done)
+		h.readLog(stderr, ready)
+		cmd.Wait()
+	}(h.cmd, h.done)
+	select {
+	case <-ready:
+	case <-h.done:
+		h.t.Fatalf("the server ended:\n%s", h.log.tail(30))
+	case <-time.After(readyTime):
+		h.t.Fatalf("the server is not ready:\n%s", h.log.tail(30))
+	}
+}
+
+func (h *host) readLog(r io.Reader, ready chan struct{}) {
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, 1<<20)
+	said := false
+	for sc.Scan() {
+		if !said && sc.Text() == "ready" {
+			said = true
+			close(ready)
+		}
+		h.log.add(sc.Text())
+	}
+}
+
+// kill ends the server as kill -9 does.
+func (h *host) kill() {
+	h.cmd.Process.Kill()
+	<-h.done
+	h.cmd = nil
+}
+
+// stop ends the server as systemd does, and fails the test when it does not
+// end well.
+func (h *host) stop() {
+	if h.cmd == nil {
+		return
+	}
+	cmd := h.cmd
+	h.cmd = nil
+	cmd.Process.Signal(os.Interrupt)
+	select {
+	case <-h.done:
+	case <-time.After(20 * time.Second):
+		cmd.Process.Kill()
+		<-h.done
+		h.t.Errorf("the server did not stop:\n%s", h.log.tail(30))
+		return
+	}
+	if code := cmd.ProcessState.ExitCode(); code != 0 {
+		h.t.Errorf("exit code %d:\n%s", code, h.log.tail(30))
+	}
+}
+
+// check runs "mailserver check": index and trees must agree.
+func (h *host) check() {
+	h.t.Helper()
+	if out, err := h.run("", "check"); err != nil {
+		h.t.Errorf("check: %v\n%s", err, out)
+	}
+}
+
+// folder is the Maildir of a user of vmail.example.
+func (h *host) folder(user string) string {
+	return filepath.Join(h.dir, "mail", "vmail.example", user, "Mail")
+}
+
+// messages returns the files of a Maildir.
+func messages(t *testing.T, dir string) []string {
+	t.Helper()
+	var list []string
+	for _, sub := range []string{"new", "cur"} {
+		files, err := filepath.Glob(filepath.Join(dir, sub, "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, files...)
+	}
+	return list
+}
+
+// syncBuffer keeps lines of a log.
+type syncBuffer struct {
+	mu    sync.Mutex // guards lines
+	lines []string
+}
+
+func (b *syncBuffer) add(line string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lines = append(b.lines, line)
+}
+
+func (b *syncBuffer) tail(n int) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return strings.Join(b.lines[max(0, len(b.lines)-n):], "\n")
+}
+
+func (b *syncBuffer) has(text string) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.lines {
+		if strings.Contains(l, text) {
+			return true
+		}
+	}
+	return false
+}
+
+// message makes a message that can be found again by its id.
+func message(id, subject, body string) []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "From: a@elsewhere.example\r\nTo: b@vmail.example\r\nSubject: %s\r\nMessage-ID: <%s@elsewhere.example>\r\nX-Test-ID: %s\r\n\r\n%s\r\n",
+		subject, id, id, body)
+	return b.Bytes()
+}
