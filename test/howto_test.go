@@ -67,7 +67,7 @@ type howto struct {
 	t    *testing.T
 	dir  string
 	base int
-	log  syncBuffer
+	log  howtoLog
 }
 
 func (h *howto) run(b block) error {
@@ -246,21 +246,21 @@ func howtoBinary(t *testing.T) string {
 	return bin
 }
 
-// syncBuffer is written by the process and read by the test.
-type syncBuffer struct {
+// howtoLog is written by the process and read by the test.
+type howtoLog struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
 
-var _ io.Writer = (*syncBuffer)(nil)
+var _ io.Writer = (*howtoLog)(nil)
 
-func (s *syncBuffer) Write(p []byte) (int, error) {
+func (s *howtoLog) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.Write(p)
 }
 
-func (s *syncBuffer) String() string {
+func (s *howtoLog) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
