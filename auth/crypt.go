@@ -149,10 +149,10 @@ func cryptSalt(n int, rand io.Reader) ([]byte, error) {
 // they are typed. $2x$ has a fault in the hash function itself.
 func readBcrypt(stored []byte) (*hashed, error) {
 	if len(stored) != 60 || stored[0] != '$' || stored[1] != '2' || !bytes.ContainsAny(stored[2:3], "aby") {
-		return nil, fmt.Errorf("%w: not $2y$cost$...", ErrHash)
+		return nil, fmt.Errorf("%w: not $2y$cost$saltandhash", ErrHash)
 	}
 	if strings.Trim(string(stored[7:]), cryptAlphabet) != "" {
-		return nil, fmt.Errorf("%w: not $2y$cost$...", ErrHash)
+		return nil, fmt.Errorf("%w: not $2y$cost$saltandhash", ErrHash)
 	}
 	cost, err := bcrypt.Cost(stored)
 	if err != nil || cost > maxBcryptCost {

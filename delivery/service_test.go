@@ -50,6 +50,7 @@ type fixture struct {
 	dir  string
 	s    *Service
 	sink *remotetest.Sink
+	port int // of the sink
 	d    Deps
 	log  *logBuffer
 
@@ -114,11 +115,18 @@ func newFixture(t testing.TB, rows ...string) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.sink.Stop)
+	f.port = f.sink.Port()
 	ctx := context.Background()
 	if err := schema.CreateMail(ctx, f.mail()); err != nil {
 		t.Fatal(err)
 	}
 	f.sql(append([]string{sample}, rows...)...)
+	if os.Getuid() == 0 { // mailboxes get their own owner, who must reach them
+		f.must(os.Chmod(f.dir, 0o755))
+		f.must(os.Chmod(filepath.Dir(f.dir), 0o755))
+		f.must(os.Mkdir(filepath.Join(f.dir, "mail"), 0o755))
+		f.must(os.Chown(filepath.Join(f.dir, "mail"), 842, 800))
+	}
 	f.open()
 	t.Cleanup(f.shut)
 	return f
@@ -144,7 +152,6 @@ func (f *fixture) open() {
 	log := slog.New(f.log)
 	store, err := storage.Open(storage.Deps{State: state, Log: log})
 	f.must(err)
-	port := f.sink.Port()
 	f.d = Deps{
 		Dir: f.dir, State: state, Mail: mail, Store: store, Log: log,
 		Route:  route.New(route.Deps{Mail: mail, Config: settings[route.Config](mail), Log: log, Dir: f.dir}),
@@ -152,7 +159,7 @@ func (f *fixture) open() {
 		Resolver: names{},
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			if addr == "192.0.2.1:25" {
-				return net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+				return net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", f.port))
 			}
 			return net.Dial("tcp", "127.0.0.1:1")
 		},

@@ -53,10 +53,16 @@ func (s *session) tellExpunged(c storage.Changes) {
 	}
 }
 
-// tellFlags tells the flags that exist in the mailbox.
+// tellFlags tells the flags that exist in the mailbox, if the client does not
+// know them yet.
 func (s *session) tellFlags() {
 	v := s.box.view
-	s.enc.Raw("* FLAGS (").Raw(joinFlags(v.Flags())).Raw(")\r\n")
+	flags := joinFlags(v.Flags())
+	if flags == s.box.flags {
+		return
+	}
+	s.box.flags = flags
+	s.enc.Raw("* FLAGS (").Raw(flags).Raw(")\r\n")
 	text := "Flags permitted."
 	if v.ReadOnly() {
 		text = "Read-only mailbox."
@@ -98,17 +104,26 @@ func (s *session) writeFlags(m storage.Msg) {
 	s.writeFlagList(m)
 }
 
-// writeFlagList writes "(...)".
+// writeFlagList writes "(...)", \Recent before the keywords, as Dovecot does.
 func (s *session) writeFlagList(m storage.Msg) {
+	const system = storage.Seen | storage.Answered | storage.Flagged | storage.Deleted | storage.DraftFlag
 	var room [256]byte
-	buf := s.box.view.AppendFlags(append(room[:0], '('), m.Flags)
+	v := s.box.view
+	buf := v.AppendFlags(append(room[:0], '('), m.Flags&system)
 	if m.Recent && !s.on.rev2 {
-		if len(buf) > 1 {
-			buf = append(buf, ' ')
-		}
-		buf = append(buf, `\Recent`...)
+		buf = append(spaced(buf), `\Recent`...)
+	}
+	if words := m.Flags &^ system; words != 0 {
+		buf = v.AppendFlags(spaced(buf), words)
 	}
 	s.enc.Write(append(buf, ')'))
+}
+
+func spaced(b []byte) []byte {
+	if b[len(b)-1] == '(' {
+		return b
+	}
+	return append(b, ' ')
 }
 
 func fromUIDSet(u imap.UIDSet) imapwire.Set {

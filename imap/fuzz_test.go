@@ -29,7 +29,7 @@ func FuzzSession(f *testing.F) {
 	}
 	h := open(f, imap.ListenerOptions{}, map[string]string{"mail_max_userip_connections": "0", "quota_max_mail_size": "10000"})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		c := h.login()
+		c := h.by(t).login()
 		go func() {
 			c.conn.Write(in)
 			c.conn.(*net.TCPConn).CloseWrite()

@@ -73,12 +73,16 @@ type house struct {
 	rows  map[string]string
 	log   *lockedBuffer
 	auth  imap.Authenticator
+	level slog.Level
 	late  time.Duration // the server's clock is behind by
 }
 
 func open(t testing.TB, opt imap.ListenerOptions, rows map[string]string) *house {
 	t.Helper()
 	h := &house{t: t, dir: t.TempDir(), rows: rows, log: &lockedBuffer{}, auth: who{}}
+	if _, fuzz := t.(*testing.F); fuzz {
+		h.level = slog.LevelError
+	}
 	state, err := schema.OpenState(t.Context(), filepath.Join(h.dir, "state.sqlite"))
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +109,7 @@ func (h *house) serve(opt imap.ListenerOptions) {
 			cfg := &imap.Config{}
 			return cfg, table.Fill(cfg, h.rows)
 		},
-		Log: slog.New(slog.NewTextHandler(h.log, nil)),
+		Log: slog.New(slog.NewTextHandler(h.log, &slog.HandlerOptions{Level: h.level})),
 		Now: func() time.Time { return time.Now().Add(-h.late) },
 	})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -161,6 +165,11 @@ func (h *house) dial() *client {
 	}
 	h.t.Cleanup(func() { conn.Close() })
 	return &client{t: h.t, conn: conn, r: bufio.NewReader(conn), vars: map[string]string{}}
+}
+
+// by is the same house for a subtest.
+func (h *house) by(t testing.TB) *house {
+	return &house{t: t, store: h.store, dir: h.dir, addr: h.addr, log: h.log}
 }
 
 // login returns a client that has logged in as joe.

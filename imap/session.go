@@ -72,6 +72,7 @@ type counts struct{ deleted, expunged int }
 // selection is the selected mailbox.
 type selection struct {
 	view  *storage.View
+	flags string       // what FLAGS has told
 	saved imapwire.Set // UIDs of SEARCH RETURN (SAVE), RFC 5182
 }
 

@@ -81,6 +81,9 @@ type Queue struct {
 	ids   ids
 	dirs  dirSync
 	sched *scheduler
+	// opened divides what this program has put into the spool from what one
+	// before it has left.
+	opened time.Time
 }
 
 // Open returns the queue below d.Dir and makes its directories. It starts
@@ -94,7 +97,7 @@ func Open(d Deps) (*Queue, error) {
 			return nil, fmt.Errorf("make spool: %w", err)
 		}
 	}
-	q := &Queue{d: d}
+	q := &Queue{d: d, opened: d.Now()}
 	q.ids.rand = d.Rand
 	q.dirs.path = filepath.Join(d.Dir, "spool", "queue")
 	q.sched = newScheduler(q)

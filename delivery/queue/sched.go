@@ -188,7 +188,7 @@ func (q *Queue) Run(ctx context.Context) error {
 	if err := q.waitAgain(ctx, start); err != nil {
 		return err
 	}
-	if err := q.clean(ctx, start); err != nil && ctx.Err() == nil {
+	if err := q.clean(ctx); err != nil && ctx.Err() == nil {
 		q.complain("clean spool", err)
 	}
 	s.mu.Lock()

@@ -167,10 +167,11 @@ func (q *Queue) Add(ctx context.Context, t *Text, m *Message, rcpts []Recipient)
 }
 
 // clean removes what a server that died left in spool/tmp, and files of
-// spool/queue without a row: all that is older than start.
-func (q *Queue) clean(ctx context.Context, start time.Time) error {
+// spool/queue without a row: all that is older than this Queue. What is newer
+// may be a message that is being taken now.
+func (q *Queue) clean(ctx context.Context) error {
 	err := eachName(filepath.Dir(q.tmpFile("x")), func(name string) error {
-		if !older(name, start) {
+		if !older(name, q.opened) {
 			return nil
 		}
 		return os.Remove(q.tmpFile(name))
@@ -179,7 +180,7 @@ func (q *Queue) clean(ctx context.Context, start time.Time) error {
 		return err
 	}
 	return eachName(q.dirs.path, func(name string) error {
-		if !older(name, start) {
+		if !older(name, q.opened) {
 			return nil
 		}
 		m, err := q.d.State.QueueMessage(ctx, name)

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"log/slog"
 	"os/user"
+	"path/filepath"
 
 	"mailserver/internal/address"
 	"mailserver/schema"
@@ -78,7 +79,7 @@ type Deps struct {
 	Mail   *schema.Mail
 	Config func(context.Context) (*Config, error)
 	Log    *slog.Logger
-	Dir    string // data directory, absolute: where relative homes begin
+	Dir    string // data directory: where relative homes begin
 	// LookupUser finds a user of the system; nil is user.Lookup. No such user
 	// is a user.UnknownUserError.
 	LookupUser func(name string) (*user.User, error)
@@ -91,6 +92,9 @@ type Router struct{ d Deps }
 func New(d Deps) *Router {
 	if d.LookupUser == nil {
 		d.LookupUser = user.Lookup
+	}
+	if dir, err := filepath.Abs(d.Dir); err == nil {
+		d.Dir = dir
 	}
 	return &Router{d}
 }

@@ -4,6 +4,13 @@ package message
 // Dovecot's ways with what is broken: an entry is never dropped, what it lacks
 // is filled with a word that says so.
 
+// Words for what an address lacks.
+const (
+	missingMailbox = "MISSING_MAILBOX"
+	missingDomain  = "MISSING_DOMAIN"
+	syntaxError    = "SYNTAX_ERROR"
+)
+
 // optional is a string or NIL.
 type optional struct {
 	s  string
@@ -44,10 +51,10 @@ func (r *addressReader) add() {
 // addFilled adds a mailbox, with words for what is missing.
 func (r *addressReader) addFilled() {
 	if !r.cur.mailbox.ok {
-		r.cur.mailbox, r.cur.invalid = optional{"MISSING_MAILBOX", true}, true
+		r.cur.mailbox, r.cur.invalid = optional{missingMailbox, true}, true
 	}
 	if r.cur.domain.s == "" {
-		r.cur.domain, r.cur.invalid = optional{"MISSING_DOMAIN", true}, true
+		r.cur.domain, r.cur.invalid = optional{missingDomain, true}, true
 	}
 	r.add()
 }
@@ -158,7 +165,7 @@ func (r *addressReader) nameAddr() bool {
 		r.cur.name = some(name)
 	}
 	if !r.angle() {
-		r.cur.domain, r.cur.invalid = optional{"SYNTAX_ERROR", true}, true
+		r.cur.domain, r.cur.invalid = optional{syntaxError, true}, true
 	}
 	return true
 }

@@ -1,8 +1,9 @@
 package message
 
 import (
+	"bytes"
 	"io"
-	"time"
+	"strings"
 )
 
 // Scope says where a Key looks.
@@ -10,11 +11,13 @@ type Scope uint8
 
 const (
 	ScopeHeader Scope = iota // one field of the message header
-	ScopeBody                // the texts of all parts, not the message header
-	ScopeText                // all of it
+	ScopeBody                // the texts of all parts
+	ScopeText                // texts, and the headers of the message and its parts
 )
 
-// Key is one string to look for, in UTF-8.
+// Key is one string to look for, in UTF-8. Case does not matter, nor how a
+// letter with accents is composed; runs of white space in a header are one
+// space.
 type Key struct {
 	Scope Scope
 	Field string // with ScopeHeader
@@ -23,33 +26,204 @@ type Key struct {
 
 // Search looks for several keys in one pass. It may be used for any number of
 // messages, by one goroutine.
-type Search struct{ keys []Key }
+type Search struct {
+	keys    []Key
+	needles [][]byte
+	found   []bool
+	longest int
+
+	w    *walker
+	hay  []byte // the end of the text so far, then the text to look in
+	done bool   // nothing is left that this message could have
+	text textReader
+}
 
 // NewSearch prepares keys; Value is UTF-8 (see ToUTF8).
-func NewSearch(keys []Key) *Search { panic("not yet") }
+func NewSearch(keys []Key) *Search {
+	s := &Search{keys: keys, found: make([]bool, len(keys))}
+	for _, k := range keys {
+		n := appendFolded(nil, []byte(strings.ReplaceAll(k.Value, "\r", "")))
+		s.needles = append(s.needles, n)
+		s.longest = max(s.longest, len(n))
+	}
+	return s
+}
 
 // NeedsBody reports whether a key looks beyond the header.
-func (s *Search) NeedsBody() bool { panic("not yet") }
+func (s *Search) NeedsBody() bool {
+	for _, k := range s.keys {
+		if k.Scope != ScopeHeader {
+			return true
+		}
+	}
+	return false
+}
 
 // Match reads the message as far as it must and says of each key whether it was
 // found. The result is valid until the next call.
-func (s *Search) Match(r io.Reader) ([]bool, error) { panic("not yet") }
+func (s *Search) Match(r io.Reader) ([]bool, error) {
+	clear(s.found)
+	s.done = false
+	for i, k := range s.keys {
+		s.found[i] = k.Scope != ScopeHeader && k.Value == ""
+	}
+	v := &searchVisitor{Search: s, part: -1}
+	s.w = newWalker(newWindow(r), v)
+	err := s.w.walk()
+	v.endText()
+	s.w = nil
+	return s.found, err
+}
 
 // MatchRecord answers the header keys from a cache record: known[i] is false
 // where the file is needed.
-func (s *Search) MatchRecord(r *Record) (found, known []bool) { panic("not yet") }
+func (s *Search) MatchRecord(r *Record) (found, known []bool) {
+	found, known = make([]bool, len(s.keys)), make([]bool, len(s.keys))
+	for i, k := range s.keys {
+		if k.Scope != ScopeHeader {
+			found[i] = k.Value == ""
+			known[i] = found[i]
+			continue
+		}
+		var values []string
+		if values, known[i] = r.Field(k.Field); !known[i] {
+			continue
+		}
+		for _, v := range values {
+			found[i] = found[i] || k.Value == "" || bytes.Contains(foldHeader("", v), s.needles[i])
+		}
+	}
+	return found, known
+}
 
-// ToUTF8 converts text of a named charset (SEARCH CHARSET); ErrCharset: answer
-// NO [BADCHARSET].
-func ToUTF8(charset, text string) (string, error) { panic("not yet") }
+// foldHeader makes a field comparable, with its name if one is given.
+func foldHeader(name, value string) []byte {
+	value = squeeze(Decode(value))
+	if name != "" {
+		value = name + ": " + value
+	}
+	return appendFolded(nil, []byte(value))
+}
 
-// SentDate gives the day of the Date field as SEARCH SENTON etc. compare it:
-// the day written in the field, zone disregarded, at midnight UTC. ok is false
-// for no date.
-func (r *Record) SentDate() (t time.Time, ok bool) { panic("not yet") }
+// open reports whether a key of the scopes is not yet found.
+func (s *Search) open(scopes ...Scope) bool {
+	for i, k := range s.keys {
+		if s.found[i] {
+			continue
+		}
+		for _, scope := range scopes {
+			if k.Scope == scope {
+				return true
+			}
+		}
+	}
+	return false
+}
 
-// ParseDate reads an RFC 5322 date, tolerant of what is seen in the wild.
-func ParseDate(s string) (time.Time, error) { panic("not yet") }
+// searchVisitor walks one message for a Search.
+type searchVisitor struct {
+	*Search
+	part    int // whose text is being read, or -1
+	typ     string
+	charset string
+	seen    bool // Content-Type was seen in this header
+	dead    bool // the text of this part is not searched
+}
 
-// FormatDate writes an RFC 5322 §3.3 date, as in Received fields.
-func FormatDate(t time.Time) string { return t.Format("Mon, _2 Jan 2006 15:04:05 -0700") }
+func (v *searchVisitor) stop() bool { return v.done }
+
+func (v *searchVisitor) wants(part int, name []byte) bool {
+	if foldIs(name, "content-type") || v.open(ScopeText) {
+		return true
+	}
+	for i, k := range v.keys {
+		if part == 0 && k.Scope == ScopeHeader && !v.found[i] && strings.EqualFold(k.Field, string(name)) {
+			return true
+		}
+	}
+	return false
+}
+
+func (v *searchVisitor) field(part int, name, raw, value []byte) {
+	n := string(name)
+	if strings.EqualFold(n, "content-type") && !v.seen {
+		v.contentType(string(value))
+	}
+	var bare, full []byte
+	for i, k := range v.keys {
+		switch {
+		case v.found[i]:
+		case k.Scope == ScopeHeader && part == 0 && strings.EqualFold(k.Field, n):
+			if bare == nil {
+				bare = foldHeader("", string(value))
+			}
+			v.found[i] = k.Value == "" || bytes.Contains(bare, v.needles[i])
+		case k.Scope == ScopeText:
+			if full == nil {
+				full = foldHeader(n, string(value))
+			}
+			v.found[i] = bytes.Contains(full, v.needles[i])
+		}
+	}
+}
+
+func (v *searchVisitor) contentType(value string) {
+	v.seen = true
+	x := lexer{s: value}
+	typ, _, ok := x.contentType()
+	if !ok {
+		return
+	}
+	v.typ = strings.ToLower(typ)
+	for _, p := range x.params() {
+		if strings.EqualFold(p.name, "charset") {
+			v.charset = p.value
+			return
+		}
+	}
+}
+
+func (v *searchVisitor) headerDone(part int, _ bool) {
+	v.endText()
+	p := &v.w.layout[part]
+	searched := !v.seen || v.typ == "text" || v.typ == "message"
+	v.dead = !searched || p.Kind == KindMultipart || p.Encoding == EncodingUnknown
+	if !v.dead {
+		v.part = part
+		v.Search.text.start(p.Encoding, v.charset, v.look)
+	}
+	v.seen, v.typ, v.charset = false, "", ""
+	v.done = !v.open(ScopeBody, ScopeText)
+}
+
+func (v *searchVisitor) text(part int, b []byte) {
+	if part == v.part && !v.dead {
+		v.Search.text.write(b)
+	}
+}
+
+// endText takes what the end of a text releases.
+func (v *searchVisitor) endText() {
+	if v.part >= 0 && !v.dead {
+		v.Search.text.close()
+	}
+	v.part, v.dead = -1, true
+	v.hay = v.hay[:0]
+}
+
+// look searches a piece of UTF-8 text, together with the end of the one before.
+func (v *searchVisitor) look(b []byte) {
+	v.hay = appendFolded(v.hay, b)
+	open := false
+	for i, k := range v.keys {
+		if v.found[i] || k.Scope == ScopeHeader {
+			continue
+		}
+		v.found[i] = bytes.Contains(v.hay, v.needles[i])
+		open = open || !v.found[i]
+	}
+	v.done = !open && !v.open(ScopeHeader)
+	if keep := v.longest - 1; keep < len(v.hay) {
+		v.hay = v.hay[:copy(v.hay, v.hay[len(v.hay)-max(keep, 0):])]
+	}
+}
