@@ -314,6 +314,9 @@ func (w *walker) settle() {
 			w.kind = KindMessage
 		}
 	}
+	if w.depth >= maxNesting && (w.kind == KindMultipart || w.kind == KindMessage) {
+		w.kind = KindOther
+	}
 	p.Kind, p.Encoding = w.kind, w.encoding
 	if w.kind == KindMultipart && w.divided && w.room() {
 		w.bounds = append(w.bounds, boundary{w.cur, w.boundary})
