@@ -89,6 +89,9 @@ func (w *walker) begin() {
 	w.depth++
 	w.seenType, w.mime, w.boundary, w.divided, w.kind = false, false, "", false, KindOther
 	w.encoding = EncodingIdentity
+	if len(w.layout) == maxParts { // the last has all the rest
+		w.bounds = nil
+	}
 	if up := w.layout[w.cur].Parent; up >= 0 && w.layout[up].Kind == KindMultipart {
 		w.mime = true
 	}
@@ -470,7 +473,7 @@ func (w *walker) divide(found int, line []byte, newline int) step {
 			return nil
 		}
 	}
-	if last || len(w.layout) >= maxParts {
+	if last {
 		return w.body
 	}
 	w.begin()
