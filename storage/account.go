@@ -71,7 +71,7 @@ type Quota struct {
 	Limit           int64 // bytes; 0 none
 }
 
-// Quota reads counters.
+// Quota reads counters. What was delivered before the call is in them.
 func (a *Account) Quota(ctx context.Context) (Quota, error) {
 	t, err := a.s.tree(a.spec)
 	if err != nil {
@@ -83,5 +83,10 @@ func (a *Account) Quota(ctx context.Context) (Quota, error) {
 	if err := t.count(ctx); err != nil {
 		return Quota{}, fmt.Errorf("read quota of %s: %w", t.key.user, err)
 	}
-	return Quota{Bytes: t.bytes.Load() + t.reserved.Load(), Messages: t.messages.Load(), Limit: a.spec.Quota}, nil
+	for _, b := range t.boxes {
+		if err := b.flush(ctx); err != nil {
+			return Quota{}, err
+		}
+	}
+	return Quota{Bytes: t.bytes.Load(), Messages: t.messages.Load(), Limit: a.spec.Quota}, nil
 }

@@ -92,7 +92,7 @@ func parseInfo(info string, known FlagSet) (flags FlagSet, odd bool) {
 	if !strings.HasPrefix(info, ":2,") {
 		return 0, true
 	}
-	for i := len(":2,"); i < len(info); i++ {
+	for i := len(":2,"); i < len(info) && info[i] != ','; i++ {
 		c := info[i]
 		if c >= 'a' && c <= 'z' {
 			flags |= keywordBit(int(c-'a')) & known
@@ -117,6 +117,9 @@ func changeInfo(info string, flags, known FlagSet) string {
 	}
 	for i := len(":2,"); i < len(info); i++ {
 		c := info[i]
+		if c == ',' {
+			return string(append(out, info[i:]...))
+		}
 		isOurs := strings.IndexByte("DFRST", c) >= 0 || c >= 'a' && c <= 'z' && keywordBit(int(c-'a'))&known != 0
 		if !isOurs {
 			out = append(out, c)
