@@ -92,7 +92,7 @@ func (l Layout) pieces(i int, withHeader bool) ([]piece, error) {
 	}
 	for c := i; c < l[i].Next; c++ {
 		p := &l[c]
-		if p.Encoding == EncodingIdentity || p.Kind == KindMessage {
+		if p.Encoding == EncodingIdentity || p.Kind == KindMessage || p.Body.Len == 0 {
 			continue
 		}
 		if p.Encoding == EncodingUnknown || p.Kind == KindMultipart {

@@ -138,7 +138,8 @@ func (d *details) appendFront(dst []byte, kind Kind) []byte {
 	case !d.typ.ok:
 		text = true
 		dst = append(dst, `"text" "plain"`...)
-	case strings.EqualFold(d.typ.s, "multipart"): // which it is not
+	case strings.EqualFold(d.typ.s, "multipart"),
+		strings.EqualFold(d.typ.s, "message") && strings.EqualFold(d.subtype.s, "rfc822"): // which it is not
 		dst = append(dst, `"application" "octet-stream"`...)
 	default:
 		text = strings.EqualFold(d.typ.s, "text")

@@ -94,7 +94,10 @@ func appendForHumans(dst []byte, s optional) []byte {
 		dst = append(dst, s.s...)
 		return append(dst, '"')
 	}
-	return appendLiteral(dst, squeeze(s.s))
+	if s.s = squeeze(s.s); s.s == "" {
+		return append(dst, `""`...)
+	}
+	return appendLiteral(dst, s.s)
 }
 
 func squeeze(s string) string {

@@ -89,6 +89,9 @@ func (w *walker) begin() {
 	w.depth++
 	w.seenType, w.mime, w.boundary, w.divided, w.kind = false, false, "", false, KindOther
 	w.encoding = EncodingIdentity
+	if len(w.layout) == maxParts { // the last has all the rest
+		w.bounds = nil
+	}
 	if up := w.layout[w.cur].Parent; up >= 0 && w.layout[up].Kind == KindMultipart {
 		w.mime = true
 	}
@@ -314,6 +317,9 @@ func (w *walker) settle() {
 			w.kind = KindMessage
 		}
 	}
+	if w.depth >= maxNesting && (w.kind == KindMultipart || w.kind == KindMessage) {
+		w.kind = KindOther
+	}
 	p.Kind, p.Encoding = w.kind, w.encoding
 	if w.kind == KindMultipart && w.divided && w.room() {
 		w.bounds = append(w.bounds, boundary{w.cur, w.boundary})
@@ -467,7 +473,7 @@ func (w *walker) divide(found int, line []byte, newline int) step {
 			return nil
 		}
 	}
-	if last || len(w.layout) >= maxParts {
+	if last {
 		return w.body
 	}
 	w.begin()
