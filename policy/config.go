@@ -1,5 +1,7 @@
 package policy
 
+import "time"
+
 // Config is policy's part of the settings. Lists are texts in the language of
 // restrictions: names by comma or space, {} around what belongs together.
 type Config struct {
@@ -41,6 +43,18 @@ type Config struct {
 	RelayCerts      string   `setting:"relay_clientcerts" default:""`
 	CertFingerprint string   `setting:"smtpd_tls_fingerprint_digest" default:"sha256"`
 
+	RBLReply        string   `setting:"default_rbl_reply" default:"$rbl_code Service unavailable; $rbl_class [$rbl_what] blocked using $rbl_domain${rbl_reason?; $rbl_reason}"`
+	RBLReplyMaps    string   `setting:"rbl_reply_maps" default:""`
+	TempFail        string   `setting:"reject_tempfail_action" default:"defer_if_permit"`
+	HeloTempFail    string   `setting:"unknown_helo_hostname_tempfail_action" default:"$reject_tempfail_action"`
+	AddressTempFail string   `setting:"unknown_address_tempfail_action" default:"$reject_tempfail_action"`
+	ProxyInterfaces []string `setting:"proxy_interfaces" default:""`
+	BackupNetworks  []string `setting:"permit_mx_backup_networks" default:""`
+
+	// DNSTimeLimit bounds all DNS look-ups of one command together. What is
+	// asked later counts as not to be had now.
+	DNSTimeLimit time.Duration `setting:"policy_dns_time_limit" default:"30s"`
+
 	RejectCode         int `setting:"reject_code" default:"554"`
 	DeferCode          int `setting:"defer_code" default:"450"`
 	AccessRejectCode   int `setting:"access_map_reject_code" default:"554"`
@@ -49,6 +63,9 @@ type Config struct {
 	InvalidNameCode    int `setting:"invalid_hostname_reject_code" default:"501"`
 	NonFQDNCode        int `setting:"non_fqdn_reject_code" default:"504"`
 	UnknownClientCode  int `setting:"unknown_client_reject_code" default:"450"`
+	UnknownHostCode    int `setting:"unknown_hostname_reject_code" default:"450"`
+	UnknownAddressCode int `setting:"unknown_address_reject_code" default:"450"`
+	RBLCode            int `setting:"maps_rbl_reject_code" default:"554"`
 	PlaintextCode      int `setting:"plaintext_reject_code" default:"450"`
 	MultiBounceCode    int `setting:"multi_recipient_bounce_reject_code" default:"550"`
 	UnknownLocalCode   int `setting:"unknown_local_recipient_reject_code" default:"550"`

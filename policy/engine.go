@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"mailserver/internal/dns"
 	"mailserver/schema"
 )
 
@@ -17,6 +18,7 @@ type Deps struct {
 	Config func(context.Context) (*Config, error)
 	Log    *slog.Logger
 	Now    func() time.Time // nil: time.Now
+	DNS    *dns.Resolver    // nil asks as resolv.conf(5) says
 	// Interfaces returns the addresses of this host; nil asks the kernel.
 	Interfaces func() ([]netip.Addr, error)
 }
@@ -38,6 +40,9 @@ func New(d Deps) *Engine {
 	}
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.DNS == nil {
+		d.DNS = dns.New(dns.Config{})
 	}
 	if d.Interfaces == nil {
 		d.Interfaces = interfaceAddrs

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"mailserver/internal/maillog"
 	"mailserver/schema"
@@ -48,6 +49,8 @@ type query struct {
 	words    []string // rsText of those classes
 	ifPermit *Verdict
 	ifReject *Verdict
+
+	dnsUntil time.Time // when the DNS look-ups of this command must end
 
 	unlistedRcpt, unlistedSender bool // reject_unlisted_* has been asked
 

@@ -33,7 +33,7 @@ func TestTokens(t *testing.T) {
 // taken for something else.
 func TestRuleTable(t *testing.T) {
 	seen := make(map[string]bool)
-	for _, part := range [][]rule{genericRules, clientRules(), heloRules(), senderRules(), recipientRules(), unbuiltRules} {
+	for _, part := range [][]rule{genericRules, clientRules(), heloRules(), senderRules(), recipientRules(), dnsRules(), listRules(), serverRules(), unbuiltRules} {
 		for _, r := range part {
 			if seen[r.name] || r.name != strings.ToLower(r.name) || aliases[r.name] != "" {
 				t.Errorf("%s is there twice, or not in lower case", r.name)
@@ -138,6 +138,37 @@ func FuzzHostname(f *testing.F) {
 		}
 		if a, ok := literalAddr(s); ok && !a.IsValid() {
 			t.Errorf("%q", s)
+		}
+	})
+}
+
+func FuzzDNSList(f *testing.F) {
+	for _, s := range []string{"zen.example", "l.example=127.0.0.2", "l.example=127.[0..255].[1;3..5].0", "l=[", "l=1.2.3.4.5", "l=256.0.0.0"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		l, err := parseDNSList(text)
+		if err != nil {
+			return
+		}
+		if !validHostname(l.zone) || strings.ContainsAny(l.zone, "=[]") {
+			t.Errorf("%q: zone %q", text, l.zone)
+		}
+		l.matches(netip.AddrFrom4([4]byte{127, 0, 0, 2}))
+	})
+}
+
+func FuzzExpand(f *testing.F) {
+	for _, s := range []string{"$a", "${a}", "${a?yes $b}${c:no}", "$$", "$", "${", "${a?${a?${a?x}}}", "$(a)"} {
+		f.Add(s, "value")
+	}
+	f.Fuzz(func(t *testing.T, template, value string) {
+		got := expand(template, map[string]string{"a": value, "b": "x"})
+		if !strings.Contains(template, "$") && got != template {
+			t.Errorf("%q became %q", template, got)
+		}
+		if len(got) > len(template)*(len(value)+2) {
+			t.Errorf("%q grew to %d bytes", template, len(got))
 		}
 	})
 }

@@ -12,13 +12,14 @@ type list struct {
 
 // item is one restriction of a list.
 type item struct {
-	text  string // as it stands in the list, with its argument
-	rule  *rule  // nil: a class or an access table, looked up when it is reached
-	name  string // of the restriction, class or table
-	arg   string
-	table tableRef // argument of a check_*_access
-	bare  bool     // a table without check_*_access before it
-	bad   string   // why it cannot be evaluated: 451 4.3.5 when it is reached
+	text    string // as it stands in the list, with its argument
+	rule    *rule  // nil: a class or an access table, looked up when it is reached
+	name    string // of the restriction, class or table
+	arg     string
+	table   tableRef // argument of a check_*_access
+	dnsList *dnsList // argument of a restriction by a DNS list
+	bare    bool     // a table without check_*_access before it
+	bad     string   // why it cannot be evaluated: 451 4.3.5 when it is reached
 }
 
 // maxTokens bounds one list.
@@ -115,7 +116,11 @@ func (it *item) setArg(word string) {
 		it.setTable(word)
 		return
 	}
-	if err := it.rule.arg.check(word); err != nil {
+	err := it.rule.arg.check(word)
+	if it.rule.arg == listArg {
+		it.dnsList, err = parseDNSList(word)
+	}
+	if err != nil {
 		it.bad = err.Error()
 	}
 }
@@ -164,10 +169,6 @@ func (k argKind) check(word string) error {
 	case serverArg:
 		inner, _ := unbrace(word)
 		if !strings.Contains(inner, ":") {
-			return fmt.Errorf("%q is not %s", word, k)
-		}
-	case listArg:
-		if strings.ContainsAny(word, "{}") {
 			return fmt.Errorf("%q is not %s", word, k)
 		}
 	}

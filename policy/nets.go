@@ -92,22 +92,27 @@ func parseNetEntry(word string) (netEntry, error) {
 	return e, nil
 }
 
-// inNets reports whether the client is in the list: the first entry that
-// matches decides.
+// inNets reports whether the client is in the list.
 func (x *query) inNets(p *netPattern) (bool, outcome) {
+	return x.peerInNets(p, x.s.client.Name, x.s.client.Addr)
+}
+
+// peerInNets reports whether a host is in the list: the first entry that
+// matches decides.
+func (x *query) peerInNets(p *netPattern, name string, addr netip.Addr) (bool, outcome) {
 	for i := range p.entries {
 		e := &p.entries[i]
 		match := false
 		switch {
 		case e.table != nil:
 			var out outcome
-			if match, out = x.inTable(*e.table); out == refused {
+			if match, out = x.inTable(*e.table, name, addr); out == refused {
 				return false, refused
 			}
 		case e.host != "":
-			match = hostMatches(strings.ToLower(x.s.client.Name), e.host)
+			match = hostMatches(strings.ToLower(name), e.host)
 		default:
-			match = e.net.Contains(x.s.client.Addr)
+			match = e.net.Contains(addr)
 		}
 		if match {
 			return !e.not, dunno
@@ -116,9 +121,9 @@ func (x *query) inNets(p *netPattern) (bool, outcome) {
 	return false, dunno
 }
 
-// inTable reports whether a table has the name or the address of the client.
-func (x *query) inTable(ref tableRef) (bool, outcome) {
-	for _, key := range []string{x.s.client.Name, x.s.client.Addr.String()} {
+// inTable reports whether a table has the name or the address of a host.
+func (x *query) inTable(ref tableRef, name string, addr netip.Addr) (bool, outcome) {
+	for _, key := range []string{name, addr.String()} {
 		_, found, out := x.find(ref, key, true)
 		if found || out == refused {
 			return found, out

@@ -32,7 +32,7 @@ const (
 	DomainNotFound  // reject_unknown_sender_domain, reject_unknown_recipient_domain
 	MalformedDNS    // the same, when the DNS answer made no sense; Class tells which
 	NullMX          // RFC 7505; Detail: the domain
-	DNSListed       // reject_rbl_client and its kin; Text: the whole reply
+	DNSListed       // reject_rbl_client and its kin; Detail: what the template of the list says
 	NotAsked        // permit_dnswl_client and its kin could not be answered
 	NoMailExchanger // permit_mx_backup could not look up; Detail: what
 	PolicyFailure   // check_policy_service got no answer

@@ -41,7 +41,7 @@ var aliases = map[string]string{
 // ruleTable returns the language by name.
 func ruleTable() map[string]*rule {
 	all := make(map[string]*rule)
-	for _, part := range [][]rule{genericRules, clientRules(), heloRules(), senderRules(), recipientRules(), unbuiltRules} {
+	for _, part := range [][]rule{genericRules, clientRules(), heloRules(), senderRules(), recipientRules(), dnsRules(), listRules(), serverRules(), unbuiltRules} {
 		for i := range part {
 			all[part[i].name] = &part[i]
 		}
@@ -57,33 +57,6 @@ func ruleTable() map[string]*rule {
 // unbuiltRules are the restrictions of postconf(5) that this server knows by
 // name only.
 var unbuiltRules = []rule{
-	{name: "reject_rbl_client", arg: listArg},
-	{name: "permit_dnswl_client", arg: listArg},
-	{name: "reject_rhsbl_client", arg: listArg},
-	{name: "permit_rhswl_client", arg: listArg},
-	{name: "reject_rhsbl_reverse_client", arg: listArg},
-	{name: "reject_rhsbl_helo", arg: listArg, needs: helo},
-	{name: "reject_rhsbl_sender", arg: listArg, needs: sender},
-	{name: "reject_rhsbl_recipient", arg: listArg, needs: recipient},
-	{name: "reject_unknown_helo_hostname", needs: helo},
-	{name: "reject_unknown_sender_domain", needs: sender},
-	{name: "reject_unknown_recipient_domain", needs: recipient},
-	{name: "check_client_a_access", arg: tableArg},
-	{name: "check_client_mx_access", arg: tableArg},
-	{name: "check_client_ns_access", arg: tableArg},
-	{name: "check_reverse_client_hostname_a_access", arg: tableArg},
-	{name: "check_reverse_client_hostname_mx_access", arg: tableArg},
-	{name: "check_reverse_client_hostname_ns_access", arg: tableArg},
-	{name: "check_helo_a_access", arg: tableArg, needs: helo},
-	{name: "check_helo_mx_access", arg: tableArg, needs: helo},
-	{name: "check_helo_ns_access", arg: tableArg, needs: helo},
-	{name: "check_sender_a_access", arg: tableArg, needs: sender},
-	{name: "check_sender_mx_access", arg: tableArg, needs: sender},
-	{name: "check_sender_ns_access", arg: tableArg, needs: sender},
-	{name: "check_recipient_a_access", arg: tableArg, needs: recipient},
-	{name: "check_recipient_mx_access", arg: tableArg, needs: recipient},
-	{name: "check_recipient_ns_access", arg: tableArg, needs: recipient},
-	{name: "permit_mx_backup", needs: recipient},
 	{name: "check_policy_service", arg: serverArg},
 	{name: "reject_unverified_sender", needs: sender},
 	{name: "reject_unverified_recipient", needs: recipient},

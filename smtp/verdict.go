@@ -50,8 +50,8 @@ var reasons = map[policy.Reason]words{
 	policy.DomainNotFound:  {"4.1.2", "4.1.8", rejected + "Domain not found"},
 	policy.MalformedDNS:    {"4.1.2", "4.1.8", rejected + "Malformed DNS server reply"},
 	policy.NullMX:          {"4.1.10", "4.7.27", rejected + "Domain %d does not accept mail (nullMX)"},
-	policy.DNSListed:       {"4.7.1", "", "Service unavailable"}, // the template of the list stands instead
-	policy.NotAsked:        {"4.7.1", "", "<%s>: Service unavailable"},
+	policy.DNSListed:       {"4.7.1", "", "%d"}, // the template of the list, filled in
+	policy.NotAsked:        {"4.7.1", "", rejected + "Service unavailable"},
 	policy.NoMailExchanger: {"4.4.4", "", rejected + "%d"},
 	policy.PolicyFailure:   {"4.3.5", "", rejected + "Server configuration problem"},
 	policy.Unverified:      {"4.1.1", "4.1.7", rejected + "unverified address: %d"},
@@ -97,9 +97,6 @@ func LogText(v policy.Verdict) string {
 // say fills a text in.
 func say(text string, v policy.Verdict) string {
 	if v.Text != "" {
-		if v.Reason == policy.DNSListed {
-			return v.Text // the template makes the whole of it
-		}
 		text = rejected
 	}
 	text = strings.NewReplacer("%s", v.Subject, "%c", v.Class, "%d", v.Detail).Replace(text)

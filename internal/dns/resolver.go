@@ -27,6 +27,9 @@ const (
 	TXT   Type = dns.TypeTXT
 )
 
+// TypeName is how zone files write a type.
+func TypeName(t Type) string { return dns.TypeToString[t] }
+
 // Status is why there is no answer.
 type Status int
 
