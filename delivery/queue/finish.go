@@ -193,13 +193,14 @@ func recordAll(t *schema.Tx, items []*item) (gone map[string]bool, err error) {
 func (s *scheduler) end(ctx context.Context, m *active, gone bool) {
 	for {
 		s.mu.Lock()
+		m.gone = m.gone || gone // whoever records the last outcome may not be the last here
 		if m.left > 0 || m.ending || s.msgs[m.ID] != m {
 			s.mu.Unlock()
 			return
 		}
 		report, late := m.report, m.late
 		m.report, m.late = false, false
-		if !report && !late || gone {
+		if m.gone || !report && !late {
 			delete(s.msgs, m.ID)
 			s.mu.Unlock()
 			break
@@ -211,7 +212,7 @@ func (s *scheduler) end(ctx context.Context, m *active, gone bool) {
 		m.ending = false
 		s.mu.Unlock()
 	}
-	if gone {
+	if m.gone {
 		s.q.remove(m.ID)
 	}
 }

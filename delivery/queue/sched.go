@@ -51,6 +51,7 @@ type active struct {
 	report bool // an outcome must be told to the sender
 	late   bool // a delay must be told
 	ending bool // a goroutine is in end
+	gone   bool // it has no rows any more
 }
 
 // rules are the settings of one round, and when the queue began to run.

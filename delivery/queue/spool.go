@@ -227,6 +227,7 @@ type dirSync struct {
 	path string
 
 	turn sync.Mutex // held during a sync
+	dir  *os.File   // kept open; guarded by turn
 
 	mu   sync.Mutex
 	next *syncRound // what has not begun; nil if nobody waits. Guarded by mu
@@ -254,18 +255,21 @@ func (d *dirSync) sync() error {
 	d.mu.Lock()
 	d.next = nil // r: every earlier round is done
 	d.mu.Unlock()
-	r.done, r.err = true, syncDir(d.path)
+	r.done, r.err = true, d.run()
 	return r.err
 }
 
-func syncDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("sync %s: %w", path, err)
+// run does one sync. The caller holds d.turn.
+func (d *dirSync) run() error {
+	if d.dir == nil {
+		f, err := os.Open(d.path)
+		if err != nil {
+			return fmt.Errorf("sync %s: %w", d.path, err)
+		}
+		d.dir = f
 	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", path, err)
+	if err := d.dir.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", d.path, err)
 	}
 	return nil
 }

@@ -418,6 +418,16 @@ func TestTLSLevels(t *testing.T) {
 	}
 }
 
+func TestImplicitTLS(t *testing.T) {
+	cert, _ := certificate(t, "mx.test", time.Now().Add(time.Hour))
+	s := start(t, &remotetest.Sink{TLS: &tls.Config{Certificates: []tls.Certificate{cert}}, Wrapped: true})
+	c := client(settings(), single, map[string]*remotetest.Sink{"192.0.2.1": s})
+	r := c.Deliver(t.Context(), &Hop{Host: "mx.test", Port: 465}, mail("x\r\n", "u@x.test"))[0]
+	if r.Status != Sent || !s.Messages()[0].TLS || r.Relay != "mx.test[192.0.2.1]:465" {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestLogin(t *testing.T) {
 	cert, _ := certificate(t, "mx.test", time.Now().Add(time.Hour))
 	secure := &tls.Config{Certificates: []tls.Certificate{cert}}

@@ -72,10 +72,15 @@ func (s *session) ask(line string, timeout time.Duration, stage string) (reply, 
 // another conversation without TLS; over is set when there is nothing to send
 // mail on.
 func (s *session) handshake(useTLS bool) (again bool) {
+	if s.h.port == implicitTLS {
+		if err := s.encrypt(); err != nil {
+			return s.site(s.noTLS(err))
+		}
+	}
 	if !s.greeting() || !s.hello() {
 		return false
 	}
-	if useTLS {
+	if useTLS && !s.tls {
 		if again, ok := s.starttls(); !ok {
 			return again
 		}
@@ -215,13 +220,20 @@ func (s *session) starttls() (again, ok bool) {
 		if !must {
 			return true, false
 		}
-		why := "Cannot start TLS: handshake failure"
-		if s.a.policy.level >= levelVerify {
-			why = "Server certificate not verified"
-		}
-		return false, s.site(Result{Status: Deferred, Enhanced: "4.7.5", Text: fmt.Sprintf("%s: host %s: %s", why, s.h, err)})
+		return false, s.site(s.noTLS(err))
 	}
 	return false, s.hello()
+}
+
+// implicitTLS is the port where TLS comes before the greeting, RFC 8314 §3.3.
+const implicitTLS = 465
+
+func (s *session) noTLS(err error) Result {
+	why := "Cannot start TLS: handshake failure"
+	if s.a.policy.level >= levelVerify {
+		why = "Server certificate not verified"
+	}
+	return Result{Status: Deferred, Enhanced: "4.7.5", Text: fmt.Sprintf("%s: host %s: %s", why, s.h, err)}
 }
 
 // encrypt does the handshake. What the server sent before it is dropped: it

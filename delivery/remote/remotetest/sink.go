@@ -29,6 +29,7 @@ type Sink struct {
 	Exts     []string // EHLO keywords
 	LMTP     bool
 	TLS      *tls.Config
+	Wrapped  bool // TLS before the greeting
 	// Answer gives the reply to a line ("MAIL FROM:<a>", "." at the end of
 	// data, "." with the recipient for LMTP); '' is the usual one, "drop"
 	// closes the connection.
@@ -119,6 +120,9 @@ type conn struct {
 
 func (s *Sink) serve(nc net.Conn) {
 	c := &conn{Sink: s, nc: nc, r: bufio.NewReader(nc)}
+	if s.Wrapped && !c.encrypt() {
+		return
+	}
 	greeting := s.Greeting
 	if greeting == "" {
 		greeting = "220 sink.test ESMTP"
@@ -225,6 +229,10 @@ func (c *conn) starttls(line string) bool {
 	if !goOn || !ok {
 		return goOn
 	}
+	return c.encrypt()
+}
+
+func (c *conn) encrypt() bool {
 	tc := tls.Server(c.nc, c.TLS)
 	if err := tc.Handshake(); err != nil {
 		return false
