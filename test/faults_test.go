@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"mailserver/internal/testenv"
 )
 
 // TestLockedDirectoryIsATemporaryFailure: another program keeps readers out of
@@ -69,7 +71,7 @@ func TestFullDisk(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounting a small file system needs root")
 	}
-	small := t.TempDir()
+	small := testenv.Dir(t)
 	if err := syscall.Mount("tmpfs", small, "tmpfs", 0, "size=6m"); err != nil {
 		t.Skipf("mount: %v", err)
 	}

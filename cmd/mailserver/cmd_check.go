@@ -27,8 +27,9 @@ type fault struct {
 
 // checker is one run of "mailserver check".
 type checker struct {
-	p     *server.Parts
-	found []fault
+	p      *server.Parts
+	repair bool
+	found  []fault
 }
 
 func (c *checker) add(area, mend, format string, args ...any) {
@@ -55,9 +56,10 @@ var checkSteps = []struct {
 
 func check(fs *flag.FlagSet) action {
 	asJSON := fs.Bool("json", false, "as JSON")
+	repair := fs.Bool("repair", false, "bring the index of every mailbox in line with its tree")
 	return func(ctx context.Context, a *app, _ []string) error {
 		return a.withParts(ctx, func(p *server.Parts) error {
-			c := &checker{p: p}
+			c := &checker{p: p, repair: *repair}
 			for _, step := range checkSteps {
 				if err := step.run(c, ctx); err != nil {
 					c.add(step.name, "", "%v", err)
@@ -228,28 +230,12 @@ func (c *checker) files(context.Context) error {
 
 // mailboxes compares the index with the tree of every mailbox.
 func (c *checker) mailboxes(ctx context.Context) error {
-	var users []string
-	if err := c.p.Mail.Mailboxes(ctx, "", func(r schema.MailboxRow) error {
-		users = append(users, r.Address)
-		return nil
-	}); err != nil {
-		return err
-	}
-	for _, user := range users {
-		box, err := c.p.Route.Account(ctx, user)
-		if err != nil {
-			c.add("mailboxes", "", "%s: %v", user, err)
-		}
-		if err != nil || box == nil {
-			continue
-		}
-		diffs, err := c.p.Store.Check(ctx, storage.Spec{User: box.User, Dir: box.Mail, UID: box.UID, GID: box.GID, Quota: box.Quota})
+	return c.p.CheckMailboxes(ctx, c.repair, func(user string, diffs []storage.Difference, err error) {
 		if err != nil {
 			c.add("mailboxes", "", "%s: %v", user, err)
 		}
 		for _, d := range diffs {
-			c.add("mailboxes", "", "%s: %+v", user, d)
+			c.add("mailboxes", "mailserver check --repair", "%s: %s", user, d)
 		}
-	}
-	return nil
+	})
 }

@@ -159,15 +159,6 @@ func (p *Parts) certRows(ctx context.Context) ([]tlscert.Row, error) {
 	return rows, err
 }
 
-// Account returns the mail of a user who has logged in.
-func (p *Parts) Account(ctx context.Context, user string) (*storage.Account, error) {
-	box, err := p.Route.Account(ctx, user)
-	if err != nil || box == nil {
-		return nil, err
-	}
-	return p.Store.Account(storage.Spec{User: box.User, Dir: box.Mail, UID: box.UID, GID: box.GID, Quota: box.Quota}), nil
-}
-
 // process reads the settings of the process as a whole.
 func (p *Parts) process(ctx context.Context) (*config.Process, error) {
 	return config.Of[config.Process](p.Config)(ctx)

@@ -218,38 +218,24 @@ func (e *Env) Folder(userName, folder string) string {
 	return filepath.Join(spec.Dir, folder)
 }
 
-func (e *Env) spec(userName string) storage.Spec {
+func (e *Env) spec(userName string) *storage.Spec {
 	e.t.Helper()
-	box, err := e.Route.Account(context.Background(), userName)
-	if err != nil || box == nil {
-		e.t.Fatalf("mailbox of %s: %v, %v", userName, box, err)
+	spec, err := e.Spec(context.Background(), userName)
+	if err != nil || spec == nil {
+		e.t.Fatalf("mailbox of %s: %v, %v", userName, spec, err)
 	}
-	return storage.Spec{User: box.User, Dir: box.Mail, UID: box.UID, GID: box.GID, Quota: box.Quota}
+	return spec
 }
 
-// CheckMailboxes compares the index with the tree of every mailbox.
+// CheckMailboxes fails the test when the index of a mailbox and its tree do
+// not agree.
 func (e *Env) CheckMailboxes() {
 	e.t.Helper()
-	ctx := context.Background()
-	var users []string
-	if err := e.Mail.Mailboxes(ctx, "", func(r schema.MailboxRow) error {
-		users = append(users, r.Address)
-		return nil
-	}); err != nil {
-		e.t.Fatal(err)
-	}
-	for _, u := range users {
-		box, err := e.Route.Account(ctx, u)
-		if err != nil || box == nil {
-			continue // a script may have disabled it
-		}
-		diffs, err := e.Store.Check(ctx, e.spec(u))
-		if err != nil {
-			e.t.Errorf("check %s: %v", u, err)
-		}
-		for _, d := range diffs {
-			e.t.Errorf("check %s: %+v", u, d)
-		}
+	err := e.Server.CheckMailboxes(context.Background(), false, func(user string, diffs []storage.Difference, err error) {
+		e.t.Errorf("check %s: %v, %v", user, diffs, err)
+	})
+	if err != nil {
+		e.t.Error(err)
 	}
 }
 
