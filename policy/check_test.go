@@ -104,7 +104,7 @@ func TestTrace(t *testing.T) {
 	want := []string{
 		"smtpd_relay_restrictions permit_mynetworks = dunno",
 		"smtpd_relay_restrictions permit_sasl_authenticated = dunno",
-		"smtpd_relay_restrictions defer_unauth_destination = dunno",
+		"smtpd_relay_restrictions reject_unauth_destination = dunno",
 		"smtpd_recipient_restrictions permit_mynetworks = dunno",
 		"smtpd_recipient_restrictions permit_sasl_authenticated = dunno",
 		"smtpd_recipient_restrictions reject_unauth_destination = dunno",

@@ -17,7 +17,7 @@ type Config struct {
 	Client    string `setting:"smtpd_client_restrictions" default:""`
 	Helo      string `setting:"smtpd_helo_restrictions" default:""`
 	Sender    string `setting:"smtpd_sender_restrictions" default:""`
-	Relay     string `setting:"smtpd_relay_restrictions" default:"permit_mynetworks, permit_sasl_authenticated, defer_unauth_destination"`
+	Relay     string `setting:"smtpd_relay_restrictions" default:"permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination"`
 	Recipient string `setting:"smtpd_recipient_restrictions" default:"permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination, check_recipient_class"`
 	Data      string `setting:"smtpd_data_restrictions" default:""`
 	EndOfData string `setting:"smtpd_end_of_data_restrictions" default:""`
