@@ -78,9 +78,15 @@ func loadTimes(row *schema.IndexMailbox) (times [2]dirTime) {
 	return times
 }
 
+// saveTimes puts into row the times that the index agrees with once row is
+// written: none, while files wait for their UIDs.
 func (b *box) saveTimes(row *schema.IndexMailbox) {
 	b.dirs.Lock()
 	defer b.dirs.Unlock()
+	if b.in.waiting() {
+		row.Cur, row.New = 0, 0
+		return
+	}
 	for i, to := range [2]*int64{curDir: &row.Cur, newDir: &row.New} {
 		*to = b.times[i].at
 		if !b.times[i].sure {

@@ -44,6 +44,12 @@ func (in *incoming) put(list ...arrival) {
 	in.mu.Unlock()
 }
 
+func (in *incoming) waiting() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.list) > 0
+}
+
 // take returns what waits. Until finish, flush waits for it.
 func (in *incoming) take() []arrival {
 	in.mu.Lock()
