@@ -30,8 +30,8 @@ type session struct {
 
 	client  policy.Client
 	local   netip.Addr
-	namaddr string // "name[192.0.2.1]"
-	counted bool   // in the limits per client
+	namaddr string     // "name[192.0.2.1]"
+	counted netip.Addr // who the client is for the limits; invalid: no limit
 	judge   Judge
 
 	tls   *tlsInfo // nil in plaintext
@@ -142,8 +142,8 @@ func (s *session) overLimits() (reply, bool) {
 	if s.opt.Role == policy.LMTP || s.set.exceptions.contain(s.client.Addr) {
 		return reply{}, false
 	}
-	s.counted = true
-	open := s.srv.limits.open(s.client.Addr)
+	s.counted = s.counting()
+	open := s.srv.limits.open(s.counted)
 	tooMany := s.hostReply(421, "4.7.0", "Error: too many connections from "+s.client.Addr.String())
 	if most := s.set.ClientConnections; most > 0 && open > most {
 		s.warn("too many connections", "Connection concurrency limit exceeded: %d from %s for service %s", open, s.namaddr, s.tag)
@@ -158,7 +158,17 @@ func (s *session) overLimits() (reply, bool) {
 
 // over counts an event of the client against a limit per client.
 func (s *session) over(e event, limit int) bool {
-	return s.counted && s.srv.limits.over(s.client.Addr, e, limit, s.set.RateUnit)
+	return s.counted.IsValid() && s.srv.limits.over(s.counted, e, limit, s.set.RateUnit)
+}
+
+// counting is the first address of the network that is one client.
+func (s *session) counting() netip.Addr {
+	bits := s.set.IPv4Prefix
+	if s.client.Addr.Is6() {
+		bits = s.set.IPv6Prefix
+	}
+	p, _ := s.client.Addr.Prefix(bits) // Validate has seen that bits fit
+	return p.Addr()
 }
 
 // greet judges the client and says 220, or why not.
@@ -398,8 +408,8 @@ func (s *session) recovered() {
 // end gives back everything.
 func (s *session) end(ctx context.Context) {
 	s.reset()
-	if s.counted {
-		s.srv.limits.close(s.client.Addr, s.set.RateUnit)
+	if s.counted.IsValid() {
+		s.srv.limits.close(s.counted, s.set.RateUnit)
 	}
 	if s.namaddr != "" {
 		s.info("disconnect", "disconnect from %s%s", s.namaddr, s.countsLine())
