@@ -136,7 +136,7 @@ func TestWithoutDelayReject(t *testing.T) {
 	check(t, "mail", reply(s.Mail(ctx, from("bad@example.net"), 0)), "554 5.7.1 <bad@example.net>: Sender address rejected: Access denied")
 	check(t, "mail", reply(s.Mail(ctx, from("good@example.net"), 0)), "ok")
 	check(t, "rcpt", reply(s.Rcpt(ctx, here("u@here.example", 40))), "450 4.7.1 <mx.example.net[192.0.2.67]>: Client host rejected: check back")
-	check(t, "relay", reply(s.Rcpt(ctx, there("u@there.example"))), "454 4.7.1 <u@there.example>: Relay access denied")
+	check(t, "relay", reply(s.Rcpt(ctx, there("u@there.example"))), "554 5.7.1 <u@there.example>: Relay access denied")
 	check(t, "again", reply(s.Rcpt(ctx, here("u@here.example", 40))), "450 4.7.1 <mx.example.net[192.0.2.67]>: Client host rejected: check back")
 	check(t, "data", reply(s.Data(ctx)), "ok")
 

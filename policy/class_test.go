@@ -143,7 +143,7 @@ func TestChangedRowsActAtOnce(t *testing.T) {
 	v.set("smtpd_client_restrictions", "")
 	check(t, "network added", reply(s.Rcpt(ctx, there("x@elsewhere.example"))), "ok")
 	v.set("mynetworks", "")
-	check(t, "network removed", reply(s.Rcpt(ctx, there("x@elsewhere.example"))), "454 4.7.1 <x@elsewhere.example>: Relay access denied")
+	check(t, "network removed", reply(s.Rcpt(ctx, there("x@elsewhere.example"))), "554 5.7.1 <x@elsewhere.example>: Relay access denied")
 }
 
 // mail.sqlite held by another program answers 451, and goes on afterwards.

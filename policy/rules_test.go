@@ -226,12 +226,12 @@ func TestNoRelay(t *testing.T) {
 		to.Original.Local, to.Address.Local = local, local
 		return to
 	}
-	check(t, "elsewhere", reply(s.Rcpt(ctx, there("u@there.example"))), "454 4.7.1 <u@there.example>: Relay access denied")
-	check(t, "percent", reply(s.Rcpt(ctx, routed("u%there.example"))), "454 4.7.1 <u%there.example@here.example>: Relay access denied")
-	check(t, "bang", reply(s.Rcpt(ctx, routed("there.example!u"))), "454 4.7.1 <there.example!u@here.example>: Relay access denied")
-	check(t, "quoted at", reply(s.Rcpt(ctx, routed("u@there.example"))), "454 4.7.1 <u@there.example@here.example>: Relay access denied")
+	check(t, "elsewhere", reply(s.Rcpt(ctx, there("u@there.example"))), "554 5.7.1 <u@there.example>: Relay access denied")
+	check(t, "percent", reply(s.Rcpt(ctx, routed("u%there.example"))), "554 5.7.1 <u%there.example@here.example>: Relay access denied")
+	check(t, "bang", reply(s.Rcpt(ctx, routed("there.example!u"))), "554 5.7.1 <there.example!u@here.example>: Relay access denied")
+	check(t, "quoted at", reply(s.Rcpt(ctx, routed("u@there.example"))), "554 5.7.1 <u@there.example@here.example>: Relay access denied")
 	lit := there("u@[203.0.113.9]")
-	check(t, "literal", reply(s.Rcpt(ctx, lit)), "454 4.7.1 <u@[203.0.113.9]>: Relay access denied")
+	check(t, "literal", reply(s.Rcpt(ctx, lit)), "554 5.7.1 <u@[203.0.113.9]>: Relay access denied")
 	class := there("u@there.example")
 	class.RClass = 99
 	v.set("smtpd_relay_restrictions", "")

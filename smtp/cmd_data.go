@@ -77,6 +77,9 @@ func (s *session) open(ctx context.Context) (reply, bool) {
 		raw:     tx.env.Options.Body == gosmtp.BodyBinaryMIME,
 		content: smtpwire.Content{Dots: !tx.bdat, KeepCR: !s.set.ReplaceStrayCR, AfterLF: s.rd.BareLF()},
 	}
+	if s.set.AddMissing {
+		tx.intake.missing = s.missingFields(msg.ID())
+	}
 	s.logClient()
 	for _, line := range tx.env.Effects.Prepend {
 		tx.intake.write([]byte(headerLine(line)))

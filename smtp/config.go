@@ -27,6 +27,9 @@ type Config struct {
 	ClientTLS         int           `setting:"smtpd_client_new_tls_session_rate_limit" default:"0"`
 	ClientAuth        int           `setting:"smtpd_client_auth_rate_limit" default:"0"`
 	RateUnit          time.Duration `setting:"anvil_rate_time_unit" default:"60s"`
+	// Clients whose addresses agree in so many bits are one client.
+	IPv4Prefix int `setting:"smtpd_client_ipv4_prefix_length" default:"32"`
+	IPv6Prefix int `setting:"smtpd_client_ipv6_prefix_length" default:"84"`
 
 	// Timeout is the longest wait for a command, for the next bytes of a
 	// message, and for a client that does not read replies.
@@ -54,6 +57,7 @@ type Config struct {
 	PeernameLookup     bool     `setting:"smtpd_peername_lookup" default:"yes"`
 	RejectFooter       string   `setting:"smtpd_reject_footer" default:""`
 	ReplaceStrayCR     bool     `setting:"cleanup_replace_stray_cr_lf" default:"yes"`
+	AddMissing         bool     `setting:"always_add_missing_headers" default:"no"`
 	BareLF             string   `setting:"smtpd_forbid_bare_newline" default:"normalize"`
 	BareLFCode         int      `setting:"smtpd_forbid_bare_newline_reject_code" default:"550"`
 	BareLFExclusions   []string `setting:"smtpd_forbid_bare_newline_exclusions" default:"$mynetworks"`
@@ -92,6 +96,8 @@ func (c *Config) validateNumbers() error {
 		{"smtpd_hard_error_limit", c.HardErrors > 0},
 		{"smtpd_connection_limit", c.Connections > 0},
 		{"smtpd_sasl_response_limit", c.SASLResponseMax > 0 && c.SASLResponseMax <= maxLineLimit},
+		{"smtpd_client_ipv4_prefix_length", c.IPv4Prefix >= 0 && c.IPv4Prefix <= 32},
+		{"smtpd_client_ipv6_prefix_length", c.IPv6Prefix >= 0 && c.IPv6Prefix <= 128},
 		{"smtpd_forbid_bare_newline_reject_code", c.BareLFCode >= 400 && c.BareLFCode <= 599},
 	} {
 		if !n.ok {

@@ -17,6 +17,7 @@ type intake struct {
 	over    bool // size limit exceeded
 	err     error
 	first   firstLine
+	missing *missing // nil: nothing is added
 }
 
 // feed passes in the next bytes; end reports that CRLF "." CRLF was read, n
@@ -38,7 +39,12 @@ func (in *intake) finish() {
 }
 
 // close passes on what is still held.
-func (in *intake) close() { in.first.close(in.write) }
+func (in *intake) close() {
+	in.first.close(in.pass)
+	if in.missing != nil {
+		in.missing.close(in.write)
+	}
+}
 
 func (in *intake) take(p []byte) {
 	in.size += int64(len(p))
@@ -46,7 +52,16 @@ func (in *intake) take(p []byte) {
 		in.over = true
 		return
 	}
-	in.first.feed(p, in.write)
+	in.first.feed(p, in.pass)
+}
+
+// pass is the way behind the first line.
+func (in *intake) pass(p []byte) {
+	if in.missing != nil {
+		in.missing.feed(p, in.write)
+		return
+	}
+	in.write(p)
 }
 
 func (in *intake) write(p []byte) {

@@ -30,8 +30,8 @@ type session struct {
 
 	client  policy.Client
 	local   netip.Addr
-	namaddr string // "name[192.0.2.1]"
-	counted bool   // in the limits per client
+	namaddr string     // "name[192.0.2.1]"
+	counted netip.Addr // who the client is for the limits; invalid: no limit
 	judge   Judge
 
 	tls   *tlsInfo // nil in plaintext
@@ -100,109 +100,6 @@ func (s *session) serve(ctx context.Context) {
 	for !s.done && s.err == nil {
 		s.command(ctx)
 	}
-}
-
-// begin is everything up to the greeting.
-func (s *session) begin(ctx context.Context) bool {
-	set, err := s.srv.config(ctx)
-	if set == nil {
-		s.set = &settings{Config: &Config{Timeout: time.Minute, Hostname: "localhost"}}
-		s.timeout = s.set.Timeout
-		s.backendError("read settings", err)
-		s.put(s.hostReply(421, "4.3.0", "Server local data error"))
-		return false
-	}
-	s.set, s.timeout = set, set.Timeout
-	s.named(ctx)
-	s.info("connect", "connect from %s", s.namaddr)
-	if r, over := s.overLimits(); over {
-		s.put(r)
-		return false
-	}
-	if s.opt.TLS == Wrapper && !s.wrap(ctx) {
-		return false
-	}
-	return s.greet(ctx)
-}
-
-func (s *session) named(ctx context.Context) {
-	if s.set.PeernameLookup && s.client.Name == unknown {
-		p := s.srv.names.of(ctx, s.client.Addr)
-		s.client.Name, s.client.ReverseName, s.client.TempFail = p.name, p.reverse, p.tempfail
-	}
-	s.namaddr = fmt.Sprintf("%s[%s]", s.client.Name, s.client.Addr)
-}
-
-// overLimits counts the connection and answers one too many.
-func (s *session) overLimits() (reply, bool) {
-	if s.srv.count() > s.set.Connections {
-		s.warn("too many sessions", "connect from %s: smtpd_connection_limit %d reached", s.namaddr, s.set.Connections)
-		return allPortsBusy, true
-	}
-	if s.opt.Role == policy.LMTP || s.set.exceptions.contain(s.client.Addr) {
-		return reply{}, false
-	}
-	s.counted = true
-	open := s.srv.limits.open(s.client.Addr)
-	tooMany := s.hostReply(421, "4.7.0", "Error: too many connections from "+s.client.Addr.String())
-	if most := s.set.ClientConnections; most > 0 && open > most {
-		s.warn("too many connections", "Connection concurrency limit exceeded: %d from %s for service %s", open, s.namaddr, s.tag)
-		return tooMany, true
-	}
-	if s.over(connects, s.set.ClientRate) {
-		s.warn("connection rate", "Connection rate limit exceeded: more than %d from %s for service %s", s.set.ClientRate, s.namaddr, s.tag)
-		return tooMany, true
-	}
-	return reply{}, false
-}
-
-// over counts an event of the client against a limit per client.
-func (s *session) over(e event, limit int) bool {
-	return s.counted && s.srv.limits.over(s.client.Addr, e, limit, s.set.RateUnit)
-}
-
-// greet judges the client and says 220, or why not.
-func (s *session) greet(ctx context.Context) bool {
-	s.judge = s.srv.d.Judge(s.client)
-	if s.tls != nil {
-		s.tellTLS()
-	}
-	v := s.judge.Connect(ctx)
-	s.warnings("CONNECT", "", v)
-	if r, refused := verdictReply(v); refused {
-		s.rejected("CONNECT", "", r)
-		s.errors++
-		s.denied = true
-		s.done = v.Action == policy.Disconnect || r.ends()
-		s.say(r)
-		return true
-	}
-	s.say(reply{220, "", s.banner()})
-	return true
-}
-
-// banner is smtpd_banner with the name of the listener.
-func (s *session) banner() string {
-	text := s.set.Banner
-	if rest, ok := strings.CutPrefix(text, s.set.Hostname); ok {
-		text = s.hostname() + rest
-	}
-	if s.opt.Role == policy.LMTP {
-		text = strings.Replace(text, " ESMTP", " LMTP", 1)
-	}
-	return text
-}
-
-func (s *session) hostname() string {
-	if s.opt.Hostname != "" {
-		return s.opt.Hostname
-	}
-	return s.set.Hostname
-}
-
-// hostReply has the name of the host before its text.
-func (s *session) hostReply(code int, enhanced, text string) reply {
-	return reply{code, enhanced, s.hostname() + " " + text}
 }
 
 // command reads one command, runs it and answers.
@@ -398,8 +295,8 @@ func (s *session) recovered() {
 // end gives back everything.
 func (s *session) end(ctx context.Context) {
 	s.reset()
-	if s.counted {
-		s.srv.limits.close(s.client.Addr, s.set.RateUnit)
+	if s.counted.IsValid() {
+		s.srv.limits.close(s.counted, s.set.RateUnit)
 	}
 	if s.namaddr != "" {
 		s.info("disconnect", "disconnect from %s%s", s.namaddr, s.countsLine())

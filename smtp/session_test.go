@@ -313,6 +313,14 @@ func TestConnectionLimitsPerClient(t *testing.T) {
 	})
 }
 
+func TestIPv6NetworkIsOneClient(t *testing.T) {
+	in(t, ListenerOptions{}, []string{"smtpd_client_connection_count_limit=1"}, func(t *testing.T, w *world) {
+		w.dialFrom("[2001:db8::1]:9").want("220 mx.example.net ESMTP Postfix")
+		w.dialFrom("[2001:db8::2]:9").want("421 4.7.0 mx.example.net Error: too many connections from 2001:db8::2")
+		w.dialFrom("[2001:db8:1::1]:9").want("220 mx.example.net ESMTP Postfix")
+	})
+}
+
 func TestMyNetworksHaveNoConnectionLimit(t *testing.T) {
 	in(t, ListenerOptions{}, []string{"smtpd_client_connection_count_limit=1"}, func(t *testing.T, w *world) {
 		for range 5 {

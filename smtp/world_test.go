@@ -145,8 +145,7 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 }
 
 type fakeJudge struct {
-	w    *world
-	from string
+	w *world
 }
 
 func (j *fakeJudge) Connect(context.Context) policy.Verdict {

@@ -95,11 +95,10 @@ func (d *dateReader) date(year int, month time.Month, day int, clock, zone strin
 	if !ok {
 		return time.Time{}, ErrDate
 	}
-	t := time.Date(year, month, day, h, m, s, 0, zoneOf(zone))
-	if t.Day() != day && h < 24 { // 31 February
+	if time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Day() != day { // 31 February
 		return time.Time{}, ErrDate
 	}
-	return t, nil
+	return time.Date(year, month, day, h, m, s, 0, zoneOf(zone)), nil
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
