@@ -221,17 +221,6 @@ func (b *syncBuffer) tail(n int) string {
 	return strings.Join(b.lines[max(0, len(b.lines)-n):], "\n")
 }
 
-func (b *syncBuffer) has(text string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, l := range b.lines {
-		if strings.Contains(l, text) {
-			return true
-		}
-	}
-	return false
-}
-
 // message makes a message that can be found again by its id.
 func message(id, subject, body string) []byte {
 	var b bytes.Buffer

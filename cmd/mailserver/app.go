@@ -122,8 +122,6 @@ func (a *app) table(asJSON bool, head ...string) *table {
 func (t *table) row(v any, cells ...any) error {
 	t.n++
 	if t.json == nil {
-		line := fmt.Sprintln(cells...)
-		line = strings.TrimSuffix(line, "\n")
 		texts := make([]string, len(cells))
 		for i, c := range cells {
 			if texts[i] = fmt.Sprint(c); texts[i] == "" {

@@ -145,8 +145,8 @@ func (d *demonstration) explain(ctx context.Context) error {
 			return err
 		}
 		for line := range strings.Lines(text.String()) {
-			if strings.Contains(line, " -> ") {
-				d.say("mail for %s goes %s", to, strings.TrimSpace(line))
+			if where, ok := strings.CutPrefix(strings.TrimSpace(line), "-> "); ok {
+				d.say("mail for %s goes to %s", to, where)
 			}
 		}
 	}

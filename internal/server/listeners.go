@@ -74,7 +74,7 @@ func (ls *listeners) match(ctx context.Context, rows []schema.Listener) error {
 func (ls *listeners) bind(ctx context.Context, row schema.Listener) error {
 	e, ok := ls.edges[row.Protocol]
 	if !ok {
-		return fmt.Errorf("listener %s: this server does not speak %s yet", row.Address, row.Protocol)
+		return fmt.Errorf("%w: listener %s: this server does not speak %s yet", ErrConfig, row.Address, row.Protocol)
 	}
 	l, err := listen(ctx, row.Address)
 	if err != nil {

@@ -126,7 +126,7 @@ func (c *Client) TLS(name string) error {
 	conn := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true, ServerName: name})
 	conn.SetDeadline(time.Now().Add(patience))
 	if err := conn.Handshake(); err != nil {
-		return fmt.Errorf("TLS: %w", err)
+		return fmt.Errorf("begin TLS: %w", err)
 	}
 	c.conn = conn
 	c.r.Reset(conn)
@@ -141,13 +141,13 @@ func (c *Client) do(st Step) error {
 	case "C=":
 		text, err := strconv.Unquote(st.Text)
 		if err != nil {
-			return fmt.Errorf("C= wants a Go string: %w", err)
+			return fmt.Errorf("the text is not a Go string: %w", err)
 		}
 		return c.SendRaw(c.expand(text, nil))
 	case "C64:":
 		text, err := strconv.Unquote(`"` + st.Text + `"`)
 		if err != nil {
-			return fmt.Errorf("C64: wants the inside of a Go string: %w", err)
+			return fmt.Errorf("the text is not the inside of a Go string: %w", err)
 		}
 		return c.Send(base64.StdEncoding.EncodeToString([]byte(c.expand(text, nil))))
 	case "S:":
