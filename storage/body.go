@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -151,18 +152,26 @@ type Body struct {
 	size int64
 	crlf bool
 
-	pos, file int64  // of the next byte of the reader, and of the file
-	mem       []byte // buffer
-	buf       []byte // of mem, what the file has from file on
-	lf        bool   // the CR of a line end was given out, its LF not
-	last      byte   // of the file, before buf
+	pos, file int64   // of the next byte of the reader, and of the file
+	mem       *[]byte // from bodyBuffers
+	buf       []byte  // of mem, what the file has from file on
+	lf        bool    // the CR of a line end was given out, its LF not
+	last      byte    // of the file, before buf
 }
 
 // bodyBuffer is how much of a file with LF line ends is read at once.
 const bodyBuffer = 16 << 10
 
+var bodyBuffers = sync.Pool{New: func() any { b := make([]byte, bodyBuffer); return &b }}
+
 // Close closes the file.
-func (b *Body) Close() error { return b.f.Close() }
+func (b *Body) Close() error {
+	if b.mem != nil {
+		bodyBuffers.Put(b.mem)
+		b.mem, b.buf = nil, nil
+	}
+	return b.f.Close()
+}
 
 // Size is RFC822.SIZE.
 func (b *Body) Size() int64 { return b.size }
@@ -220,10 +229,10 @@ func (b *Body) Read(p []byte) (int, error) {
 
 func (b *Body) fill() error {
 	if b.mem == nil {
-		b.mem = make([]byte, bodyBuffer)
+		b.mem = bodyBuffers.Get().(*[]byte)
 	}
-	n, err := b.f.ReadAt(b.mem, b.file)
-	b.buf = b.mem[:n]
+	n, err := b.f.ReadAt(*b.mem, b.file)
+	b.buf = (*b.mem)[:n]
 	if n > 0 {
 		return nil
 	}

@@ -27,7 +27,8 @@ type Draft struct {
 	tmp    *dir
 	file   *os.File // nil for a link
 	name   string   // in tmp/, and later before the sizes
-	buf    []byte   // not yet written; from bufs
+	mem    *[]byte  // from bufs
+	buf    []byte   // of mem, not yet written
 	last   byte     // that was put into buf
 	heldCR bool     // a CR that an LF may follow
 	in     int64    // bytes given to Write
@@ -39,7 +40,7 @@ type Draft struct {
 }
 
 // bufs are the write buffers of drafts.
-var bufs = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
+var bufs = sync.Pool{New: func() any { b := make([]byte, 16<<10); return &b }}
 
 // NewDraft opens a file in tmp/ of the mailbox. INBOX is made, with missing
 // parents of its directory, if there is none; any other mailbox must exist:
@@ -127,7 +128,8 @@ func (d *Draft) Write(p []byte) (int, error) {
 		return 0, errors.New("write to a finished message")
 	}
 	if d.buf == nil {
-		d.buf = (*bufs.Get().(*[]byte))[:0]
+		d.mem = bufs.Get().(*[]byte)
+		d.buf = (*d.mem)[:0]
 	}
 	n := len(p)
 	d.in += int64(n)
@@ -213,6 +215,13 @@ func (d *Draft) Size() int64 { return d.in }
 // virtual is RFC822.SIZE.
 func (d *Draft) virtual() int64 { return d.size + d.bare }
 
+func (d *Draft) giveBack() {
+	if d.mem != nil {
+		bufs.Put(d.mem)
+		d.mem, d.buf = nil, nil
+	}
+}
+
 // settle writes what is left and makes the file's contents durable. With a time
 // the file says that it came then.
 func (d *Draft) settle(when time.Time) error {
@@ -222,9 +231,7 @@ func (d *Draft) settle(when time.Time) error {
 			d.put('\r')
 		}
 		d.flush()
-		buf := d.buf[:0]
-		bufs.Put(&buf)
-		d.buf = nil
+		d.giveBack()
 	}
 	if d.err != nil || d.synced {
 		return d.err
@@ -385,11 +392,7 @@ func (d *Draft) Abort() {
 	if d.t == nil {
 		return
 	}
-	if d.buf != nil {
-		buf := d.buf[:0]
-		bufs.Put(&buf)
-		d.buf = nil
-	}
+	d.giveBack()
 	if d.file != nil {
 		d.file.Close()
 		d.file = nil
