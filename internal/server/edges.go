@@ -31,16 +31,19 @@ func (s *Server) startEdges(proc *config.Process) error {
 	if err != nil {
 		return err
 	}
-	mail := smtpEdge{smtp.New(smtp.Deps{
-		Judge:   smtp.Judging(s.Policy),
-		Route:   s.Route,
-		Accept:  smtp.Accepting(s.Delivery),
-		Auth:    s.Auth,
-		Config:  config.Of[smtp.Config](s.Config),
-		Resolve: s.opt.PeerName,
-		Log:     s.Log,
-		Now:     s.opt.Now,
-	}), tlsConf}
+	take := smtp.Deps{
+		Judge:  smtp.Judging(s.Policy),
+		Route:  s.Route,
+		Accept: smtp.Accepting(s.Delivery),
+		Auth:   s.Auth,
+		Config: config.Of[smtp.Config](s.Config),
+		Log:    s.Log,
+		Now:    s.opt.Now,
+	}
+	if s.opt.DNS != nil {
+		take.Resolve = s.opt.DNS.ClientName
+	}
+	mail := smtpEdge{smtp.New(take), tlsConf}
 	read := imapEdge{imap.New(imap.Deps{
 		Auth:    s.Auth,
 		Account: s.Account,

@@ -19,7 +19,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"os/user"
 	"path/filepath"
 	"time"
@@ -30,6 +29,7 @@ import (
 	"mailserver/delivery/remote"
 	"mailserver/delivery/route"
 	"mailserver/internal/config"
+	"mailserver/internal/dns"
 	"mailserver/internal/tlscert"
 	"mailserver/policy"
 	"mailserver/schema"
@@ -42,10 +42,9 @@ type Options struct {
 	Log *slog.Logger     // nil: no log
 	Now func() time.Time // nil: time.Now
 
-	// Resolver and PeerName ask the DNS for next hops, and for the names of
-	// clients; nil: the system's resolver.
-	Resolver remote.Resolver
-	PeerName func(ctx context.Context, a netip.Addr) (name, reverse string, tempfail bool)
+	// DNS answers for next hops, names of clients, and restrictions; nil: the
+	// system's resolver.
+	DNS *dns.Resolver
 	// Dial reaches next hops; nil: the network.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// LookupUser finds users of the system; nil: the system's.
@@ -110,7 +109,7 @@ func (p *Parts) openMail(ctx context.Context) (err error) {
 func (p *Parts) openDeciders(ctx context.Context, o Options) error {
 	p.Certs = tlscert.New(p.Dir, p.certRows, p.Log)
 	p.Auth = auth.New(auth.Deps{Mail: p.Mail, Config: config.Of[auth.Config](p.Config), Log: p.Log, Now: o.Now})
-	p.Policy = policy.New(policy.Deps{Mail: p.Mail, Config: config.Of[policy.Config](p.Config), Log: p.Log, Now: o.Now})
+	p.Policy = policy.New(policy.Deps{Mail: p.Mail, Config: config.Of[policy.Config](p.Config), Log: p.Log, Now: o.Now, DNS: o.DNS})
 	p.Route = route.New(route.Deps{Mail: p.Mail, Config: config.Of[route.Config](p.Config), Log: p.Log, Dir: p.Dir, LookupUser: o.LookupUser})
 	return nil
 }
@@ -120,12 +119,16 @@ func (p *Parts) openMovers(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	var resolver remote.Resolver
+	if o.DNS != nil {
+		resolver = hosts{o.DNS}
+	}
 	p.Delivery, err = delivery.New(delivery.Deps{
 		Dir: p.Dir, State: p.State, Mail: p.Mail, Route: p.Route, Store: p.Store,
 		Config:       config.Of[delivery.Config](p.Config),
 		QueueConfig:  config.Of[queue.Config](p.Config),
 		RemoteConfig: config.Of[remote.Config](p.Config),
-		Resolver:     o.Resolver, Log: p.Log, Now: o.Now, Dial: o.Dial,
+		Resolver:     resolver, Log: p.Log, Now: o.Now, Dial: o.Dial,
 	})
 	return err
 }

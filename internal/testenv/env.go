@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"mailserver/internal/dns"
+	"mailserver/internal/dns/dnstest"
 	"mailserver/internal/maillog"
 	"mailserver/internal/server"
 	"mailserver/schema"
@@ -60,8 +62,9 @@ var settings = map[string]string{
 
 // Options says what is different from the sample server.
 type Options struct {
-	SQL  string // run on mail.sqlite before the start
-	Zone string // zone file of its DNS server
+	SQL  string   // run on mail.sqlite before the start
+	Zone string   // zone file of its DNS server
+	Fail []string // names that cannot be looked up: SERVFAIL
 	// Dial reaches next hops; nil: the network.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	Now  func() time.Time
@@ -73,7 +76,7 @@ type Env struct {
 	Dir string
 	t   testing.TB
 	opt Options
-	dns *zoneServer
+	DNS *dnstest.Server
 	log *logBuffer
 }
 
@@ -95,7 +98,10 @@ func Start(t testing.TB, o Options) *Env {
 	if o.SQL != "" {
 		e.SQL(o.SQL)
 	}
-	e.dns = startZone(t, o.Zone)
+	e.DNS = dnstest.Start(t, o.Zone)
+	for _, name := range o.Fail {
+		e.DNS.Fail(name, dnstest.Fault{Rcode: serverFailure})
+	}
 	e.start()
 	t.Cleanup(e.Stop)
 	return e
@@ -108,11 +114,14 @@ func (e *Env) start() {
 		e.t.Fatal(err)
 	}
 	e.Server, err = server.Start(context.Background(), server.Options{Dir: e.Dir, Log: slog.New(h), Now: e.opt.Now,
-		Resolver: e.dns, PeerName: e.dns.peerName, Dial: e.opt.Dial, LookupUser: e.lookupUser})
+		DNS: dns.New(dns.Config{Servers: []string{e.DNS.Addr}, Entries: -1}), Dial: e.opt.Dial, LookupUser: e.lookupUser})
 	if err != nil {
 		e.t.Fatalf("start: %v\n%s", err, e.Log())
 	}
 }
+
+// serverFailure is SERVFAIL, RFC 1035 §4.1.1.
+const serverFailure = 2
 
 // stopTime is how long the end of a test server may take.
 const stopTime = 10 * time.Second

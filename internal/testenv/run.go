@@ -39,7 +39,7 @@ func RunScripts(t *testing.T, pattern string, to Protocol) {
 // Run plays the script.
 func (s *Script) Run(t *testing.T, to Protocol) {
 	t.Helper()
-	e := Start(t, Options{SQL: s.SQL, Zone: s.Zone})
+	e := Start(t, Options{SQL: s.SQL, Zone: s.Zone, Fail: s.Fail})
 	for i, m := range s.Mail {
 		e.put(m, i)
 	}

@@ -16,6 +16,7 @@ type Script struct {
 	Steps []Step
 	SQL   string    // statements run on mail.sqlite before the server starts
 	Zone  string    // zone file of the DNS server
+	Fail  []string  // names that it cannot look up
 	Mail  []Section // messages in mailboxes before the dialog
 	Want  []Section // what mailboxes must hold after it
 	Log   string    // lines that the log must hold
@@ -78,6 +79,8 @@ func (s *Script) section(name, text string) error {
 		s.SQL += text
 	case "zone":
 		s.Zone += text
+	case "servfail":
+		s.Fail = append(s.Fail, strings.Fields(text)...)
 	case "log":
 		s.Log += text
 	case "mail":
