@@ -49,7 +49,42 @@ func (v *View) Open(ctx context.Context, uid imap.UID) (*Body, error) {
 		f.Close()
 		return nil, fmt.Errorf("open message %d of %s: %w", uid, v.Name(), err)
 	}
+	// Not a size that the file can have: it was written to after it came.
+	if len := st.Size(); len > size || size > 2*len {
+		if size, err = v.b.measure(ctx, uint32(uid), f); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("measure message %d of %s: %w", uid, v.Name(), err)
+		}
+	}
 	return &Body{f: f, size: size, crlf: st.Size() == size}, nil
+}
+
+// measure corrects RFC822.SIZE of a message.
+func (b *box) measure(ctx context.Context, uid uint32, f *os.File) (int64, error) {
+	size, err := virtualSize(f)
+	if err != nil {
+		return 0, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return 0, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	pos := -1
+	if b.msgs != nil {
+		pos = b.msgs.find(uid)
+	}
+	if pos < 0 {
+		return size, nil
+	}
+	next := b.row
+	tallyRemove(&next, int64(b.msgs.size[pos]), b.msgs.flags[pos])
+	tallyAdd(&next, size, b.msgs.flags[pos])
+	if err := b.commit(ctx, next, func(tx *schema.Tx) error { return tx.SetSize(b.num, uid, size) }); err != nil {
+		return 0, err
+	}
+	b.msgs.size[pos] = clamp32(size)
+	return size, nil
 }
 
 func (v *View) open(ctx context.Context, uid uint32) (f *os.File, size int64, err error) {
@@ -306,7 +341,13 @@ func (d *dir) virtualSize(name string) (size int64, err error) {
 		return 0, err
 	}
 	defer f.Close()
-	buf := make([]byte, bodyBuffer)
+	return virtualSize(f)
+}
+
+func virtualSize(f *os.File) (size int64, err error) {
+	mem := bodyBuffers.Get().(*[]byte)
+	defer bodyBuffers.Put(mem)
+	buf := *mem
 	var last byte
 	for {
 		n, err := f.Read(buf)

@@ -16,9 +16,26 @@ import (
 // put writes a file as another program does.
 func (w *world) put(where, name, text string) {
 	w.t.Helper()
-	if err := os.WriteFile(w.path(where, name), []byte(text), 0o600); err != nil {
+	tmp := w.path(filepath.Dir(where), "tmp", "put."+name)
+	if err := os.WriteFile(tmp, []byte(text), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
+	if err := os.Rename(tmp, w.path(where, name)); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func TestFileThatGrows(t *testing.T) {
+	w := newWorld(t)
+	w.deliver("INBOX", mail)
+	w.put("new", "1.x", "")
+	v := w.sel("INBOX")
+	os.WriteFile(w.one("cur", "1.x*"), []byte("longer\n"), 0o600)
+	want(t, "body", w.body(v, 2), "longer\r\n")
+	if m, _ := v.Msg(2); m.Size != int64(len("longer\r\n")) {
+		t.Errorf("size %d", m.Size)
+	}
+	w.check()
 }
 
 // one returns the path of the only file that matches.

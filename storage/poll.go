@@ -70,15 +70,22 @@ func (v *View) watch() {
 // refresh makes the shared state agree with the tree. A view is open, or is
 // being opened. b.mu is held for writing.
 func (b *box) refresh(ctx context.Context) error {
-	if err := b.drain(ctx); err != nil {
-		return err
+	err := b.catchUp(ctx)
+	if errors.Is(err, schema.ErrStale) {
+		err = b.catchUp(ctx) // another process has written; it was read again
 	}
-	err := b.sync(ctx)
 	if errors.Is(err, ErrNoMailbox) && !b.gone {
 		b.gone = true
 		b.changed()
 	}
 	return err
+}
+
+func (b *box) catchUp(ctx context.Context) error {
+	if err := b.drain(ctx); err != nil {
+		return err
+	}
+	return b.sync(ctx)
 }
 
 // diff compares the view with what is shared. b.mu is held.

@@ -60,7 +60,11 @@ func (w *world) reopen() {
 	w.t.Helper()
 	w.Close()
 	w.state.Close()
-	w.open(filepath.Join(filepath.Dir(filepath.Dir(w.spec.Dir)), "state.sqlite"))
+	w.open(w.statePath())
+}
+
+func (w *world) statePath() string {
+	return filepath.Join(filepath.Dir(filepath.Dir(w.spec.Dir)), "state.sqlite")
 }
 
 func (w *world) check() {

@@ -1,0 +1,143 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"mailserver/schema"
+)
+
+// Deliver puts the message in place, durably, as new mail: fsync, rename, fsync
+// of the directory. It does not wait for the index. On an error nothing is
+// left, unless the disk fails at the very end; ErrOverQuota, ErrNoSpace,
+// ErrNoMailbox.
+func (d *Draft) Deliver(ctx context.Context) error {
+	if d.over {
+		return errors.New("message is delivered already")
+	}
+	defer d.Abort()
+	if err := d.settle(time.Time{}); err != nil {
+		return err
+	}
+	if err := d.t.reserve(d.virtual(), d.quota); err != nil {
+		return err
+	}
+	placed, err := d.b.arrive(newDir, []*Draft{d}, d.newMail)
+	if errors.Is(err, fs.ErrNotExist) && d.b.dir() == "" {
+		if err = d.t.makeMaildir(""); err == nil {
+			placed, err = d.b.arrive(newDir, []*Draft{d}, d.newMail)
+		}
+	}
+	if placed {
+		d.b.index()
+	} else {
+		d.t.reserved.Add(-d.virtual())
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		d.t.lost(d.b)
+		err = errors.Join(ErrNoMailbox, err)
+	}
+	if err != nil {
+		return spaceError(fmt.Errorf("deliver to %s of %s: %w", d.b.name(), d.t.key.user, err))
+	}
+	return nil
+}
+
+func (d *Draft) newMail(int) arrival {
+	now := d.t.s.d.Now().Unix()
+	return arrival{row: schema.IndexMessage{Flags: uint64(inNew | unclaimed), Date: now, Saved: now}}
+}
+
+// arrive renames drafts into a directory, all or none, and tells the index, as
+// one step for whoever reads the directory: files that are seen there are
+// known. describe makes the row of each, but for name and size. placed says
+// that they are there, durably only without an error.
+func (b *box) arrive(which int, drafts []*Draft, describe func(int) arrival) (placed bool, err error) {
+	list := make([]arrival, len(drafts))
+	files := make([]string, len(drafts))
+	for i, d := range drafts {
+		list[i] = describe(i)
+		list[i].row.Name = withSizes(d.name, d.size, d.virtual())
+		list[i].row.Size = d.virtual()
+		_, files[i] = fileOf(&list[i].row)
+	}
+	err = b.t.do(func(root *os.Root) error {
+		to, err := b.open(root, which)
+		if err != nil {
+			return err
+		}
+		defer to.close()
+		err = change([]touched{{b, which, to}}, func() error {
+			for i, d := range drafts {
+				if err := d.tmp.rename(d.name, to, files[i]); err != nil {
+					takeBack(to, files[:i])
+					return err
+				}
+			}
+			if into := list[0].into; into != nil {
+				into.which, into.files = which, files
+			}
+			b.in.put(list...)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		placed = true
+		for _, d := range drafts {
+			d.over = true
+		}
+		return to.sync()
+	})
+	return placed, err
+}
+
+// takeBack removes files that were put in place before one could not be.
+func takeBack(d *dir, files []string) {
+	for _, file := range files {
+		d.remove(file)
+	}
+}
+
+// Link makes a draft of the same bytes in another mailbox of the same owner
+// and file system, without writing them again; nothing may be written after.
+// ErrNoLink says that a copy is needed. d must not have ended; it goes on.
+func (d *Draft) Link(ctx context.Context, to *Account, mailbox string) (*Draft, error) {
+	if d.over {
+		return nil, ErrNoLink
+	}
+	if err := d.settle(time.Time{}); err != nil {
+		return nil, err
+	}
+	n, err := to.newDraft(ctx, mailbox)
+	if err != nil {
+		return nil, err
+	}
+	if n.t.owner != d.t.owner || n.crlf != d.crlf {
+		n.t.release()
+		return nil, ErrNoLink
+	}
+	n.in, n.size, n.bare, n.synced = d.in, d.size, d.bare, true
+	if err := n.inTmp(func(tmp *dir) error { return d.tmp.link(d.name, tmp, n.name) }); err != nil {
+		n.closeDir()
+		n.t.release()
+		return nil, linkError(err)
+	}
+	return n, nil
+}
+
+// linkError tells what a copy can mend from what it cannot.
+func linkError(err error) error {
+	for _, e := range []error{unix.EXDEV, unix.EPERM, unix.EMLINK, unix.EOPNOTSUPP, unix.ENOSYS} {
+		if errors.Is(err, e) {
+			return fmt.Errorf("%w: %w", ErrNoLink, err)
+		}
+	}
+	return spaceError(err)
+}
