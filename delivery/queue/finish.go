@@ -16,7 +16,7 @@ import (
 const writeAgain = 2 * time.Second
 
 // finishMost bounds the rows written in one transaction.
-const finishMost = 200
+const finishMost = 100
 
 // finish records the outcomes of items, logs them and lets the items go.
 func (s *scheduler) finish(ctx context.Context, c *rules, items []*item, results []Result, begun time.Time) {

@@ -14,7 +14,7 @@ import (
 const look = time.Second
 
 // takeMost bounds the recipients taken from the file in one transaction.
-const takeMost = 500
+const takeMost = 100
 
 // scheduler is what of the queue is in memory: recipients being tried, by
 // site. It is bounded by Config.ActiveLimit; what is over waits in the file.
