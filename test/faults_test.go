@@ -1,8 +1,10 @@
 package test
 
 import (
+	"bufio"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -42,6 +44,42 @@ func TestLockedDirectoryIsATemporaryFailure(t *testing.T) {
 	if found["before"] != 1 || found["during"] != 0 || found["after"] != 1 {
 		t.Errorf("the mailbox holds %v", found)
 	}
+}
+
+// TestOpenTransactionHoldsNothingUp: somebody leaves a transaction open in the
+// sqlite3 shell; mail goes on with the rows as they were.
+func TestOpenTransactionHoldsNothingUp(t *testing.T) {
+	need(t, "sqlite3")
+	h := sampleHost(t, "")
+	h.start()
+	shell := exec.Command("sqlite3", filepath.Join(h.dir, "mail.sqlite"))
+	in, err := shell.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := shell.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := shell.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer shell.Wait()
+	defer in.Close()
+	fmt.Fprintln(in, "BEGIN EXCLUSIVE; UPDATE Address SET active=0 WHERE addLocalpart='joe'; SELECT 'held';")
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "held\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	s, err := dialSender(h.addr(25))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.c.Close()
+	if err := s.send("joe@vmail.example", message("held", "x", "x")); err != nil {
+		t.Errorf("while it is open: %v", err)
+	}
+	fmt.Fprintln(in, "COMMIT; SELECT 'done';")
+	waitFor(t, "the change counts", func() bool { return code(s.send("joe@vmail.example", message("after", "x", "x"))) == 550 })
 }
 
 // lockShared takes all locks of SQLite's WAL index, as a program does that
