@@ -484,6 +484,11 @@ func TestEffects(t *testing.T) {
 	if len(f.box("c@box.test")) != 2 || len(f.box("b@box.test")) != 0 {
 		t.Error("not redirected")
 	}
+	env = envelope("s@x.test", "b@box.test", "a@box.test")
+	env.LocalOnly = true
+	if _, out := f.send(env, text, policy.Effects{Redirect: "c@box.test"}); !out[0].OK() || !out[1].OK() || len(f.box("c@box.test")) != 3 {
+		t.Errorf("not redirected by LMTP: %+v", out)
+	}
 	if _, out := f.send(envelope("s@x.test", "b@box.test"), text, policy.Effects{Discard: true}); !out[0].OK() || len(f.box("b@box.test")) != 0 {
 		t.Error("not discarded")
 	}

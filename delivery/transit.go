@@ -89,11 +89,28 @@ func (t *transit) expand(ctx context.Context, seen map[string]*stop, i int, r Re
 			seen[key] = st
 			t.stops = append(t.stops, st)
 		}
-		if i < len(t.env.To) {
-			st.rcpts = append(st.rcpts, i)
-		}
+		st.rcpts = append(st.rcpts, t.answersFor(i)...)
 	}
 	return nil
+}
+
+// answersFor are the recipients of the envelope whose reply the i-th of
+// recipients decides: itself, all after REDIRECT, none for a blind copy.
+func (t *transit) answersFor(i int) []int {
+	if t.eff.Redirect == "" {
+		if i < len(t.env.To) {
+			return []int{i}
+		}
+		return nil
+	}
+	if i > 0 {
+		return nil
+	}
+	all := make([]int, len(t.env.To))
+	for n := range all {
+		all[n] = n
+	}
+	return all
 }
 
 // waits reports whether nothing may be tried now: HOLD, FILTER.
