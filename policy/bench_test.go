@@ -14,7 +14,7 @@ func BenchmarkRcpt(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			v := newEnv(b)
 			v.access("senders", "example.org", "REJECT")
-			v.class("z-common", "z-helo, z-unlist, z-noSender, check_sender_access senders")
+			v.class("z-common", "z-helo, z-unlist, z-sender, check_sender_access senders")
 			fixed, err := v.deps.Config(ctx)
 			if err != nil {
 				b.Fatal(err)

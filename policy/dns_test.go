@@ -306,7 +306,6 @@ func TestDNSServersSetting(t *testing.T) {
 func TestDefaultClassesAskLists(t *testing.T) {
 	v := newEnv(t)
 	s := v.withDNS()
-	v.class("z-noSender", "reject_unknown_sender_domain")
 	const spam = "10.2.0.192.zen.spamhaus.org. IN A 127.0.0.2\n"
 	s.Set(t, zone+spam+"example.net.dbl.spamhaus.org. IN A 127.0.1.2\n10.2.0.192.list.dnswl.org. IN A 127.0.5.0\n")
 	for num, want := range map[int]string{

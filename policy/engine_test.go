@@ -91,8 +91,6 @@ func newEnvAlone(t testing.TB) *env {
 		Interfaces: func() ([]netip.Addr, error) { return []netip.Addr{netip.MustParseAddr("192.0.2.53")}, nil },
 	}
 	v.e = policy.New(v.deps)
-	// Tests may use any sender.
-	v.class("z-noSender", "reject_non_fqdn_sender, reject_unlisted_sender")
 	return v
 }
 

@@ -4,7 +4,8 @@
 -- Low numbers refuse more. Components (z-...) are used by the composites
 -- (RCnn-name); both are ordinary rows, to be changed at will. DNS lists need a
 -- resolver of one's own: through a public one most of them say "unusable",
--- which refuses nobody.
+-- which refuses nobody. From moderate down nothing waits for the DNS: a
+-- resolver that is gone costs protection, not mail.
 
 INSERT OR IGNORE INTO RClass (rcNum, rcName) VALUES
   (0,  'reject'),       -- nobody may write
@@ -22,7 +23,8 @@ INSERT OR IGNORE INTO Restriction (rsName, rsList) VALUES
   ('z-fqdnHelo', 'reject_non_fqdn_helo_hostname'),
   ('z-unkHelo',  'reject_unknown_helo_hostname'),
   ('z-unlist',   'reject_unlisted_recipient'),
-  ('z-noSender', 'reject_non_fqdn_sender, reject_unknown_sender_domain, reject_unlisted_sender'),
+  ('z-sender',   'reject_non_fqdn_sender, reject_unlisted_sender'),
+  ('z-noSender', 'reject_unknown_sender_domain'),
   ('z-noPtr',    'reject_unknown_reverse_client_hostname'),
   ('z-noFCrDns', 'reject_unknown_client_hostname'),
   ('z-pipe',     'reject_unauth_pipelining');
@@ -48,12 +50,12 @@ INSERT OR IGNORE INTO Restriction (rsName, rsList) VALUES
   ('z-dnswlAll', 'permit_dnswl_client list.dnswl.org=127.0.[0..255].[0..99]');
 
 INSERT OR IGNORE INTO Restriction (rsName, rsList) VALUES
-  ('z-common',   'z-helo, z-unlist, z-noSender, z-zen'),
+  ('z-common',   'z-helo, z-unlist, z-sender, z-zen'),
   ('RC00-reject',       'reject'),
-  ('RC01-nuts',         'z-common, z-fqdnHelo, z-pipe, z-noFCrDns, z-unkHelo, z-dblC, z-dblH, z-dblS, z-brbl, z-mailspike, z-psbl, z-spamcop, z-bscat'),
-  ('RC10-aggressive',   'z-common, z-fqdnHelo, z-pipe, z-noFCrDns, warn_if_reject z-unkHelo, z-dblC, z-dblH, z-dblS, z-dnswlHi, z-brbl, z-mailspike, z-dnswlMed, z-psbl, z-dnswlAll, z-spamcop, z-bscat'),
-  ('RC20-moderate',     'z-common, z-noPtr, z-dblS, z-dblH, z-dblC, z-dnswlLo, z-mailspike, z-psbl, z-bscat'),
-  ('RC30-conservative', 'z-common, warn_if_reject z-noPtr, z-dblC, z-dblH, z-dblS, z-dnswlAll, z-mailspike, warn_if_reject z-bscat'),
+  ('RC01-nuts',         'z-common, z-noSender, z-fqdnHelo, z-pipe, z-noFCrDns, z-unkHelo, z-dblC, z-dblH, z-dblS, z-brbl, z-mailspike, z-psbl, z-spamcop, z-bscat'),
+  ('RC10-aggressive',   'z-common, z-noSender, z-fqdnHelo, z-pipe, z-noFCrDns, warn_if_reject z-unkHelo, z-dblC, z-dblH, z-dblS, z-dnswlHi, z-brbl, z-mailspike, z-dnswlMed, z-psbl, z-dnswlAll, z-spamcop, z-bscat'),
+  ('RC20-moderate',     'z-common, warn_if_reject z-noSender, z-noPtr, z-dblS, z-dblH, z-dblC, z-dnswlLo, z-mailspike, z-psbl, z-bscat'),
+  ('RC30-conservative', 'z-common, warn_if_reject z-noSender, warn_if_reject z-noPtr, z-dblC, z-dblH, z-dblS, z-dnswlAll, z-mailspike, warn_if_reject z-bscat'),
   ('RC40-weak',         'z-common'),
   ('RC50-blocked',      'reject'),
   ('RC99-open',         'permit');

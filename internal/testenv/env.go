@@ -60,9 +60,6 @@ var settings = map[string]string{
 	"auth_failure_delay":     "0",
 }
 
-// senders lets scripts use any sender: their domains need not be in the zone.
-const senders = `UPDATE Restriction SET rsList = 'reject_non_fqdn_sender' WHERE rsName = 'z-noSender'`
-
 // Options says what is different from the sample server.
 type Options struct {
 	SQL  string   // run on mail.sqlite before the start
@@ -98,7 +95,6 @@ func Start(t testing.TB, o Options) *Env {
 	if err := server.Create(context.Background(), plan); err != nil {
 		t.Fatal(err)
 	}
-	e.SQL(senders)
 	if o.SQL != "" {
 		e.SQL(o.SQL)
 	}
