@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -14,7 +15,6 @@ import (
 	"mailserver/internal/config"
 	"mailserver/internal/maillog"
 	"mailserver/internal/server"
-	"mailserver/schema"
 )
 
 func serveCommands() []command {
@@ -30,7 +30,7 @@ func serveCommands() []command {
 func initData(fs *flag.FlagSet) action {
 	name := fs.String("hostname", "", "`name` of this host, as its DNS has it")
 	base := fs.Int("port-base", 0, "add this `number` to every port, on loopback only")
-	postmaster := fs.String("postmaster", "", "`address` for mail to postmaster and abuse; default root")
+	postmaster := fs.String("postmaster", "", "`address` for mail to postmaster and abuse; without, they have a mailbox")
 	sample := fs.Bool("sample", false, "with the sample domains and users")
 	own := fs.Bool("own-mail", os.Geteuid() != 0, "keep all mail below the data directory, as one user")
 	return func(ctx context.Context, a *app, _ []string) error {
@@ -53,7 +53,7 @@ func initData(fs *flag.FlagSet) action {
 				return err
 			}
 		}
-		a.sayMade(host, plan.Listeners)
+		a.sayMade(plan)
 		return nil
 	}
 }
@@ -82,12 +82,15 @@ func giveToOwner(ctx context.Context, a *app) error {
 	return err
 }
 
-func (a *app) sayMade(host string, listeners []schema.Listener) {
-	fmt.Fprintf(a.out, "made %s for %s\n", a.dir, host)
-	for _, l := range listeners {
+func (a *app) sayMade(p server.Plan) {
+	fmt.Fprintf(a.out, "made %s for %s\n", a.dir, p.Hostname)
+	for _, l := range p.Listeners {
 		fmt.Fprintf(a.out, "  %-10s %s (TLS: %s)\n", l.Protocol, l.Address, l.TLS)
 	}
-	fmt.Fprintf(a.out, "the certificate in %s/tls signs itself; put a real one in the table Cert\n", a.dir)
+	fmt.Fprintf(a.out, "the certificate in %s signs itself; put a real one in the table Cert\n", filepath.Join(a.dir, "tls"))
+	if p.Postmaster == "" {
+		fmt.Fprintf(a.out, "postmaster and abuse have a mailbox; to read it: mailserver mailbox set postmaster@%s --password-stdin\n", p.Hostname)
+	}
 	fmt.Fprintf(a.out, "next: mailserver domain add DOMAIN --class mailbox; mailserver mailbox add USER@DOMAIN --password-stdin; mailserver serve\n")
 }
 

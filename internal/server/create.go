@@ -17,7 +17,7 @@ import (
 type Plan struct {
 	Dir        string
 	Hostname   string
-	Postmaster string // where mail to postmaster and abuse goes; '': root
+	Postmaster string // where mail to postmaster and abuse goes; '': a mailbox of its own
 	Listeners  []schema.Listener
 	Settings   map[string]string
 	Sample     bool // with the sample rows
@@ -95,20 +95,35 @@ func addHostDomain(t *schema.Tx, p Plan) error {
 	if _, err := t.AddDomain(p.Hostname, schema.Local, schema.DomainChange{}); err != nil {
 		return err
 	}
-	target := p.Postmaster
-	if target == "" {
-		target = "root"
-	}
-	for name, to := range map[string]string{"postmaster": target, "abuse": "postmaster"} {
-		num, err := t.AddAddress(name, p.Hostname, schema.AddressChange{})
-		if err != nil {
+	if p.Postmaster == "" {
+		if err := t.AddVMailbox("postmaster", p.Hostname, schema.MailboxChange{UID: schema.To(postmasterUID())}); err != nil {
 			return err
 		}
-		if err := t.AddAlias(num, to); err != nil {
-			return err
-		}
+		return addLocalAlias(t, p.Hostname, "abuse", "postmaster")
 	}
-	return nil
+	if err := addLocalAlias(t, p.Hostname, "postmaster", p.Postmaster); err != nil {
+		return err
+	}
+	return addLocalAlias(t, p.Hostname, "abuse", "postmaster")
+}
+
+func addLocalAlias(t *schema.Tx, host, name, target string) error {
+	num, err := t.AddAddress(name, host, schema.AddressChange{})
+	if err != nil {
+		return err
+	}
+	return t.AddAlias(num, target)
+}
+
+// vmailUID owns the mailboxes of the sample's virtual mailbox domain, and that
+// of postmaster when root makes the data directory.
+const vmailUID = 842
+
+func postmasterUID() int {
+	if uid := os.Getuid(); uid != 0 {
+		return max(uid, vmailUID) // virtual_minimum_uid refuses low ones; files are ours in any case
+	}
+	return vmailUID
 }
 
 // StandardListeners are the rows of init: on loopback at base and the standard
