@@ -3,6 +3,7 @@ package imap_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -94,4 +95,49 @@ func TestClientThatDoesNotRead(t *testing.T) {
 		t.Error(got)
 	}
 	lazy.conn.Close()
+}
+
+// TestShutdownLetsAppendFinish: what is being appended is stored and answered,
+// then the session ends.
+func TestShutdownLetsAppendFinish(t *testing.T) {
+	h := open(t, imap.ListenerOptions{}, nil)
+	c := h.login()
+	c.send("a APPEND INBOX {20}")
+	c.until(`^\+ OK`)
+	c.raw("Subject: x")
+	down := make(chan error, 1)
+	go func() { down <- h.srv.Shutdown(t.Context()) }()
+	idle := h.dialUntilRefused()
+	c.raw("\r\n\r\nabcd\r\n\r\n")
+	c.until(`^a OK \[APPENDUID \d+ 1\] Append completed\.`)
+	c.until(`^\* BYE Server shutting down\.`)
+	if err := <-down; err != nil || !idle {
+		t.Error(err, idle)
+	}
+}
+
+// dialUntilRefused waits until the server takes no more connections.
+func (h *house) dialUntilRefused() bool {
+	for range 10_000 {
+		conn, err := net.Dial("tcp", h.addr)
+		if err != nil {
+			return true
+		}
+		conn.Close()
+	}
+	return false
+}
+
+// TestBrokenAppendLeavesNothing: a client that goes away in the middle.
+func TestBrokenAppendLeavesNothing(t *testing.T) {
+	h := open(t, imap.ListenerOptions{}, nil)
+	c := h.login()
+	c.raw("a APPEND INBOX {6+}\r\na: 1\r\n {1000}\r\n")
+	c.until(`^\+ OK`)
+	c.raw("half")
+	c.conn.Close()
+	other := h.login()
+	if got := other.do("STATUS INBOX (MESSAGES)"); got[0] != "* STATUS INBOX (MESSAGES 0)" {
+		t.Error(got)
+	}
 }
