@@ -121,8 +121,8 @@ func serve(fs *flag.FlagSet) action {
 		}
 		if logFile != nil {
 			defer logFile.Close()
-			defer reopenOnHangup(logFile)()
 		}
+		defer reopenOnHangup(logFile)()
 		s, err := server.Start(ctx, server.Options{Dir: a.dir, Log: log})
 		if err != nil {
 			return err
@@ -132,14 +132,20 @@ func serve(fs *flag.FlagSet) action {
 	}
 }
 
-// reopenOnHangup opens the log anew at SIGHUP, for logrotate.
+// reopenOnHangup opens the log file, if there is one, anew at SIGHUP, for
+// logrotate. Neither that signal nor a standard error that nobody reads any
+// more ends a server.
 func reopenOnHangup(f *maillog.File) (stop func()) {
+	signal.Ignore(syscall.SIGPIPE)
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for range hup {
+			if f == nil {
+				continue
+			}
 			if err := f.Reopen(); err != nil {
 				fmt.Fprintln(os.Stderr, "mailserver:", err)
 			}

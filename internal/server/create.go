@@ -49,17 +49,17 @@ func Create(ctx context.Context, p Plan) error {
 	if err := writeRows(ctx, p, schema.Cert{Hostname: p.Hostname, CertFile: cert, KeyFile: key}); err != nil {
 		return err
 	}
-	state, err := schema.OpenState(ctx, StateFile(p.Dir))
+	if p.Sample {
+		if err := schema.Script(ctx, MailFile(p.Dir), schema.Sample); err != nil {
+			return err
+		}
+	}
+	// Opening makes the rest, and shows that it can be opened.
+	parts, err := Open(ctx, Options{Dir: p.Dir})
 	if err != nil {
 		return err
 	}
-	if err := state.Close(); err != nil {
-		return err
-	}
-	if p.Sample {
-		return schema.Script(ctx, MailFile(p.Dir), schema.Sample)
-	}
-	return nil
+	return parts.Close()
 }
 
 func writeRows(ctx context.Context, p Plan, cert schema.Cert) error {
