@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"mailserver/internal/dns/dnstest"
 	"mailserver/schema"
 )
 
@@ -127,6 +128,13 @@ func (h *howto) sql(statements string) error {
 }
 
 func (h *howto) serve() error {
+	// The page says nothing about DNS, so that it must not hang on the network.
+	zone := dnstest.Start(h.t, "elsewhere.example. IN MX 10 mx.elsewhere.example.\nmx.elsewhere.example. IN A 192.0.2.25\n"+
+		"1.0.0.127.in-addr.arpa. IN PTR client.example.\nclient.example. IN A 127.0.0.1\n")
+	if err := schema.Script(context.Background(), filepath.Join(h.dir, "data", "mail.sqlite"),
+		"INSERT INTO Setting (stName, stValue) VALUES ('dns_servers', '"+zone.Addr+"')"); err != nil {
+		return err
+	}
 	cmd := exec.Command(filepath.Join(h.dir, "mailserver"), "serve")
 	cmd.Dir = h.dir
 	cmd.Stderr = &h.log
