@@ -17,6 +17,7 @@ type listArgs struct {
 	only       listOnly
 	recursive  bool // RECURSIVEMATCH
 	extended   bool // options or several patterns were given
+	separator  bool // an empty pattern: what separates levels is asked
 	subscribed bool // RETURN (SUBSCRIBED)
 	status     []*statusItem
 }
@@ -89,7 +90,9 @@ func (a *listArgs) returned(d *imapwire.Decoder, option string) {
 
 func (a *listArgs) readPatterns(s *session, d *imapwire.Decoder, reference string) {
 	add := func() {
-		p, ok := s.decodeName(reference + d.ListMailbox())
+		pattern := d.ListMailbox()
+		a.separator = pattern == ""
+		p, ok := s.decodeName(reference + pattern)
 		if !ok || len(p) > maxNameLength || len(a.patterns) >= maxPatterns {
 			d.Fail("Invalid pattern list.")
 		}
@@ -104,7 +107,7 @@ func (a *listArgs) readPatterns(s *session, d *imapwire.Decoder, reference strin
 }
 
 func runList(ctx context.Context, s *session, a *listArgs) (reply, error) {
-	if !a.extended && len(a.patterns) == 1 && a.patterns[0] == "" {
+	if !a.extended && a.separator {
 		if !a.lsub {
 			s.enc.Raw("* LIST (\\Noselect) \".\" \"\"\r\n")
 		}

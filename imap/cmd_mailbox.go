@@ -100,8 +100,17 @@ func runCreate(ctx context.Context, s *session, c creation) (reply, error) {
 	return reply{}, nil
 }
 
+// runDelete: a session that deletes what it has selected goes on without.
 func runDelete(ctx context.Context, s *session, name string) (reply, error) {
-	return reply{}, naming(s.account.Delete(ctx, name), s.wireName(name))
+	own := s.box != nil && s.box.view.Name() == name
+	if err := s.account.Delete(ctx, name); err != nil {
+		return reply{}, naming(err, s.wireName(name))
+	}
+	if own {
+		s.unselect()
+		s.enc.Raw("* OK [CLOSED] Selected mailbox was deleted.\r\n")
+	}
+	return reply{}, nil
 }
 
 type renaming struct{ from, to string }

@@ -50,7 +50,10 @@ func (s *session) search(ctx context.Context, a *searchArgs) (*hits, error) {
 	if err := a.key.bind(s); err != nil {
 		return nil, err
 	}
-	r := &searching{s: s, a: a, text: message.NewSearch(a.texts), now: s.srv.d.Now().Unix()}
+	r := &searching{s: s, a: a, now: s.srv.d.Now().Unix()}
+	if len(a.texts) > 0 {
+		r.text = message.NewSearch(a.texts)
+	}
 	set, narrow := a.key.narrowed()
 	if !narrow {
 		set = imap.SeqSet{{Start: 1, Stop: max(1, s.box.view.Len())}}

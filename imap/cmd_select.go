@@ -212,12 +212,8 @@ func runClose(ctx context.Context, s *session) (reply, error) {
 }
 
 func runUnselect(_ context.Context, s *session) (reply, error) {
-	var a reply
-	if s.on.qresync { // RFC 7162 §3.2.8
-		a.code = "HIGHESTMODSEQ " + uitoa(s.box.view.HighestModSeq())
-	}
 	s.unselect()
-	return a, nil
+	return reply{}, nil
 }
 
 func runExpunge(ctx context.Context, s *session) (reply, error) { return s.expunge(ctx, nil) }

@@ -111,7 +111,7 @@ func (a *fetchArgs) readNamed(d *imapwire.Decoder, word string) {
 	case "BINARY.SIZE":
 		a.add(binarySizeItem(&imap.FetchItemBinarySectionSize{Part: readBinaryPart(d)}))
 	default:
-		d.Fail("Unknown parameter %s", word)
+		d.Fail("Unknown parameter: %s", word)
 	}
 }
 

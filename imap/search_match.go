@@ -5,6 +5,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailserver/internal/imapwire"
 	"mailserver/storage"
 )
 
@@ -154,14 +155,25 @@ func (k *searchKey) bind(s *session) error {
 
 func (k *searchKey) bindSet(s *session) error {
 	set, err := s.resolve(k.set)
-	if err != nil {
-		return err
+	if err != nil { // as Dovecot: what is not there does not match
+		return s.bindPresent(k)
 	}
 	switch n := set.(type) {
 	case imap.UIDSet:
 		k.in = fromUIDSet(n)
 	case imap.SeqSet:
 		k.in = fromSeqSet(n)
+	}
+	return nil
+}
+
+// bindPresent leaves out the sequence numbers beyond the last message.
+func (s *session) bindPresent(k *searchKey) error {
+	last := s.box.view.Len()
+	for _, r := range k.set.set.Resolve(last) {
+		if r.From <= last {
+			k.in = append(k.in, imapwire.Range{From: r.From, To: min(r.To, last)})
+		}
 	}
 	return nil
 }

@@ -23,7 +23,6 @@ type searchArgs struct {
 	key      *searchKey
 	texts    []message.Key
 	modSeq   bool // MODSEQ was asked about
-	badSet   bool
 }
 
 // searchKey is a condition. Which fields count depends on op.

@@ -55,11 +55,12 @@ func (d *Decoder) setNumber() uint32 {
 	if d.Accept('*') {
 		return 0
 	}
-	n := d.Number()
-	if d.err == nil && n == 0 {
-		d.Fail("Invalid sequence set.")
+	n := d.number(math.MaxUint32)
+	if n == 0 && (d.err == nil || IsSyntax(d.err)) {
+		d.err = nil
+		d.Fail("Invalid messageset")
 	}
-	return n
+	return uint32(n)
 }
 
 // Resolve returns the set with '*' as last, sorted, joined where ranges touch.

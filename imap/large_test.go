@@ -1,0 +1,143 @@
+package imap_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mailserver/imap"
+)
+
+// TestLargeMessageIsNotHeld: 50 MB in and out cost no memory of that size. All
+// that was ever allocated counts, not only what was held at once.
+func TestLargeMessageIsNotHeld(t *testing.T) {
+	h := open(t, imap.ListenerOptions{}, nil)
+	c := h.login()
+	line := strings.Repeat("x", 76) + "\r\n"
+	chunk := []byte(strings.Repeat(line, 1000))
+	const n = 672 // about 50 MB
+	head := "Subject: large\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"
+	tail := "--b--\r\n"
+	size := len(head) + n*len(chunk) + len(tail)
+
+	before := allocated()
+	c.raw(fmt.Sprintf("a APPEND INBOX {%d+}\r\n%s", size, head))
+	for range n {
+		if _, err := c.conn.Write(chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.raw(tail + "\r\n")
+	c.until("^a OK")
+	t.Logf("APPEND allocates %d KB", (allocated()-before)>>10)
+	c.do("SELECT INBOX")
+	for _, item := range []string{"BODYSTRUCTURE", "BODY.PEEK[]", "BODY.PEEK[1]", "BINARY.PEEK[1]", "BODY.PEEK[]<1000.40000000>"} {
+		from := allocated()
+		c.send("f FETCH 1 " + item)
+		got := c.literal()
+		c.until("^f OK")
+		t.Logf("FETCH %s: %d bytes, allocates %d KB", item, got, (allocated()-from)>>10)
+	}
+	c.do("SEARCH BODY nothing")
+	if all := allocated() - before; all > 20<<20 {
+		t.Errorf("%d MB were allocated", all>>20)
+	}
+}
+
+// literal reads the first line, and a literal at its end without keeping it.
+func (c *client) literal() int64 {
+	first := c.line()
+	m := regexp.MustCompile(`\{(\d+)\}$`).FindStringSubmatch(first)
+	if m == nil {
+		return 0
+	}
+	n, _ := strconv.ParseInt(m[1], 10, 64)
+	c.conn.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := io.CopyN(io.Discard, c.r, n); err != nil {
+		c.t.Fatal(err)
+	}
+	return n
+}
+
+func allocated() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.TotalAlloc
+}
+
+// TestClientThatDoesNotRead holds up nobody else.
+func TestClientThatDoesNotRead(t *testing.T) {
+	h := open(t, imap.ListenerOptions{}, nil)
+	lazy, other := h.login(), h.login()
+	fill(other, 200)
+	lazy.do("SELECT INBOX")
+	other.do("SELECT INBOX")
+	go func() {
+		for range 2000 { // far more than the kernel keeps for it
+			if _, err := io.WriteString(lazy.conn, "x FETCH 1:* BODY.PEEK[]\r\n"); err != nil {
+				return
+			}
+		}
+	}()
+	for range 20 {
+		if got := other.do("STORE 1:* +FLAGS.SILENT (\\Seen)"); !strings.HasPrefix(got[len(got)-1], "x OK") {
+			t.Fatal(got)
+		}
+		other.do("STORE 1:* -FLAGS.SILENT (\\Seen)")
+	}
+	if got := other.do("EXPUNGE"); got[0] != "x OK Expunge completed." {
+		t.Error(got)
+	}
+	lazy.conn.Close()
+}
+
+// TestShutdownLetsAppendFinish: what is being appended is stored and answered,
+// then the session ends.
+func TestShutdownLetsAppendFinish(t *testing.T) {
+	h := open(t, imap.ListenerOptions{}, nil)
+	c := h.login()
+	c.send("a APPEND INBOX {20}")
+	c.until(`^\+ OK`)
+	c.raw("Subject: x")
+	down := make(chan error, 1)
+	go func() { down <- h.srv.Shutdown(t.Context()) }()
+	idle := h.dialUntilRefused()
+	c.raw("\r\n\r\nabcd\r\n\r\n")
+	c.until(`^a OK \[APPENDUID \d+ 1\] Append completed\.`)
+	c.until(`^\* BYE Server shutting down\.`)
+	if err := <-down; err != nil || !idle {
+		t.Error(err, idle)
+	}
+}
+
+// dialUntilRefused waits until the server takes no more connections.
+func (h *house) dialUntilRefused() bool {
+	for range 10_000 {
+		conn, err := net.Dial("tcp", h.addr)
+		if err != nil {
+			return true
+		}
+		conn.Close()
+	}
+	return false
+}
+
+// TestBrokenAppendLeavesNothing: a client that goes away in the middle.
+func TestBrokenAppendLeavesNothing(t *testing.T) {
+	h := open(t, imap.ListenerOptions{}, nil)
+	c := h.login()
+	c.raw("a APPEND INBOX {6+}\r\na: 1\r\n {1000}\r\n")
+	c.until(`^\+ OK`)
+	c.raw("half")
+	c.conn.Close()
+	other := h.login()
+	if got := other.do("STATUS INBOX (MESSAGES)"); got[0] != "* STATUS INBOX (MESSAGES 0)" {
+		t.Error(got)
+	}
+}
