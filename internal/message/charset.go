@@ -69,7 +69,10 @@ type textReader struct {
 func (t *textReader) start(e Encoding, charset string, out func([]byte)) {
 	t.out, t.rest = out, t.rest[:0]
 	t.dec, _ = lookupCharset(charset)
-	t.transfer = newTransfer(e, false, t.convert)
+	if t.transfer == nil {
+		t.transfer = newTransfer(e, false, t.convert)
+	}
+	t.transfer.reset(e)
 }
 
 func (t *textReader) write(b []byte) { t.transfer.write(b) }

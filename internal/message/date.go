@@ -198,12 +198,13 @@ func zoneOf(s string) *time.Location {
 }
 
 // SentDate gives the day of the Date field as SEARCH SENTON etc. compare it:
-// the day written in the field, zone disregarded, at midnight UTC. ok is false
-// for no date.
+// the day written in the field, zone disregarded, at midnight UTC. Without a
+// date that can be read ok is false, and t the day that Dovecot then takes: 1
+// January 1970.
 func (r *Record) SentDate() (t time.Time, ok bool) {
 	values, _ := r.Field("Date")
 	if len(values) == 0 {
-		return t, false
+		return time.Unix(0, 0).UTC(), false
 	}
 	return SentDay(values[0])
 }
@@ -212,7 +213,7 @@ func (r *Record) SentDate() (t time.Time, ok bool) {
 func SentDay(value string) (t time.Time, ok bool) {
 	d, err := ParseDate(value)
 	if err != nil {
-		return t, false
+		return time.Unix(0, 0).UTC(), false
 	}
 	return time.Date(d.Year(), d.Month(), d.Day(), 0, 0, 0, 0, time.UTC), true
 }

@@ -16,10 +16,10 @@ type details struct {
 	location    optional
 }
 
-// content takes a Content- field; name lacks "content-". Of several, the first
-// counts.
+// content takes a Content- field; name is in lower case and lacks "content-".
+// Of several, the first counts.
 func (d *details) content(name, value string) {
-	switch strings.ToLower(name) {
+	switch name {
 	case "type":
 		if !d.typ.ok {
 			d.contentType(value)
@@ -66,30 +66,29 @@ func (d *details) contentType(value string) {
 func (d *details) contentDisposition(value string) {
 	x := lexer{s: value}
 	x.space()
-	b, _ := x.run(nil, isToken)
+	disposition := x.word(isToken)
 	if !x.space() {
 		return
 	}
-	d.disposition = some(b)
+	d.disposition = optional{disposition, true}
 	d.dispParams = x.params()
 }
 
 func encodingToken(value string) optional {
 	x := lexer{s: value}
 	x.space()
-	b, ok := x.run(nil, isToken)
-	if !ok || !x.space() || !x.end() {
+	token := x.word(isToken)
+	if token == "" || !x.space() || !x.end() {
 		return optional{}
 	}
-	return some(b)
+	return optional{token, true}
 }
 
 // parseEncoding reads the first word of the field.
 func parseEncoding(value string) Encoding {
 	x := lexer{s: value}
 	x.space()
-	b, _ := x.run(nil, isToken)
-	switch strings.ToLower(string(b)) {
+	switch strings.ToLower(x.word(isToken)) {
 	case "7bit", "8bit", "binary":
 		return EncodingIdentity
 	case "quoted-printable":
@@ -112,11 +111,11 @@ func languages(value string) []string {
 	x.space()
 	var tags []string
 	for !x.end() && len(tags) < maxLanguages {
-		b, ok := x.run(nil, isAtext)
-		if !ok || !x.space() {
+		tag := x.word(isAtext)
+		if tag == "" || !x.space() {
 			break
 		}
-		tags = append(tags, string(b))
+		tags = append(tags, tag)
 		if !x.is(',') {
 			break
 		}

@@ -1,7 +1,5 @@
 package message
 
-import "strings"
-
 // envelope gathers the fields of ENVELOPE, RFC 9051 §7.5.2.
 type envelope struct {
 	date, subject, inReplyTo, messageID optional
@@ -20,10 +18,10 @@ func isEnvelopeField(name string) bool {
 	return false
 }
 
-// set takes a field. Of several texts the last counts; of several address
+// set takes a field, by its name in lower case. Of several texts the last counts; of several address
 // fields, all: or else a forger could have one checked and another shown.
 func (e *envelope) set(name, value string) {
-	switch strings.ToLower(name) {
+	switch name {
 	case "date":
 		e.date = optional{value, true}
 	case "subject":

@@ -37,8 +37,8 @@ func (v *headerVisitor) stop() bool                 { return v.done }
 func (v *headerVisitor) wants(_ int, n []byte) bool { return !v.done && len(n) > 0 }
 func (v *headerVisitor) headerDone(int, bool)       { v.done = true }
 func (v *headerVisitor) text(int, []byte)           {}
-func (v *headerVisitor) field(_ int, n, _, b []byte) {
-	v.done = v.done || !v.f(Field{string(n), unfold(string(b))})
+func (v *headerVisitor) field(_ int, _, raw, value []byte) {
+	v.done = v.done || !v.f(Field{string(fieldName(raw)), unfold(string(value))})
 }
 
 // Mailbox is an entry of an address list.

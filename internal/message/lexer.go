@@ -82,6 +82,15 @@ func (x *lexer) run(b []byte, class func(byte) bool) ([]byte, bool) {
 	return append(b, x.s[from:x.i]...), x.i > from
 }
 
+// word is the longest run of bytes of a class, maybe empty.
+func (x *lexer) word(class func(byte) bool) string {
+	from := x.i
+	for x.i < len(x.s) && class(x.s[x.i]) {
+		x.i++
+	}
+	return x.s[from:x.i]
+}
+
 // quoted appends the content of a quoted string.
 func (x *lexer) quoted(b []byte) ([]byte, bool) {
 	x.i++
@@ -119,11 +128,10 @@ func (x *lexer) contentType() (typ, subtype string, ok bool) {
 	if !x.space() {
 		return "", "", false
 	}
-	b, ok := x.run(nil, isToken)
-	if !ok || !x.space() {
+	typ = x.word(isToken)
+	if typ == "" || !x.space() {
 		return "", "", false
 	}
-	typ = string(b)
 	if x.end() {
 		return typ, "", true
 	}
@@ -134,10 +142,11 @@ func (x *lexer) contentType() (typ, subtype string, ok bool) {
 	if !x.space() {
 		return "", "", false
 	}
-	if b, ok = x.run(nil, isToken); !ok || !x.space() || !x.end() && !x.is(';') {
+	subtype = x.word(isToken)
+	if subtype == "" || !x.space() || !x.end() && !x.is(';') {
 		return "", "", false
 	}
-	return typ, string(b), true
+	return typ, subtype, true
 }
 
 // param is an attribute of a structured field.
@@ -170,7 +179,7 @@ func (x *lexer) param() (p param, ok bool) {
 	if !x.space() {
 		return p, false
 	}
-	name, _ := x.run(nil, isToken)
+	p.name = x.word(isToken)
 	if !x.space() || !x.is('=') {
 		return p, false
 	}
@@ -178,18 +187,19 @@ func (x *lexer) param() (p param, ok bool) {
 	if !x.space() {
 		return p, false
 	}
-	var value []byte
 	switch {
 	case x.is('"'):
-		if value, ok = x.quoted(nil); !ok && x.end() {
+		value, ok := x.quoted(nil)
+		if !ok && x.end() {
 			return p, false
 		}
+		p.value = string(value)
 	case x.is('='): // an encoded word, which has no place here
-		value, _ = x.run(nil, isTokenOrWord)
+		p.value = x.word(isTokenOrWord)
 		x.space()
 	default:
-		value, _ = x.run(nil, isToken)
+		p.value = x.word(isToken)
 		x.space()
 	}
-	return param{string(name), string(value)}, true
+	return p, true
 }

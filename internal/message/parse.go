@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"strconv"
-	"strings"
 )
 
 // maxKept bounds what a Structure keeps of the headers of all parts together;
@@ -25,7 +24,7 @@ type builder struct {
 	w      *walker
 	shapes []shape
 	cur    details
-	env    *envelope
+	env    envelope
 	kept   int
 	header []byte // the fields that a record holds, as they stand
 	cut    bool   // not all of them
@@ -56,33 +55,25 @@ func (b *builder) inMessage(part int) bool {
 }
 
 func (b *builder) wants(part int, name []byte) bool {
-	if len(name) > 8 && bytes.EqualFold(name[:8], []byte("content-")) {
-		return true
-	}
-	if len(name) > maxCachedName {
-		return false
-	}
-	lower := strings.ToLower(string(name))
-	return b.inMessage(part) && isEnvelopeField(lower) || part == 0 && isCachedField(lower)
+	return bytes.HasPrefix(name, contentPrefix) || part == 0 && isCachedField(string(name)) ||
+		isEnvelopeField(string(name)) && b.inMessage(part)
 }
 
+var contentPrefix = []byte("content-")
+
 func (b *builder) field(part int, name, raw, value []byte) {
-	n, v := string(name), string(value)
-	if part == 0 && isCachedField(strings.ToLower(n)) {
+	if part == 0 && isCachedField(string(name)) {
 		b.keepField(raw)
 	}
-	if b.kept += len(v); b.kept > maxKept {
+	if b.kept += len(value); b.kept > maxKept {
 		return
 	}
-	if len(n) > 8 && strings.EqualFold(n[:8], "content-") {
-		b.cur.content(n[8:], v)
+	if rest, ok := bytes.CutPrefix(name, contentPrefix); ok {
+		b.cur.content(string(rest), string(value))
 		return
 	}
-	if b.inMessage(part) {
-		if b.env == nil {
-			b.env = new(envelope)
-		}
-		b.env.set(n, v)
+	if b.inMessage(part) && isEnvelopeField(string(name)) {
+		b.env.set(string(name), string(value))
 	}
 }
 
@@ -101,14 +92,11 @@ func (b *builder) headerDone(part int, mime bool) {
 	}
 	s.extension = d.appendExtension(nil)
 	if b.inMessage(part) {
-		if b.env == nil {
-			b.env = new(envelope)
-		}
 		s.envelope = b.env.append(nil)
 	}
 	b.kept += len(s.front) + len(s.extension) + len(s.envelope)
 	b.shapes = append(b.shapes, s)
-	b.cur, b.env = details{}, nil
+	b.cur, b.env = details{}, envelope{}
 }
 
 // keepField keeps a field for the record, every line with CRLF.

@@ -27,8 +27,6 @@ const (
 	maxRecord = 64 << 10
 	// maxCachedHeader bounds the header fields in it.
 	maxCachedHeader = 16 << 10
-	// maxCachedName: no name in cachedFields is longer.
-	maxCachedName = 32
 )
 
 // isCachedField reports whether a record holds the fields of this name, given

@@ -18,6 +18,9 @@ type segment struct {
 // joinRFC2231 joins the pieces of continued parameters, after the plain ones.
 // The values stay percent-encoded, as name*, if any segment was.
 func joinRFC2231(ps []param) []param {
+	if !slices.ContainsFunc(ps, func(p param) bool { return strings.Contains(p.name, "*") }) {
+		return ps
+	}
 	plain := ps[:0:0]
 	var pieces []segment
 	for _, p := range ps {

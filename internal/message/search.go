@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // Scope says where a Key looks.
@@ -32,7 +33,9 @@ type Search struct {
 	found   []bool
 	longest int
 
+	in   *window
 	w    *walker
+	line []byte // a header field, folded
 	hay  []byte // the end of the text so far, then the text to look in
 	done bool   // nothing is left that this message could have
 	text textReader
@@ -68,9 +71,14 @@ func (s *Search) Match(r io.Reader) ([]bool, error) {
 		s.found[i] = k.Scope != ScopeHeader && k.Value == ""
 	}
 	v := &searchVisitor{Search: s, part: -1}
-	s.w = newWalker(newWindow(r), v)
+	if s.in == nil {
+		s.in = newWindow(r)
+	}
+	s.in.reset(r)
+	s.w = newWalker(s.in, v)
 	err := s.w.walk()
 	v.endText()
+	s.in.reset(nil)
 	s.w = nil
 	return s.found, err
 }
@@ -90,19 +98,25 @@ func (s *Search) MatchRecord(r *Record) (found, known []bool) {
 			continue
 		}
 		for _, v := range values {
-			found[i] = found[i] || k.Value == "" || bytes.Contains(foldHeader("", v), s.needles[i])
+			found[i] = found[i] || k.Value == "" || bytes.Contains(s.fold(nil, []byte(v)), s.needles[i])
 		}
 	}
 	return found, known
 }
 
-// foldHeader makes a field comparable, with its name if one is given.
-func foldHeader(name, value string) []byte {
-	value = squeeze(Decode(value))
-	if name != "" {
-		value = name + ": " + value
+// fold makes a field comparable, with its name if one is given. The result is
+// valid until the next call.
+func (s *Search) fold(name, value []byte) []byte {
+	s.line = s.line[:0]
+	if name != nil {
+		s.line = appendFolded(s.line, name)
+		s.line = append(s.line, ": "...)
 	}
-	return appendFolded(nil, []byte(value))
+	if bytes.Contains(value, []byte("=?")) || !utf8.Valid(value) {
+		value = []byte(Decode(string(value)))
+	}
+	s.line = appendFolded(s.line, []byte(squeeze(string(value))))
+	return s.line
 }
 
 // open reports whether a key of the scopes is not yet found.
@@ -133,11 +147,11 @@ type searchVisitor struct {
 func (v *searchVisitor) stop() bool { return v.done }
 
 func (v *searchVisitor) wants(part int, name []byte) bool {
-	if foldIs(name, "content-type") || v.open(ScopeText) {
+	if string(name) == "content-type" || v.open(ScopeText) {
 		return true
 	}
 	for i, k := range v.keys {
-		if part == 0 && k.Scope == ScopeHeader && !v.found[i] && strings.EqualFold(k.Field, string(name)) {
+		if part == 0 && k.Scope == ScopeHeader && !v.found[i] && foldIs(name, k.Field) {
 			return true
 		}
 	}
@@ -145,25 +159,25 @@ func (v *searchVisitor) wants(part int, name []byte) bool {
 }
 
 func (v *searchVisitor) field(part int, name, raw, value []byte) {
-	n := string(name)
-	if strings.EqualFold(n, "content-type") && !v.seen {
+	if string(name) == "content-type" && !v.seen {
 		v.contentType(string(value))
 	}
-	var bare, full []byte
+	bare, full := part == 0 && v.open(ScopeHeader), v.open(ScopeText)
+	if bare {
+		v.inField(ScopeHeader, name, v.fold(nil, value))
+	}
+	if full {
+		v.inField(ScopeText, name, v.fold(name, value))
+	}
+}
+
+// inField looks in a field for the keys of a scope.
+func (v *searchVisitor) inField(scope Scope, name, folded []byte) {
 	for i, k := range v.keys {
-		switch {
-		case v.found[i]:
-		case k.Scope == ScopeHeader && part == 0 && strings.EqualFold(k.Field, n):
-			if bare == nil {
-				bare = foldHeader("", string(value))
-			}
-			v.found[i] = k.Value == "" || bytes.Contains(bare, v.needles[i])
-		case k.Scope == ScopeText:
-			if full == nil {
-				full = foldHeader(n, string(value))
-			}
-			v.found[i] = bytes.Contains(full, v.needles[i])
+		if v.found[i] || k.Scope != scope || scope == ScopeHeader && !foldIs(name, k.Field) {
+			continue
 		}
+		v.found[i] = bytes.Contains(folded, v.needles[i])
 	}
 }
 
@@ -226,4 +240,9 @@ func (v *searchVisitor) look(b []byte) {
 	if keep := v.longest - 1; keep < len(v.hay) {
 		v.hay = v.hay[:copy(v.hay, v.hay[len(v.hay)-max(keep, 0):])]
 	}
+}
+
+// foldIs compares without regard to case.
+func foldIs(name []byte, field string) bool {
+	return len(name) == len(field) && strings.EqualFold(string(name), field)
 }

@@ -34,6 +34,12 @@ func newTransfer(e Encoding, strict bool, out func([]byte) error) *transfer {
 	return &transfer{encoding: e, strict: strict, out: out}
 }
 
+// reset makes it ready for another text, whatever the last has left.
+func (t *transfer) reset(e Encoding) {
+	*t = transfer{encoding: e, strict: t.strict, out: t.out, buf: t.buf[:0], quantum: t.quantum[:0],
+		escape: t.escape[:0], blank: t.blank[:0]}
+}
+
 func (t *transfer) write(b []byte) error {
 	switch t.encoding {
 	case EncodingBase64:

@@ -2,7 +2,6 @@ package message
 
 import (
 	"bytes"
-	"strings"
 )
 
 // Bounds on what is understood of a message; the rest is a body without
@@ -20,7 +19,8 @@ const maxField = 64 << 10
 
 // visitor is told what a walk meets. The arguments are valid during the call.
 type visitor interface {
-	// wants reports whether field should be called for a header field.
+	// wants reports whether field should be called for a header field; name is
+	// in lower case, here and below.
 	wants(part int, name []byte) bool
 	// field has the field as it stands, and its value with its line ends as LF,
 	// without the last. Both are cut at maxField.
@@ -52,6 +52,8 @@ type walker struct {
 
 	name, raw, value []byte // the field being read; raw is all its lines
 	inField          bool
+	wanted           bool // by the visitor
+	keeping          bool // by anyone
 
 	// Of the header being read.
 	seenType bool
@@ -111,239 +113,6 @@ func (w *walker) finish() {
 	}
 	w.cur = p.Parent
 	w.depth--
-}
-
-// header reads the header block of the current part, to its empty line or to a
-// boundary.
-func (w *walker) header() step {
-	p := &w.layout[w.cur]
-	newline, wanted, done := 0, false, false
-	w.name, w.inField = w.name[:0], false
-	found := -1
-	for {
-		line := w.in.line()
-		if line == nil {
-			break
-		}
-		if found = w.match(line); found >= 0 && w.bounds[found].part != w.cur {
-			w.giveUp(newline)
-			break
-		}
-		found = -1
-		if done {
-			break
-		}
-		newline = newlineLen(line)
-		addExtent(&p.Header, line, 0)
-		if len(line) == newline && newline > 0 {
-			w.in.skip(len(line))
-			if wanted {
-				w.fieldDone()
-				wanted = false
-			}
-			w.settle()
-			done = true // but a boundary may take its line end
-			continue
-		}
-		wanted = w.headerLine(line, wanted)
-		w.in.skip(len(line))
-		for newline == 0 { // a line longer than the window
-			if line = w.in.line(); line == nil {
-				break
-			}
-			newline = newlineLen(line)
-			addExtent(&p.Header, line, 0)
-			if wanted {
-				w.keep(line)
-			}
-			w.in.skip(len(line))
-		}
-	}
-	if wanted {
-		w.fieldDone()
-	}
-	if !done {
-		w.settle()
-	}
-	return w.headerDone(found)
-}
-
-// giveUp takes the last line end of a header from it: it is that of the
-// boundary which follows.
-func (w *walker) giveUp(newline int) {
-	if newline == 0 {
-		return
-	}
-	p := &w.layout[w.cur]
-	e := Extent{Len: int64(newline), Virt: 2, Lines: 1}
-	p.Header.Len -= e.Len
-	p.Header.Virt -= e.Virt
-	p.Header.Lines -= e.Lines
-	up := &w.layout[p.Parent].Body
-	up.Len += e.Len
-	up.Virt += e.Virt
-	up.Lines += e.Lines
-}
-
-// headerLine takes the first piece of a line; it reports whether the rest is
-// wanted.
-func (w *walker) headerLine(line []byte, wanted bool) bool {
-	if (line[0] == ' ' || line[0] == '\t') && w.inField {
-		if wanted {
-			w.keep(line)
-		}
-		return wanted
-	}
-	if wanted {
-		w.fieldDone()
-	}
-	w.inField = true
-	name := fieldName(line)
-	w.name = append(w.name[:0], name...)
-	w.raw = w.raw[:0]
-	if !w.ours(name) && !w.v.wants(w.cur, name) {
-		return false
-	}
-	w.keep(line)
-	return true
-}
-
-// fieldName is what stands before the colon; without one there is no name.
-func fieldName(line []byte) []byte {
-	k := bytes.IndexByte(line, ':')
-	if k < 0 {
-		return nil
-	}
-	name := line[:k]
-	if k := bytes.IndexByte(name, 0); k >= 0 {
-		name = name[:k]
-	}
-	return bytes.TrimRight(name, " \t")
-}
-
-// fieldValue appends what stands after the colon: without the white space
-// before it and the last line end, the others as LF.
-func fieldValue(dst, raw []byte) []byte {
-	_, raw, _ = bytes.Cut(raw, []byte{':'})
-	raw = bytes.TrimLeft(raw[:len(raw)-newlineLen(raw)], " \t")
-	for {
-		k := bytes.IndexByte(raw, '\n')
-		if k < 0 {
-			return append(dst, raw...)
-		}
-		line := raw[:k+1]
-		dst = append(dst, line[:len(line)-newlineLen(line)]...)
-		dst = append(dst, '\n')
-		raw = raw[k+1:]
-	}
-}
-
-func (w *walker) keep(b []byte) {
-	if room := maxField - len(w.raw); len(b) > room {
-		b = b[:room]
-	}
-	w.raw = append(w.raw, b...)
-}
-
-// ours reports whether the walk itself must know a field.
-func (w *walker) ours(name []byte) bool {
-	return foldIs(name, "mime-version") || foldIs(name, "content-type") || foldIs(name, "content-transfer-encoding")
-}
-
-// foldIs compares with a text in lower case.
-func foldIs(b []byte, lower string) bool {
-	return len(b) == len(lower) && strings.EqualFold(string(b), lower)
-}
-
-func (w *walker) fieldDone() {
-	w.value = fieldValue(w.value[:0], w.raw)
-	switch {
-	case foldIs(w.name, "mime-version"):
-		w.mime = true
-	case foldIs(w.name, "content-type"):
-		w.mime = true
-		w.contentType(string(w.value))
-	case foldIs(w.name, "content-transfer-encoding"):
-		w.encoding = parseEncoding(string(w.value))
-	}
-	if w.v.wants(w.cur, w.name) {
-		w.v.field(w.cur, w.name, w.raw, w.value)
-	}
-}
-
-// contentType: the first field counts.
-func (w *walker) contentType(value string) {
-	if w.seenType {
-		return
-	}
-	w.seenType = true
-	x := lexer{s: value}
-	typ, subtype, ok := x.contentType()
-	switch {
-	case !ok:
-	case strings.EqualFold(typ, "message") && strings.EqualFold(subtype, "rfc822"):
-		w.kind = KindMessage
-	case strings.EqualFold(typ, "text"):
-		w.kind = KindText
-	case strings.EqualFold(typ, "multipart") && subtype != "":
-		w.kind = KindMultipart
-		if strings.EqualFold(subtype, "digest") {
-			if w.digest == nil {
-				w.digest = make(map[int]bool)
-			}
-			w.digest[w.cur] = true
-		}
-		for _, p := range x.params() {
-			if strings.EqualFold(p.name, "boundary") {
-				w.boundary, w.divided = p.value, true
-				break
-			}
-		}
-	}
-	if len(w.boundary) > maxBoundary {
-		w.boundary = w.boundary[:maxBoundary]
-	}
-}
-
-// settle decides what kind of part it is, once its fields are known.
-func (w *walker) settle() {
-	p := &w.layout[w.cur]
-	if !w.mime {
-		w.kind = KindOther
-	}
-	if !w.seenType || !w.mime {
-		w.kind = KindText
-		if w.digest[p.Parent] {
-			w.kind = KindMessage
-		}
-	}
-	if w.depth >= maxNesting && (w.kind == KindMultipart || w.kind == KindMessage) {
-		w.kind = KindOther
-	}
-	p.Kind, p.Encoding = w.kind, w.encoding
-	if w.kind == KindMultipart && w.divided && w.room() {
-		w.bounds = append(w.bounds, boundary{w.cur, w.boundary})
-	}
-}
-
-// room reports whether the current part may have parts.
-func (w *walker) room() bool { return w.depth < maxNesting && len(w.layout) < maxParts }
-
-// headerDone goes on after the header. found is the boundary that ended it, or
-// -1.
-func (w *walker) headerDone(found int) step {
-	p := &w.layout[w.cur]
-	p.Body.Offset = p.Header.Offset + p.Header.Len
-	w.v.headerDone(w.cur, w.mime)
-	w.last = '\n'
-	switch {
-	case found >= 0:
-		return func() step { return w.divide(found, w.in.line(), 0) }
-	case p.Kind == KindMessage && w.room():
-		w.begin()
-		return w.header
-	}
-	return w.body
 }
 
 // body reads the text of the current part up to a boundary or the end.

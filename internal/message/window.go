@@ -22,6 +22,8 @@ func newWindow(r io.Reader) *window {
 	return &window{r: r, buf: make([]byte, 0, windowSize)}
 }
 
+func (w *window) reset(r io.Reader) { *w = window{r: r, buf: w.buf[:0]} }
+
 func (w *window) data() []byte { return w.buf[w.i:] }
 
 func (w *window) skip(n int) {
