@@ -37,7 +37,7 @@ func TestDefaultsAreInOrder(t *testing.T) {
 
 func TestCheckNamesEveryProblem(t *testing.T) {
 	v := newEnv(t)
-	v.exec(`DELETE FROM RClass; DELETE FROM Restriction`)
+	v.exec(`DELETE FROM RClass; DELETE FROM Restriction; DELETE FROM BScat`)
 	v.exec(`INSERT INTO RClass VALUES (35, 'x'), (36, 'nowhere')`)
 	v.class("RC35-x", "z-a, nonsense, check_relay_domains, check_sender_access hash:gone, z-b")
 	v.class("z-a", "Z-B, permit, reject")

@@ -51,6 +51,10 @@ type Config struct {
 	ProxyInterfaces []string `setting:"proxy_interfaces" default:""`
 	BackupNetworks  []string `setting:"permit_mx_backup_networks" default:""`
 
+	// DNSServers are asked instead of those of resolv.conf(5): addresses, with
+	// :port if it is not 53. Best is a validating resolver of one's own: DNS
+	// lists do not answer public ones.
+	DNSServers []string `setting:"dns_servers" default:""`
 	// DNSTimeLimit bounds all DNS look-ups of one command together. What is
 	// asked later counts as not to be had now.
 	DNSTimeLimit time.Duration `setting:"policy_dns_time_limit" default:"30s"`

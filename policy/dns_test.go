@@ -292,6 +292,47 @@ func TestBackupMX(t *testing.T) {
 	check(t, "bad networks", at("u@backup.example"), "451 4.3.5 Server configuration error")
 }
 
+// The setting dns_servers is obeyed at once.
+func TestDNSServersSetting(t *testing.T) {
+	v := newEnv(t)
+	other := dnstest.Start(t, "10.2.0.192.own.example. IN A 127.0.0.2")
+	v.set("smtpd_client_restrictions", "reject_rbl_client own.example")
+	check(t, "before", v.reply("h"), "ok")
+	v.set("dns_servers", other.Addr)
+	check(t, "after", v.reply("h"), "554 5.7.1 Service unavailable; Client host [192.0.2.10] blocked using own.example")
+}
+
+// A new server's classes, with the DNS lists they use.
+func TestDefaultClassesAskLists(t *testing.T) {
+	v := newEnv(t)
+	s := v.withDNS()
+	const spam = "10.2.0.192.zen.spamhaus.org. IN A 127.0.0.2\n"
+	s.Set(t, zone+spam+"example.net.dbl.spamhaus.org. IN A 127.0.1.2\n10.2.0.192.list.dnswl.org. IN A 127.0.5.0\n")
+	for num, want := range map[int]string{
+		1:  "554 5.7.1 Service unavailable; Client host [192.0.2.10] blocked using zen.spamhaus.org",
+		40: "554 5.7.1 Service unavailable; Client host [192.0.2.10] blocked using zen.spamhaus.org",
+		50: "554 5.7.1 <u@here.example>: Recipient address rejected: Access denied",
+		99: "ok",
+	} {
+		check(t, "spam", reply(v.rcpt(stranger, "mx.example.net", "a@example.net", here("u@here.example", num))), want)
+	}
+	s.Set(t, zone+"example.net.dbl.spamhaus.org. IN A 127.0.1.2\n10.2.0.192.list.dnswl.org. IN A 127.0.5.0\n10.2.0.192.bl.mailspike.net. IN A 127.0.0.2\n10.2.0.192.ips.backscatterer.org. IN A 127.0.0.2\n")
+	v.withDNS() // forget the answers
+	v.deps.DNS = dns.New(dns.Config{Servers: []string{s.Addr}, Attempts: 1})
+	v.e = policy.New(v.deps)
+	for num, want := range map[int]string{
+		10: "554 5.7.1 Service unavailable; Sender address [a@example.net] blocked using dbl.spamhaus.org",
+		20: "554 5.7.1 Service unavailable; Sender address [a@example.net] blocked using dbl.spamhaus.org",
+		30: "554 5.7.1 Service unavailable; Sender address [a@example.net] blocked using dbl.spamhaus.org",
+		40: "ok",
+	} {
+		check(t, "domain", reply(v.rcpt(stranger, "mx.example.net", "a@example.net", here("u@here.example", num))), want)
+	}
+	bounce := v.rcpt(stranger, "mx.example.net", "", here("u@here.example", 20))
+	check(t, "listed, not allowed by a score of 0", reply(bounce), "554 5.7.1 Service unavailable; Client host [192.0.2.10] blocked using bl.mailspike.net")
+	check(t, "allowed", reply(v.rcpt(stranger, "mx.example.net", "", here("u@here.example", 30))), "ok")
+}
+
 // A DNS that is silent, slow or lying holds a command no longer than the
 // setting says, and refuses nobody.
 func TestDNSTimeLimit(t *testing.T) {

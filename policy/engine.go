@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,6 +32,8 @@ type Engine struct {
 
 	mu       sync.Mutex
 	compiled *compiled // of the newest generation seen
+	servers  string    // setting dns_servers that own was made of
+	own      *dns.Resolver
 }
 
 // New returns an Engine.
@@ -48,6 +51,31 @@ func New(d Deps) *Engine {
 		d.Interfaces = interfaceAddrs
 	}
 	return &Engine{d: d, rules: ruleTable()}
+}
+
+// resolver is the one of Deps, or one that asks the servers of a setting.
+func (e *Engine) resolver(servers []string) *dns.Resolver {
+	if len(servers) == 0 {
+		return e.d.DNS
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if text := strings.Join(servers, " "); e.own == nil || text != e.servers {
+		e.servers = text
+		e.own = dns.New(dns.Config{Servers: withPort(servers), Now: e.d.Now})
+	}
+	return e.own
+}
+
+func withPort(servers []string) []string {
+	var list []string
+	for _, s := range servers {
+		if _, err := netip.ParseAddrPort(s); err != nil {
+			s = net.JoinHostPort(strings.Trim(s, "[]"), "53")
+		}
+		list = append(list, s)
+	}
+	return list
 }
 
 func interfaceAddrs() ([]netip.Addr, error) {

@@ -47,6 +47,15 @@ func (b *syncBuffer) String() string {
 
 func newEnv(t testing.TB) *env {
 	t.Helper()
+	v := newEnvAlone(t)
+	v.withDNS()
+	return v
+}
+
+// newEnvAlone has no DNS server, whose sockets would hold up the clock of a
+// synctest bubble.
+func newEnvAlone(t testing.TB) *env {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "mail.sqlite")
 	if err := schema.CreateMail(ctx, path); err != nil {
 		t.Fatal(err)

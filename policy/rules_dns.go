@@ -42,7 +42,7 @@ func (x *query) lookup(name string, t dns.Type) (*dns.Answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(x.ctx, left)
 	defer cancel()
-	a, err := x.s.e.d.DNS.Lookup(ctx, name, t)
+	a, err := x.s.e.resolver(x.cfg.DNSServers).Lookup(ctx, name, t)
 	x.traceDNS(name, t, a, err)
 	return a, err
 }

@@ -72,7 +72,7 @@ func (c *cache) get(ctx context.Context, k key, ask func(context.Context) (*Answ
 func (c *cache) fly(ctx context.Context, k key, f *flight, ask func(context.Context) (*Answer, time.Duration, error)) (*Answer, error) {
 	var ttl time.Duration
 	f.answer, ttl, f.err = ask(ctx)
-	f.usable = ctx.Err() == nil
+	f.usable = !ended(ctx)
 	c.mu.Lock()
 	delete(c.flights, k)
 	if f.usable && ttl > 0 && c.size > 0 {
@@ -82,6 +82,13 @@ func (c *cache) fly(ctx context.Context, k key, f *flight, ask func(context.Cont
 	c.mu.Unlock()
 	close(f.done)
 	return f.answer, f.err
+}
+
+// ended reports whether an asker has given up. The deadline of a read may pass
+// a moment before its context notices.
+func ended(ctx context.Context) bool {
+	d, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(d)
 }
 
 // room makes place for one entry: what is out of date among a few, else any
@@ -105,4 +112,12 @@ func (c *cache) room() {
 		}
 		delete(c.entries, k)
 	}
+}
+
+// gaveUp is why an asker has.
+func gaveUp(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return context.DeadlineExceeded
 }

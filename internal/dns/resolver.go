@@ -166,8 +166,8 @@ func (r *Resolver) ask(ctx context.Context, name string, t Type) (*Answer, time.
 			if errors.Is(err, errMalformed) {
 				return nil, tempTTL, &Error{name, t, Malformed, err}
 			}
-			if last = err; ctx.Err() != nil {
-				return nil, 0, &Error{name, t, Temporary, ctx.Err()}
+			if last = err; ended(ctx) {
+				return nil, 0, &Error{name, t, Temporary, gaveUp(ctx)}
 			}
 		}
 	}

@@ -219,7 +219,7 @@ func TestCache(t *testing.T) {
 	now := time.Unix(1000, 0)
 	var mu sync.Mutex
 	clock := func() time.Time { mu.Lock(); defer mu.Unlock(); return now }
-	s, r := start(t, dns.Config{Now: clock, Entries: 3, Attempts: 1, Timeout: 100 * time.Millisecond})
+	s, r := start(t, dns.Config{Now: clock, Entries: 3, Attempts: 1})
 	s.Fail("servfail.example.net", dnstest.Fault{Rcode: mdns.RcodeServerFailure})
 	ask := func(name string) { r.Lookup(ctx, name, dns.A) }
 	expect := func(name string, want int) {

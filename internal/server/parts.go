@@ -30,6 +30,7 @@ import (
 	"mailserver/delivery/remote"
 	"mailserver/delivery/route"
 	"mailserver/internal/config"
+	"mailserver/internal/dns"
 	"mailserver/internal/tlscert"
 	"mailserver/policy"
 	"mailserver/schema"
@@ -46,6 +47,9 @@ type Options struct {
 	// clients; nil: the system's resolver.
 	Resolver remote.Resolver
 	PeerName func(ctx context.Context, a netip.Addr) (name, reverse string, tempfail bool)
+	// DNS answers the restrictions that ask about names and lists; nil: as
+	// resolv.conf(5) says.
+	DNS *dns.Resolver
 	// Dial reaches next hops; nil: the network.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// LookupUser finds users of the system; nil: the system's.
@@ -110,7 +114,7 @@ func (p *Parts) openMail(ctx context.Context) (err error) {
 func (p *Parts) openDeciders(ctx context.Context, o Options) error {
 	p.Certs = tlscert.New(p.Dir, p.certRows, p.Log)
 	p.Auth = auth.New(auth.Deps{Mail: p.Mail, Config: config.Of[auth.Config](p.Config), Log: p.Log, Now: o.Now})
-	p.Policy = policy.New(policy.Deps{Mail: p.Mail, Config: config.Of[policy.Config](p.Config), Log: p.Log, Now: o.Now})
+	p.Policy = policy.New(policy.Deps{Mail: p.Mail, Config: config.Of[policy.Config](p.Config), Log: p.Log, Now: o.Now, DNS: o.DNS})
 	p.Route = route.New(route.Deps{Mail: p.Mail, Config: config.Of[route.Config](p.Config), Log: p.Log, Dir: p.Dir, LookupUser: o.LookupUser})
 	return nil
 }

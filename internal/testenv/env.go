@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"mailserver/internal/dns"
 	"mailserver/internal/maillog"
 	"mailserver/internal/server"
 	"mailserver/schema"
@@ -108,7 +109,8 @@ func (e *Env) start() {
 		e.t.Fatal(err)
 	}
 	e.Server, err = server.Start(context.Background(), server.Options{Dir: e.Dir, Log: slog.New(h), Now: e.opt.Now,
-		Resolver: e.dns, PeerName: e.dns.peerName, Dial: e.opt.Dial, LookupUser: e.lookupUser})
+		Resolver: e.dns, PeerName: e.dns.peerName,
+		DNS: dns.New(dns.Config{Servers: []string{e.dns.addr}, Timeout: time.Second, Attempts: 1}), Dial: e.opt.Dial, LookupUser: e.lookupUser})
 	if err != nil {
 		e.t.Fatalf("start: %v\n%s", err, e.Log())
 	}

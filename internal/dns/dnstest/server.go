@@ -39,15 +39,8 @@ func Start(t testing.TB, zone string) *Server {
 	t.Helper()
 	s := &Server{faults: make(map[string]Fault), asked: make(map[string]int)}
 	s.Set(t, zone)
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc, l := listen(t)
 	s.Addr = pc.LocalAddr().String()
-	l, err := net.Listen("tcp", s.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, srv := range []*dns.Server{{PacketConn: pc, Handler: s}, {Listener: l, Handler: s}} {
 		started := make(chan struct{})
 		srv.NotifyStartedFunc = func() { close(started) }
@@ -63,6 +56,25 @@ func Start(t testing.TB, zone string) *Server {
 		})
 	}
 	return s
+}
+
+// listen finds a port that is free for UDP and TCP.
+func listen(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var err error
+	for range 20 {
+		var l net.Listener
+		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+			break
+		}
+		var pc net.PacketConn
+		if pc, err = net.ListenPacket("udp", l.Addr().String()); err == nil {
+			return pc, l
+		}
+		l.Close()
+	}
+	t.Fatal(err)
+	return nil, nil
 }
 
 // Set replaces the zone. Names without a dot at the end are whole all the same.
