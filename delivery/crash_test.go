@@ -118,6 +118,7 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 // killed runs the server for a while, kills it, and returns what it took.
 func (f *fixture) killed(after time.Duration) map[string]string {
 	f.t.Helper()
+	f.killedOnce = true
 	cmd := exec.Command(os.Args[0], "-test.run=^TestCrashServer$")
 	cmd.Env = append(os.Environ(), crashDir+"="+f.dir, crashPort+"="+strconv.Itoa(f.port))
 	out, err := cmd.StdoutPipe()

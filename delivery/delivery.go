@@ -27,6 +27,8 @@ type Config struct {
 	// HopLimit is the number of Received headers at which a message is taken
 	// to be in a loop.
 	HopLimit int `setting:"hopcount_limit" default:"50"`
+	// DropHeaders are header fields that a message is freed from.
+	DropHeaders []string `setting:"message_drop_headers" default:"bcc, content-length, resent-bcc, return-path"`
 	// BounceSize bounds, in bytes, the part of a message that a bounce returns.
 	BounceSize int64 `setting:"bounce_size_limit" default:"50000"`
 	// NotifyClasses are the postmaster's: bounce, 2bounce.

@@ -19,6 +19,7 @@ type Message struct {
 	s    *Service
 	env  *Envelope
 	text *queue.Text
+	in   *dropper // on the way to text
 	// ours: the message is a report of our own. It cannot be refused, and
 	// what fails is queued.
 	ours bool
@@ -28,11 +29,15 @@ type Message struct {
 // line ends, the Received header first, then calls Commit or Abort. env must
 // not change until then. The error is temporary.
 func (s *Service) Begin(ctx context.Context, env *Envelope) (*Message, error) {
+	c, err := s.d.Config(ctx)
+	if err != nil {
+		return nil, err
+	}
 	text, err := s.queue.Begin()
 	if err != nil {
 		return nil, err
 	}
-	return &Message{s: s, env: env, text: text}, nil
+	return &Message{s: s, env: env, text: text, in: newDropper(text, c.DropHeaders)}, nil
 }
 
 // ID is the queue ID, as the log and the Received header say it.
@@ -40,9 +45,9 @@ func (m *Message) ID() string { return m.text.ID() }
 
 // Write adds to the message. An error is a lack of room on the disk, or an
 // input/output error; both are temporary. Commit answers for it too.
-func (m *Message) Write(p []byte) (int, error) { return m.text.Write(p) }
+func (m *Message) Write(p []byte) (int, error) { return m.in.Write(p) }
 
-// Size is the number of bytes written.
+// Size is the number of bytes written, without the headers that are dropped.
 func (m *Message) Size() int64 { return m.text.Size() }
 
 // Abort drops the message.
@@ -57,7 +62,7 @@ func (m *Message) Abort() { m.text.Drop() }
 // If one takes it, those that cannot are tried again, or the sender is told.
 func (m *Message) Commit(ctx context.Context, eff policy.Effects) []Outcome {
 	defer m.text.Drop()
-	if err := m.text.Err(); err != nil {
+	if err := m.in.end(); err != nil {
 		return m.all(m.temporary("write spool", err))
 	}
 	c, err := m.s.d.Config(ctx)

@@ -11,7 +11,6 @@ import (
 	"mailserver/delivery/queue"
 	"mailserver/delivery/route"
 	"mailserver/internal/address"
-	"mailserver/internal/maillog"
 	"mailserver/policy"
 	"mailserver/schema"
 )
@@ -90,11 +89,28 @@ func (t *transit) expand(ctx context.Context, seen map[string]*stop, i int, r Re
 			seen[key] = st
 			t.stops = append(t.stops, st)
 		}
-		if i < len(t.env.To) {
-			st.rcpts = append(st.rcpts, i)
-		}
+		st.rcpts = append(st.rcpts, t.answersFor(i)...)
 	}
 	return nil
+}
+
+// answersFor are the recipients of the envelope whose reply the i-th of
+// recipients decides: itself, all after REDIRECT, none for a blind copy.
+func (t *transit) answersFor(i int) []int {
+	if t.eff.Redirect == "" {
+		if i < len(t.env.To) {
+			return []int{i}
+		}
+		return nil
+	}
+	if i > 0 {
+		return nil
+	}
+	all := make([]int, len(t.env.To))
+	for n := range all {
+		all[n] = n
+	}
+	return all
 }
 
 // waits reports whether nothing may be tried now: HOLD, FILTER.
@@ -299,82 +315,6 @@ func (t *transit) report(last bool) {
 	if last {
 		queue.LogRemoved(t.s.d.Log, m.ID)
 	}
-}
-
-// answer makes the replies.
-func (t *transit) answer() []Outcome {
-	if t.lost != nil && len(t.stops) == 0 {
-		return t.all(*t.lost)
-	}
-	if !t.env.LocalOnly {
-		for i := range t.recipients() {
-			if o, ok := t.failed[i]; ok {
-				return []Outcome{o}
-			}
-		}
-		return []Outcome{t.reply(t.stops)}
-	}
-	list := make([]Outcome, len(t.env.To))
-	for i, group := range t.groups() {
-		o, ok := t.failed[i]
-		if !ok {
-			o = t.reply(group)
-			if o.OK() {
-				o.Text = fmt.Sprintf("<%s> %s Saved", t.env.To[i].Address, t.ID())
-			}
-		}
-		o.Recipient = t.env.To[i].Address
-		list[i] = o
-	}
-	return list
-}
-
-// reply answers for stops that share a reply: refused only if every one is,
-// and for good only if every one is for good.
-func (t *transit) reply(group []*stop) Outcome {
-	var worst *stop
-	for _, st := range group {
-		if st.queued && t.lost != nil {
-			return *t.lost
-		}
-		if worst == nil || !st.refused || worst.refused && st.res.Status == queue.Deferred {
-			worst = st
-		}
-	}
-	switch {
-	case worst == nil: // an address that leads nowhere must not swallow mail
-		return Outcome{Code: 451, Enhanced: "4.3.0", Text: "Error: recipient has no destination"}
-	case worst.refused:
-		return outcome(worst)
-	}
-	return t.taken()
-}
-
-// outcome is how a refusal is said at the door.
-func outcome(st *stop) Outcome {
-	o := Outcome{Enhanced: st.res.Enhanced, Text: fmt.Sprintf("<%s>: %s", st.Original, doorText(st.res))}
-	switch {
-	case st.res.Enhanced == "5.2.2":
-		o.Code = 552
-	case st.res.Enhanced == "4.3.1":
-		o.Code = 452
-	case st.res.Status == queue.Deferred:
-		o.Code = 451
-	case st.res.Enhanced == "5.4.6":
-		o.Code = 554
-	default:
-		o.Code = 550
-	}
-	return o
-}
-
-// doorText leaves out of an answer what only the log should know: paths and
-// words of the system.
-func doorText(res *queue.Result) string {
-	if res.Status == queue.Deferred && res.Tag != maillog.ErrorMail {
-		return "mailbox cannot take mail now, try again later"
-	}
-	return res.Text
 }
 
 func notify(o smtp.RcptOptions) string {

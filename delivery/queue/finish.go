@@ -16,7 +16,7 @@ import (
 const writeAgain = 2 * time.Second
 
 // finishMost bounds the rows written in one transaction.
-const finishMost = 200
+const finishMost = 100
 
 // finish records the outcomes of items, logs them and lets the items go.
 func (s *scheduler) finish(ctx context.Context, c *rules, items []*item, results []Result, begun time.Time) {
@@ -190,11 +190,18 @@ func recordAll(t *schema.Tx, items []*item) (gone map[string]bool, err error) {
 
 // end lets a message go that has no recipients in memory any more: the sender
 // is told what must be told, and a message without recipients is removed.
+// Of the goroutines that settle its last recipients, one knows from its
+// transaction that no rows are left (gone), and one is the last here; they need
+// not be the same.
 func (s *scheduler) end(ctx context.Context, m *active, gone bool) {
 	for {
 		s.mu.Lock()
-		m.gone = m.gone || gone // whoever records the last outcome may not be the last here
-		if m.left > 0 || m.ending || s.msgs[m.ID] != m {
+		if s.msgs[m.ID] != m {
+			s.mu.Unlock()
+			break // let go already: gone is news
+		}
+		m.gone = m.gone || gone
+		if m.left > 0 || m.ending {
 			s.mu.Unlock()
 			return
 		}
@@ -202,6 +209,7 @@ func (s *scheduler) end(ctx context.Context, m *active, gone bool) {
 		m.report, m.late = false, false
 		if m.gone || !report && !late {
 			delete(s.msgs, m.ID)
+			gone = m.gone
 			s.mu.Unlock()
 			break
 		}
@@ -212,7 +220,7 @@ func (s *scheduler) end(ctx context.Context, m *active, gone bool) {
 		m.ending = false
 		s.mu.Unlock()
 	}
-	if m.gone {
+	if gone {
 		s.q.remove(m.ID)
 	}
 }

@@ -93,6 +93,19 @@ func (f *fake) Report(_ context.Context, m *Message, rcpts []Recipient) error {
 	return nil
 }
 
+// peak is how many deliveries to a site were under way at once.
+func (f *fake) peak(site string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.most[site]
+}
+
+func (f *fake) attempts(address string) []time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.times[address])
+}
+
 func (f *fake) snapshot() (sent, reports []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -106,6 +119,7 @@ type bench struct {
 	dir   string
 	f     *fake
 	cfg   Config
+	look  time.Duration // 0: as in the server
 }
 
 func newBench(t testing.TB, f *fake) *bench {
@@ -126,6 +140,9 @@ func (b *bench) open() {
 		Config: func(context.Context) (*Config, error) { c := b.cfg; return &c, nil }})
 	if err != nil {
 		b.t.Fatal(err)
+	}
+	if b.look != 0 {
+		b.q.sched.look = b.look
 	}
 }
 
@@ -197,8 +214,15 @@ func (b *bench) run() (stop func()) {
 
 // bubble runs fn in a bubble of synctest, with a queue at work.
 func bubble(t *testing.T, f *fake, fn func(*testing.T, *bench)) {
+	bubbleLook(t, f, 0, fn)
+}
+
+func bubbleLook(t *testing.T, f *fake, look time.Duration, fn func(*testing.T, *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, f)
+		if look != 0 {
+			b.q.sched.look = look
+		}
 		defer func() { b.state.Close() }()
 		stop := b.run()
 		defer func() { stop() }()
@@ -216,12 +240,16 @@ func TestSendsAtOnceAndLeavesNothing(t *testing.T) {
 		if want := []string{id + " a@one", id + " b@one", id + " c@two"}; !slices.Equal(sent, want) {
 			t.Errorf("sent %q", sent)
 		}
+		f.mu.Lock()
 		if f.jobs != 2 {
 			t.Errorf("%d deliveries for two sites", f.jobs)
 		}
+		f.mu.Unlock()
 		if e, n := b.entries(), b.files(); len(e)+len(n) != 0 {
 			t.Errorf("left %q %q", e, n)
 		}
+		b.q.sched.mu.Lock()
+		defer b.q.sched.mu.Unlock()
 		if s := b.q.sched; len(s.items)+len(s.msgs)+len(s.sites)+s.count != 0 {
 			t.Errorf("memory holds %d %d %d %d", len(s.items), len(s.msgs), len(s.sites), s.count)
 		}
@@ -232,14 +260,13 @@ func TestSendsAtOnceAndLeavesNothing(t *testing.T) {
 // age of the message between the two bounds, rounded up to the next run.
 func TestTimetable(t *testing.T) {
 	f := &fake{send: func(*Message, *Recipient) Result { return Result{Status: Deferred, Enhanced: "4.2.0", Text: "later"} }}
-	bubble(t, f, func(t *testing.T, b *bench) {
+	bubbleLook(t, f, 10*time.Second, func(t *testing.T, b *bench) {
 		start := time.Now()
-		b.q.sched.look = 10 * time.Second
 		time.Sleep(10 * time.Second)
 		b.add("s@x", "a@one")
 		time.Sleep(6 * 24 * time.Hour)
 		var got []time.Duration
-		for _, at := range f.times["a@one"] {
+		for _, at := range f.attempts("a@one") {
 			got = append(got, at.Sub(start))
 		}
 		want := []time.Duration{10 * time.Second, 600 * time.Second, 1200 * time.Second, 2400 * time.Second, 4800 * time.Second, 9000 * time.Second, 13200 * time.Second}
@@ -427,13 +454,13 @@ func TestConcurrencyLimit(t *testing.T) {
 			b.add("s@x", fmt.Sprintf("u%d@one", i))
 		}
 		time.Sleep(time.Second)
-		if f.most["smtp:one"] != 2 {
-			t.Errorf("%d at once at the start", f.most["smtp:one"])
+		if f.peak("smtp:one") != 2 {
+			t.Errorf("%d at once at the start", f.peak("smtp:one"))
 		}
 		close(f.block)
 		time.Sleep(time.Minute)
-		if sent, _ := f.snapshot(); len(sent) != 30 || f.most["smtp:one"] > 3 {
-			t.Errorf("%d sent, %d at once", len(sent), f.most["smtp:one"])
+		if sent, _ := f.snapshot(); len(sent) != 30 || f.peak("smtp:one") > 3 {
+			t.Errorf("%d sent, %d at once", len(sent), f.peak("smtp:one"))
 		}
 	})
 }
@@ -443,13 +470,13 @@ func TestConcurrencyLimit(t *testing.T) {
 func TestActiveLimit(t *testing.T) {
 	f := &fake{}
 	synctest.Test(t, func(t *testing.T) {
+		f.block = make(chan struct{})
 		b := newBench(t, f)
 		b.cfg.ActiveLimit = 10
 		defer b.state.Close()
 		stop := b.run()
 		defer stop()
 		time.Sleep(time.Second) // the limit is known now
-		f.block = make(chan struct{})
 		for i := range 100 {
 			b.add("s@x", fmt.Sprintf("u%d@d%d", i, i))
 		}
