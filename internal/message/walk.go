@@ -53,6 +53,7 @@ type walker struct {
 	name, raw, value []byte // the field being read; raw is all its lines
 	inField          bool
 	wanted           bool // by the visitor
+	keeping          bool // by anyone
 
 	// Of the header being read.
 	seenType bool

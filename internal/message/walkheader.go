@@ -8,56 +8,40 @@ import (
 // header reads the header block of the current part, to its empty line or to a
 // boundary.
 func (w *walker) header() step {
-	p := &w.layout[w.cur]
-	newline, wanted, done := 0, false, false
-	w.name, w.inField = w.name[:0], false
-	found := -1
-	for {
-		line := w.in.line()
-		if line == nil {
-			break
-		}
-		if found = w.match(line); found >= 0 && w.bounds[found].part != w.cur {
+	w.name, w.inField, w.keeping = w.name[:0], false, false
+	newline, done := 0, false
+	for line := w.in.line(); line != nil; line = w.in.line() {
+		if found := w.match(line); found >= 0 && w.bounds[found].part != w.cur {
 			w.giveUp(newline)
-			break
+			return w.headerDone(found, done)
 		}
-		found = -1
 		if done {
 			break
 		}
 		newline = newlineLen(line)
-		addExtent(&p.Header, line, 0)
-		if len(line) == newline && newline > 0 {
-			w.in.skip(len(line))
-			if wanted {
-				w.fieldDone()
-				wanted = false
-			}
+		if done = newline > 0 && len(line) == newline; done { // but a boundary may take it
+			w.skipHeader(line)
 			w.settle()
-			done = true // but a boundary may take its line end
 			continue
 		}
-		wanted = w.headerLine(line, wanted)
-		w.in.skip(len(line))
+		w.headerLine(line)
+		w.skipHeader(line)
 		for newline == 0 { // a line longer than the window
 			if line = w.in.line(); line == nil {
 				break
 			}
 			newline = newlineLen(line)
-			addExtent(&p.Header, line, 0)
-			if wanted {
-				w.keep(line)
-			}
-			w.in.skip(len(line))
+			w.keep(line)
+			w.skipHeader(line)
 		}
 	}
-	if wanted {
-		w.fieldDone()
-	}
-	if !done {
-		w.settle()
-	}
-	return w.headerDone(found)
+	return w.headerDone(-1, done)
+}
+
+// skipHeader counts b to the header and goes behind it.
+func (w *walker) skipHeader(b []byte) {
+	addExtent(&w.layout[w.cur].Header, b, 0)
+	w.in.skip(len(b))
 }
 
 // giveUp takes the last line end of a header from it: it is that of the
@@ -77,27 +61,19 @@ func (w *walker) giveUp(newline int) {
 	up.Lines += e.Lines
 }
 
-// headerLine takes the first piece of a line; it reports whether the rest is
-// wanted.
-func (w *walker) headerLine(line []byte, wanted bool) bool {
-	if (line[0] == ' ' || line[0] == '\t') && w.inField {
-		if wanted {
-			w.keep(line)
-		}
-		return wanted
+// headerLine takes the first piece of a line.
+func (w *walker) headerLine(line []byte) {
+	if isBlank(line[0]) && w.inField {
+		w.keep(line)
+		return
 	}
-	if wanted {
-		w.fieldDone()
-	}
+	w.fieldDone()
 	w.inField = true
 	w.name = appendLower(w.name[:0], fieldName(line))
 	w.raw = w.raw[:0]
 	w.wanted = w.v.wants(w.cur, w.name)
-	if !w.wanted && !isWalkField(w.name) {
-		return false
-	}
+	w.keeping = w.wanted || isWalkField(w.name)
 	w.keep(line)
-	return true
 }
 
 // fieldName is what stands before the colon; without one there is no name.
@@ -130,7 +106,11 @@ func fieldValue(dst, raw []byte) []byte {
 	}
 }
 
+// keep adds to the field that is being read, if someone wants it.
 func (w *walker) keep(b []byte) {
+	if !w.keeping {
+		return
+	}
 	if room := maxField - len(w.raw); len(b) > room {
 		b = b[:room]
 	}
@@ -157,7 +137,12 @@ func appendLower(dst, name []byte) []byte {
 	return dst
 }
 
+// fieldDone takes the field that was read.
 func (w *walker) fieldDone() {
+	if !w.keeping {
+		return
+	}
+	w.keeping = false
 	w.value = fieldValue(w.value[:0], w.raw)
 	switch string(w.name) {
 	case "mime-version":
@@ -209,6 +194,7 @@ func (w *walker) contentType(value string) {
 
 // settle decides what kind of part it is, once its fields are known.
 func (w *walker) settle() {
+	w.fieldDone()
 	p := &w.layout[w.cur]
 	if !w.mime {
 		w.kind = KindOther
@@ -233,7 +219,10 @@ func (w *walker) room() bool { return w.depth < maxNesting && len(w.layout) < ma
 
 // headerDone goes on after the header. found is the boundary that ended it, or
 // -1.
-func (w *walker) headerDone(found int) step {
+func (w *walker) headerDone(found int, settled bool) step {
+	if !settled {
+		w.settle()
+	}
 	p := &w.layout[w.cur]
 	p.Body.Offset = p.Header.Offset + p.Header.Len
 	w.v.headerDone(w.cur, w.mime)
