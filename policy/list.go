@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -44,7 +45,7 @@ func tokens(text string) ([]string, error) {
 			}
 		}
 		if depth < 0 {
-			return nil, fmt.Errorf(errBraces)
+			return nil, errors.New(errBraces)
 		}
 		switch {
 		case end || depth == 0 && isSeparator(text[i]):
@@ -60,7 +61,7 @@ func tokens(text string) ([]string, error) {
 		}
 	}
 	if depth != 0 {
-		return nil, fmt.Errorf(errBraces)
+		return nil, errors.New(errBraces)
 	}
 	return out, nil
 }

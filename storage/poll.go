@@ -208,9 +208,7 @@ func (v *View) claim(ctx context.Context) error {
 	for _, pos := range stay {
 		b.msgs.flags[pos] |= inNew
 	}
-	for _, r := range b.msgs.ranges(at) {
-		v.recent = append(v.recent, r)
-	}
+	v.recent = append(v.recent, b.msgs.ranges(at)...)
 	v.recents += uint32(len(at))
 	return nil
 }

@@ -79,12 +79,11 @@ func (b *box) missing(ctx context.Context) error {
 	if err := b.t.makeMaildir(""); err != nil {
 		return err
 	}
-	due, now, err := b.due()
+	_, now, err := b.due()
 	if err != nil {
 		return fmt.Errorf("look at %s of %s: %w", b.row.Name, b.t.key.user, err)
 	}
-	due = [2]bool{true, true}
-	return b.reconcile(ctx, due, now)
+	return b.reconcile(ctx, [2]bool{true, true}, now)
 }
 
 // due tells which directories must be read, and their times.
