@@ -146,6 +146,12 @@ func (t *Tx) domainNum(name string, create bool) (int64, error) {
 	return num, err
 }
 
+// DomainClass returns the class of a domain; ErrNotFound.
+func (t *Tx) DomainClass(name string) (Class, error) {
+	n, err := t.number("domain "+name, `SELECT domClass FROM Domain WHERE domName = ?`, name)
+	return Class(n), err
+}
+
 // ClassNum returns the number of a restriction class named by its rcName or
 // number; ErrNotFound.
 func (t *Tx) ClassNum(name string) (int64, error) {

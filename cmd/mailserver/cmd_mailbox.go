@@ -103,8 +103,28 @@ func mailboxAdd(fs *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		return a.onAddress(ctx, args[0], func(t *schema.Tx, local, domain string) error { return t.AddVMailbox(local, domain, c) })
+		return a.onAddress(ctx, args[0], func(t *schema.Tx, local, domain string) error {
+			if err := refuseUseless(t, domain, given); err != nil {
+				return err
+			}
+			return t.AddVMailbox(local, domain, c)
+		})
 	}
+}
+
+// refuseUseless refuses a mailbox that no mail could reach.
+func refuseUseless(t *schema.Tx, domain string, given map[string]string) error {
+	class, err := t.DomainClass(domain)
+	switch {
+	case err != nil || class.IsMailbox():
+		return err
+	case class != schema.Local:
+		return fmt.Errorf("%w: %s is a domain of class %s, where no mailbox gets mail; first: mailserver domain set %s --class mailbox",
+			schema.ErrValue, domain, className(class), domain)
+	case given["uid"] == "":
+		return usage("%s is a local domain: say --uid, whose files its mail will be", domain)
+	}
+	return nil
 }
 
 func mailboxSet(fs *flag.FlagSet) action {

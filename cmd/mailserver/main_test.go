@@ -64,6 +64,8 @@ func TestCommandLines(t *testing.T) {
 		{"mailbox list new.example", "", 0, "max@new.example  yes     yes    BLF-CRYPT  500M"},
 		{"mailbox add max@new.example --password-stdin", "x\n", exitCantCreate, "exists already"},
 		{"mailbox add max@nowhere.example --password-stdin", "x\n", exitNoUser, "domain nowhere.example"},
+		{"mailbox add eve@alias.example --password-stdin", "x\n", exitData, "domain set alias.example --class mailbox"},
+		{"mailbox add eve@local.example --password-stdin", "x\n", exitUsage, "--uid"},
 		{"mailbox add eve@new.example --password-stdin --scheme ROT13", "x\n", exitUsage, "ROT13"},
 		{"mailbox show max@new.example", "", 0, "mail/new.example/max/Mail"},
 		{"mailbox set max@new.example --quota 1G --active no", "", 0, ""},
