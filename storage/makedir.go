@@ -85,9 +85,7 @@ func (t *tree) makeRoot() error {
 func (o owner) makeDir(path string) error {
 	err := o.do(func() error { return os.Mkdir(path, dirMode) })
 	if o.change && errors.Is(err, fs.ErrPermission) {
-		if err = os.Mkdir(path, dirMode); err == nil {
-			err = o.give(path)
-		}
+		err = o.makeAndGive(path)
 	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
@@ -98,6 +96,22 @@ func (o owner) makeDir(path string) error {
 	}
 	defer parent.Close()
 	return parent.Sync()
+}
+
+// makeAndGive makes a directory as root and gives it away before it has its
+// name: another delivery must never find it without being able to enter.
+func (o owner) makeAndGive(path string) error {
+	tmp, err := os.MkdirTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return err
+	}
+	if err = o.give(tmp); err == nil {
+		err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	}
+	if err != nil {
+		os.Remove(tmp)
+	}
+	return err
 }
 
 func (o owner) give(path string) error {

@@ -39,6 +39,11 @@ func TestRelayWaitsForItsNextHop(t *testing.T) {
 	a.start()
 	a.mustRun("queue", "retry", "ALL")
 	folder := strings.Replace(b.folder("user"), "vmail.example", "relay.example", 1)
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s\n%s\nnext hop:\n%s", a.mustRun("queue", "list", "--json"), a.log.tail(30), b.log.tail(30))
+		}
+	}()
 	waitFor(t, "both have arrived", func() bool { return len(messages(t, folder)) == 2 })
 	waitFor(t, "the queue is empty", func() bool { return strings.Contains(a.mustRun("queue", "list"), "Mail queue is empty") })
 	if found := idsIn(t, []string{folder}); found["relay1"] != 1 || found["relay2"] != 1 {
