@@ -137,7 +137,7 @@ func (s *Service) verify(ctx context.Context, cfg *Config, name, stored, passwor
 	if s.cache.has(key, s.d.Now(), cfg.CacheTTL) {
 		return true, nil
 	}
-	h, err := readHash(stored, cfg.DefaultScheme)
+	h, err := readHash(stored, cfg.DefaultScheme, name)
 	if err != nil {
 		return false, fmt.Errorf("password of %s: %w", name, err)
 	}
