@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -34,6 +35,7 @@ type slots struct {
 type turn struct {
 	need    int64
 	limit   limits
+	first   bool // before those that are not
 	granted chan struct{}
 }
 
@@ -45,17 +47,17 @@ type limits struct {
 
 // take waits for a turn to use need bytes. More than the limit gets its turn
 // alone. The returned function ends the turn.
-func (s *slots) take(ctx context.Context, need int64, limit limits) (release func(), err error) {
-	t := &turn{need: min(need, limit.memory), limit: limit, granted: make(chan struct{})}
+func (s *slots) take(ctx context.Context, need int64, limit limits, first bool) (release func(), err error) {
+	t := &turn{need: min(need, limit.memory), limit: limit, first: first, granted: make(chan struct{})}
 	s.mu.Lock()
 	switch {
 	case len(s.waiting) == 0 && s.fits(t):
 		s.grant(t)
-	case len(s.waiting) >= maxWaiting:
+	case len(s.waiting) >= maxWaiting && !first, len(s.waiting) >= 2*maxWaiting:
 		s.mu.Unlock()
 		return nil, errBusy
 	default:
-		s.waiting = append(s.waiting, t)
+		s.waiting = slices.Insert(s.waiting, s.place(first), t)
 	}
 	s.mu.Unlock()
 	timer := time.NewTimer(slotWait)
@@ -70,6 +72,15 @@ func (s *slots) take(ctx context.Context, need int64, limit limits) (release fun
 	}
 	s.leave(t)
 	return nil, err
+}
+
+// place is where in the queue a turn belongs. It runs with mu held.
+func (s *slots) place(first bool) int {
+	at := len(s.waiting)
+	for first && at > 0 && !s.waiting[at-1].first {
+		at--
+	}
+	return at
 }
 
 // fits and grant run with mu held.

@@ -276,7 +276,7 @@ func (c *cram) Next(response []byte) (challenge []byte, done bool, err error) {
 }
 
 // NewExternal returns a server of EXTERNAL, RFC 4422 appendix A: verify gets
-// whom the client wants to be, or ''.
+// whom the client wants to be, or ”.
 func NewExternal(verify func(authzid string) error) sasl.Server { return &external{verify: verify} }
 
 type external struct {
