@@ -68,11 +68,14 @@ type named struct {
 	x *exchange
 }
 
+// Claim is the name.
+func (n named) Claim() string { return n.x.claim }
+
 // Claim returns the user name that the client of an exchange from Begin has
 // given so far, unverified; ” if none.
 func Claim(server sasl.Server) string {
-	if n, ok := server.(named); ok {
-		return n.x.claim
+	if n, ok := server.(interface{ Claim() string }); ok {
+		return n.Claim()
 	}
 	return ""
 }
