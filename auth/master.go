@@ -14,7 +14,7 @@ func (a *attempt) split(cred mech.Credentials) (target, master string) {
 	if sep == "" {
 		return cred.User, ""
 	}
-	if i := strings.Index(cred.User, sep); i > 0 {
+	if i := strings.Index(cred.User, sep); i > 0 && i+len(sep) < len(cred.User) {
 		return cred.User[:i], cred.User[i+len(sep):]
 	}
 	if cred.Authzid != "" && !strings.EqualFold(cred.Authzid, cred.User) {
