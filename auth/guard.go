@@ -82,6 +82,13 @@ func networks(a netip.Addr) (near, far string) {
 	return near, netip.PrefixFrom(a, wide).Masked().String()
 }
 
+// Network returns the network that is banned for what an address does: itself,
+// of IPv6 its /64.
+func Network(a netip.Addr) string {
+	near, _ := networks(a)
+	return near
+}
+
 // enter waits as long as an attempt has to be held off, and lets it in. The
 // errors say why it may not even wait, or that ctx ended.
 func (g *guard) enter(ctx context.Context, cfg *Config, c Client, user string, guess uint64) (*gate, error) {
