@@ -326,8 +326,8 @@ func TestSlotsBoundRunningAndMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s slots
 		lim := limits{running: 2, memory: 64}
-		a, err1 := s.take(t.Context(), 40, lim, false)
-		b, err2 := s.take(t.Context(), 0, lim, false)
+		a, err1 := s.take(t.Context(), 40, lim, true)
+		b, err2 := s.take(t.Context(), 0, lim, true)
 		if err1 != nil || err2 != nil {
 			t.Fatal(err1, err2)
 		}
@@ -336,7 +336,7 @@ func TestSlotsBoundRunningAndMemory(t *testing.T) {
 		for i, need := range []int64{1000, 30, 1} {
 			wg.Go(func() {
 				time.Sleep(time.Duration(i))
-				release, err := s.take(t.Context(), need, lim, false)
+				release, err := s.take(t.Context(), need, lim, true)
 				if err != nil {
 					t.Error(err)
 					return
