@@ -313,7 +313,7 @@ func TestGuessers(t *testing.T) {
 	if line, _, err := login("127.0.0.1", "ann@vmail.example", "anns-secret"); err != nil || !strings.HasPrefix(line, "a OK") {
 		t.Fatal(line, err)
 	}
-	memory := h.rss()
+	memory := h.resident()
 	cpu := h.cpu()
 	var guesses, looked atomic.Int64
 	end := time.Now().Add(guessTime())
@@ -339,7 +339,7 @@ func TestGuessers(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 	}
 	cpu = h.cpu() - cpu
-	grown := h.rss() - memory
+	grown := h.resident() - memory
 	wg.Wait()
 	slices.Sort(took)
 	t.Logf("%d log-ins beside %d guesses, %d looked at: median %v, 99%% %v, longest %v; CPU %v of %v; memory %+d KiB", len(took), guesses.Load(), looked.Load(),
@@ -350,28 +350,4 @@ func TestGuessers(t *testing.T) {
 	if grown > 16<<10 {
 		t.Errorf("memory has grown by %d KiB", grown)
 	}
-}
-
-// rss is the resident memory of the server, in KiB.
-func (h *host) rss() int {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.cmd.Process.Pid))
-	if err != nil {
-		h.t.Skip("no /proc here")
-	}
-	var kib int
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
-	fmt.Sscan(rest, &kib)
-	return kib
-}
-
-// cpu is the processor time that the server has taken.
-func (h *host) cpu() time.Duration {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.cmd.Process.Pid))
-	if err != nil {
-		h.t.Skip("no /proc here")
-	}
-	f := strings.Fields(string(text))
-	user, _ := strconv.Atoi(f[13])
-	system, _ := strconv.Atoi(f[14])
-	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100 on every Linux
 }
