@@ -9,10 +9,17 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"os/user"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +35,10 @@ var (
 	ErrBadCredentials = errors.New("authentication failed")
 	// ErrUnavailable: it cannot be decided now. 454, NO [UNAVAILABLE].
 	ErrUnavailable = errors.New("authentication is not available now")
+	// ErrThrottled: too many wrong passwords came from there; it was not looked
+	// at. An ErrUnavailable, so that no client asks its user for another
+	// password.
+	ErrThrottled = fmt.Errorf("%w: too many failed log-ins", ErrUnavailable)
 	// ErrSyntax: the client broke the rules of the mechanism. Nothing was
 	// verified.
 	ErrSyntax = mech.ErrSyntax
@@ -55,14 +66,51 @@ type Config struct {
 	// HashMemory bounds the memory that Argon2 and yescrypt take at once. One
 	// that needs more alone runs alone.
 	HashMemory int64 `setting:"auth_hash_memory" default:"64M"`
+	// RehashScheme stores a password by this scheme at its next log-in, when it
+	// is stored by another: {PLAIN} typed in the sqlite3 shell, DES of an old
+	// database. Empty: as it is.
+	RehashScheme string `setting:"auth_rehash_scheme" default:""`
+	// MasterSeparator lets administrators log in as user*administrator, with *
+	// being this. Empty: nobody does.
+	MasterSeparator string `setting:"auth_master_user_separator" default:""`
+	// SystemUsers lets users of the system log in with their passwords of
+	// /etc/shadow, those with a UID from FirstUID on.
+	SystemUsers bool `setting:"auth_system_users" default:"no"`
+	FirstUID    int  `setting:"first_valid_uid" default:"500"`
+
+	// Throttle holds off who guesses passwords: after a few wrong ones each
+	// attempt waits twice as long as the one before, at most ThrottleMax.
+	Throttle    bool          `setting:"auth_throttle" default:"yes"`
+	ThrottleMax time.Duration `setting:"auth_throttle_max_delay" default:"15s"`
+	// ThrottleExempt are addresses and networks that many users share; only
+	// the accounts are counted there.
+	ThrottleExempt []string `setting:"auth_throttle_exempt" default:"127.0.0.0/8 [::1]/128"`
+	ThrottleSize   int64    `setting:"auth_throttle_size" default:"1M"`
+	// BanFailures different wrong passwords from an address, of IPv6 a /64, ban
+	// it for BanTime, each time twice as long up to BanMaxTime. Users who have
+	// logged in from there before still may. 0: never.
+	BanFailures int           `setting:"auth_ban_failures" default:"30"`
+	BanTime     time.Duration `setting:"auth_ban_time" default:"10m"`
+	BanMaxTime  time.Duration `setting:"auth_ban_max_time" default:"1d"`
+
+	// ClientCA is a file with the certificates, PEM, that sign those of
+	// clients, for EXTERNAL. CertName is where in them the log-in name stands:
+	// commonName, or emailAddress.
+	ClientCA string `setting:"ssl_client_ca_file" default:""`
+	CertName string `setting:"ssl_cert_username_field" default:"commonName"`
 }
 
 // Deps is what a Service needs.
 type Deps struct {
 	Mail   *schema.Mail
+	State  *schema.State // nil: bans and earlier log-ins are not remembered
 	Config func(context.Context) (*Config, error)
-	Log    *slog.Logger     // nil: nothing is logged
-	Now    func() time.Time // nil: time.Now
+	// LookupUser and Shadow are for users of the system; nil and '': the
+	// system's own.
+	LookupUser func(name string) (*user.User, error)
+	Shadow     string
+	Log        *slog.Logger     // nil: nothing is logged
+	Now        func() time.Time // nil: time.Now
 }
 
 // Service verifies log-ins. Safe for concurrent use.
@@ -71,6 +119,11 @@ type Service struct {
 	cache   *verified
 	slots   slots
 	pattern atomic.Pointer[hashed] // what a log-in without a user is made to cost
+	guard   *guard
+	salts   [32]byte // key of the salts of users who are not there
+
+	appMu sync.Mutex          // guards apps
+	apps  map[int64]time.Time // app passwords whose use was recorded lately
 }
 
 // New returns a Service.
@@ -81,7 +134,15 @@ func New(d Deps) *Service {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{d: d, cache: newVerified()}
+	if d.LookupUser == nil {
+		d.LookupUser = user.Lookup
+	}
+	if d.Shadow == "" {
+		d.Shadow = shadowFile
+	}
+	s := &Service{d: d, cache: newVerified(), guard: newGuard(d), apps: make(map[int64]time.Time)}
+	rand.Read(s.salts[:])
+	return s
 }
 
 // Client is who tries to log in.
@@ -90,6 +151,11 @@ type Client struct {
 	Remote  netip.Addr
 	Local   netip.Addr
 	TLS     bool
+	// State and Shown are for mechanisms that are bound to the TLS connection;
+	// nil: they are not offered. Shown is the certificate that the server has
+	// shown, if known.
+	State *tls.ConnectionState
+	Shown *x509.Certificate
 }
 
 // Identity is who has logged in.
@@ -104,36 +170,15 @@ func (s *Service) Plain(ctx context.Context, c Client, user, password string) (I
 	return s.login(ctx, c, "PLAIN", mech.Credentials{User: user, Password: password})
 }
 
-// mechanism is a row of the table of SASL mechanisms.
-type mechanism struct {
-	name  string
-	clear bool // sends the password itself: only under TLS
-	serve func(mech.Verify) sasl.Server
-}
-
-var mechanisms = []mechanism{
-	{"PLAIN", true, mech.NewPlain},
-	{"LOGIN", true, mech.NewLogin},
-}
-
-func findMechanism(name string) *mechanism {
-	for i := range mechanisms {
-		if strings.EqualFold(mechanisms[i].name, name) {
-			return &mechanisms[i]
-		}
-	}
-	return nil
-}
-
 // offered returns the mechanisms of the setting, in its order. A name that is
 // not known here is said in the log.
-func (s *Service) offered(ctx context.Context) []*mechanism {
+func (s *Service) offered(ctx context.Context) []*offer {
 	cfg, err := s.d.Config(ctx)
 	if err != nil {
 		s.d.Log.Error("no mechanism offered", "err", err)
 		return nil
 	}
-	var list []*mechanism
+	var list []*offer
 	for _, name := range cfg.Mechanisms {
 		m := findMechanism(name)
 		if m == nil {
@@ -150,7 +195,7 @@ func (s *Service) offered(ctx context.Context) []*mechanism {
 func (s *Service) Mechanisms(ctx context.Context, c Client, plaintext bool) []string {
 	var list []string
 	for _, m := range s.offered(ctx) {
-		if c.TLS || plaintext || !m.clear {
+		if (c.TLS || plaintext || !m.clear) && m.fits(c) {
 			list = append(list, m.name)
 		}
 	}
@@ -162,17 +207,13 @@ func (s *Service) Mechanisms(ctx context.Context, c Client, plaintext bool) []st
 // Mechanisms. done is called with who it is when it ends well. Errors of Next
 // are ErrBadCredentials, ErrUnavailable, or ErrSyntax; ctx ends them early.
 func (s *Service) Begin(ctx context.Context, c Client, mechanism string, done func(Identity)) sasl.Server {
-	for _, m := range s.offered(ctx) {
-		if !strings.EqualFold(m.name, mechanism) {
-			continue
+	offered := s.offered(ctx)
+	for _, m := range offered {
+		if strings.EqualFold(m.name, mechanism) && m.fits(c) {
+			x := &exchange{s: s, ctx: ctx, c: c, name: m.name, done: done}
+			x.plus = slices.ContainsFunc(offered, func(o *offer) bool { return o.name == m.name+"-PLUS" && o.fits(c) })
+			return named{m.serve(x), x}
 		}
-		return m.serve(func(cred mech.Credentials) error {
-			id, err := s.login(ctx, c, m.name, cred)
-			if err == nil {
-				done(id)
-			}
-			return err
-		})
 	}
 	return nil
 }

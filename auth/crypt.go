@@ -49,9 +49,11 @@ func readCrypt(stored []byte) (*hashed, error) {
 	id, _, _ := strings.Cut(strings.TrimPrefix(string(stored), "$"), "$")
 	switch {
 	case !bytes.HasPrefix(stored, []byte("$")):
-		return nil, fmt.Errorf("%w: no $id$ (DES is not known here)", ErrHash)
+		return readDESCrypt(stored)
 	case id == "1":
 		return readMD5Crypt(stored)
+	case id == "apr1":
+		return readApacheMD5(stored)
 	case id == "5":
 		return readSHA256Crypt(stored)
 	case id == "6":

@@ -76,7 +76,9 @@ func (d digest) hashed(sum, salt []byte) *hashed {
 // readClear reads a password that is stored as it is. Digests are compared, so
 // that not even the length shows in the time.
 func readClear(stored []byte) (*hashed, error) {
-	return digest(sha256Sum).hashed(digest(sha256Sum).sum(stored, nil), nil), nil
+	h := digest(sha256Sum).hashed(digest(sha256Sum).sum(stored, nil), nil)
+	h.clear = stored
+	return h, nil
 }
 
 func makeClear(password []byte, _ io.Reader) ([]byte, error) { return password, nil }

@@ -9,28 +9,74 @@ import (
 	"time"
 
 	mech "mailserver/internal/sasl"
-	"mailserver/schema"
 )
 
-// login is a log-in by name and password, with the delay of a refusal.
-func (s *Service) login(ctx context.Context, c Client, mechanism string, cred mech.Credentials) (Identity, error) {
-	start := time.Now()
+// attempt is one log-in: admitted by the guard, decided, and ended once.
+type attempt struct {
+	s         *Service
+	ctx       context.Context
+	cfg       *Config
+	c         Client
+	mechanism string
+	user      string // as it was sent
+	start     time.Time
+	gate      *gate
+	master    string // who acts for the user; '' himself
+}
+
+// admit begins an attempt of user. guess is a digest of what is tried, 0 when
+// it is not known. The error is one to return as it is.
+func (s *Service) admit(ctx context.Context, c Client, mechanism, user string, guess uint64) (*attempt, error) {
 	cfg, err := s.d.Config(ctx)
 	if err != nil {
 		s.d.Log.Error("log-in not decided", "err", err)
-		return Identity{}, ErrUnavailable
+		return nil, ErrUnavailable
 	}
-	name, err := s.decide(ctx, cfg, cred)
+	a := &attempt{s: s, ctx: ctx, cfg: cfg, c: c, mechanism: mechanism, user: user}
+	if a.gate, err = s.guard.enter(ctx, cfg, c, a.known(), guess); err != nil {
+		s.d.Log.LogAttrs(ctx, slog.LevelInfo, "log-in held off", attrs(c, user, err)...)
+		return nil, ErrThrottled
+	}
+	a.start = time.Now()
+	return a, nil
+}
+
+// known is the name that the guard counts by.
+func (a *attempt) known() string {
+	name, err := canonical(a.cfg, a.user)
+	if err != nil {
+		return a.user
+	}
+	return name
+}
+
+// end gives the outcome of an attempt, with the delay of a refusal.
+func (a *attempt) end(name string, err error) (Identity, error) {
 	switch {
 	case err == nil:
-		return Identity{User: name, Mechanism: mechanism}, nil
+		a.gate.passed(a.ctx)
+		return Identity{User: name, Mechanism: a.mechanism}, nil
+	case errors.Is(err, ErrSyntax):
+		a.gate.undecided()
+		return Identity{}, ErrSyntax
 	case !errors.Is(err, ErrBadCredentials):
-		s.d.Log.LogAttrs(ctx, slog.LevelError, "log-in not decided", attrs(c, cred.User, err)...)
+		a.gate.undecided()
+		a.s.d.Log.LogAttrs(a.ctx, slog.LevelError, "log-in not decided", attrs(a.c, a.user, err)...)
 		return Identity{}, ErrUnavailable
 	}
-	s.d.Log.LogAttrs(ctx, slog.LevelDebug, "log-in refused", attrs(c, cred.User, err)...)
-	wait(ctx, cfg.FailureDelay-time.Since(start))
+	a.s.d.Log.LogAttrs(a.ctx, slog.LevelDebug, "log-in refused", attrs(a.c, a.user, err)...)
+	a.gate.refused(a.ctx)
+	wait(a.ctx, a.cfg.FailureDelay-time.Since(a.start))
 	return Identity{}, ErrBadCredentials
+}
+
+// login is a log-in by name and password.
+func (s *Service) login(ctx context.Context, c Client, mechanism string, cred mech.Credentials) (Identity, error) {
+	a, err := s.admit(ctx, c, mechanism, cred.User, s.guard.guess(cred.User, cred.Password))
+	if err != nil {
+		return Identity{}, err
+	}
+	return a.end(a.decide(cred))
 }
 
 func attrs(c Client, user string, err error) []slog.Attr {
@@ -55,96 +101,96 @@ func wait(ctx context.Context, d time.Duration) {
 
 // decide returns the canonical name. A wrapped ErrBadCredentials says why in
 // the log; every other error means that it is not known.
-func (s *Service) decide(ctx context.Context, cfg *Config, cred mech.Credentials) (string, error) {
-	name, err := canonical(cfg, cred.User)
+func (a *attempt) decide(cred mech.Credentials) (string, error) {
+	var target string
+	target, a.master = a.split(cred)
+	name, err := canonical(a.cfg, target)
 	if err != nil {
 		return "", err
 	}
-	stored, refused := "", fmt.Errorf("%w: not a name or password", ErrBadCredentials)
-	if validName(name) && checkPassword(cred.Password) == nil {
-		if stored, refused, err = s.stored(ctx, cfg, name); err != nil {
-			return "", err
-		}
-	}
-	if cred.Authzid != "" && !strings.EqualFold(cred.Authzid, cred.User) && !strings.EqualFold(cred.Authzid, name) {
-		refused = fmt.Errorf("%w: %q may not act as %q", ErrBadCredentials, cred.User, cred.Authzid)
-	}
-	if refused != nil {
-		if err := s.pretend(ctx, cfg, cred.Password); err != nil {
-			return "", err
-		}
-		return "", refused
-	}
-	ok, err := s.verify(ctx, cfg, name, stored, cred.Password)
+	acc, err := a.s.account(a.ctx, a.cfg, a.c, name)
 	if err != nil {
 		return "", err
 	}
-	if !ok {
-		return "", fmt.Errorf("%w: password mismatch", ErrBadCredentials)
+	if a.master != "" {
+		err = a.asMaster(acc)
+	} else if !a.mayAct(cred, acc) {
+		acc.refuse("%q may not act as %q", cred.User, cred.Authzid)
 	}
-	return name, nil
-}
-
-// stored returns the stored password of a log-in name, or why it may not log
-// in. The deny comes first, whatever holds the password.
-func (s *Service) stored(ctx context.Context, cfg *Config, name string) (stored string, refused, err error) {
-	view, err := s.d.Mail.View(ctx)
 	if err != nil {
-		return "", nil, err
+		return "", err
 	}
-	virtual, err := findAddress(ctx, view, name)
-	if err != nil {
-		return "", nil, err
+	if acc.refused == nil && checkPassword(cred.Password) != nil {
+		acc.refuse("not a password")
 	}
-	// A system user's name may itself hold an @; it is a row of $myhostname.
-	system, err := localAddress(ctx, view, name, cfg.Hostname)
-	if err != nil {
-		return "", nil, err
+	if acc.refused != nil {
+		if err := a.pretend(cred.Password); err != nil {
+			return "", err
+		}
+		return "", acc.refused
 	}
-	switch {
-	case virtual != nil && virtual.Active == -1, system != nil && system.Active == -1:
-		return "", fmt.Errorf("%w: denied by active -1", ErrBadCredentials), nil
-	case virtual == nil || virtual.Mailbox == nil:
-		return "", fmt.Errorf("%w: unknown user", ErrBadCredentials), nil
-	case !virtual.Mailbox.Active:
-		return "", fmt.Errorf("%w: mailbox is not active", ErrBadCredentials), nil
-	case virtual.Mailbox.Passwd == "":
-		return "", fmt.Errorf("%w: mailbox has no password", ErrBadCredentials), nil
-	}
-	return virtual.Mailbox.Passwd, nil, nil
+	return acc.name, a.open(acc, cred.Password)
 }
 
-// findAddress returns the row of localpart@domain, split at the last @.
-func findAddress(ctx context.Context, view *schema.View, name string) (*schema.Address, error) {
-	at := strings.LastIndexByte(name, '@')
-	if at <= 0 {
-		return nil, nil
-	}
-	return localAddress(ctx, view, name[:at], name[at+1:])
+// mayAct: an authorization identity is the user again, in any form.
+func (a *attempt) mayAct(cred mech.Credentials, acc *account) bool {
+	return cred.Authzid == "" || strings.EqualFold(cred.Authzid, cred.User) || strings.EqualFold(cred.Authzid, acc.name)
 }
 
-func localAddress(ctx context.Context, view *schema.View, localpart, domain string) (*schema.Address, error) {
-	d, err := view.Domain(ctx, domain)
-	if err != nil || d == nil {
-		return nil, err
+// open compares a password with those of an account.
+func (a *attempt) open(acc *account, password string) error {
+	for _, sec := range acc.secrets { // those remembered cost nothing
+		if a.remembered(acc.name, sec.stored, password) {
+			a.used(acc, sec, password, true)
+			return nil
+		}
 	}
-	return view.Address(ctx, d.Num, localpart)
+	var fault error
+	for _, sec := range acc.secrets {
+		ok, err := a.verify(acc.name, sec.stored, password)
+		if ok {
+			a.used(acc, sec, password, false)
+			return nil
+		}
+		if fault == nil {
+			fault = err
+		}
+	}
+	if fault != nil {
+		return fault
+	}
+	return fmt.Errorf("%w: password mismatch", ErrBadCredentials)
 }
 
-// verify asks the cache, then the hash.
-func (s *Service) verify(ctx context.Context, cfg *Config, name, stored, password string) (bool, error) {
-	key := s.cache.of(name, password, stored)
-	if s.cache.has(key, s.d.Now(), cfg.CacheTTL) {
-		return true, nil
+// used does what follows from a right password.
+func (a *attempt) used(acc *account, sec secret, password string, remembered bool) {
+	if sec.app != 0 {
+		a.s.noteApp(a.ctx, a.c, sec.app)
 	}
-	h, err := readHash(stored, cfg.DefaultScheme)
+	if a.master != "" {
+		a.s.d.Log.LogAttrs(a.ctx, slog.LevelInfo, "log-in by a master user", slog.String("user", acc.name),
+			slog.String("master", a.master), slog.String("remote", a.c.Remote.String()))
+		return
+	}
+	if sec.app == 0 && acc.num != 0 && !remembered {
+		a.rehash(acc, sec.stored, password)
+	}
+}
+
+func (a *attempt) remembered(name, stored, password string) bool {
+	return a.s.cache.has(a.s.cache.of(name, password, stored), a.s.d.Now(), a.cfg.CacheTTL)
+}
+
+// verify asks the hash, and remembers a right password.
+func (a *attempt) verify(name, stored, password string) (bool, error) {
+	h, err := readHash(stored, a.cfg.DefaultScheme, name)
 	if err != nil {
 		return false, fmt.Errorf("password of %s: %w", name, err)
 	}
-	s.pattern.Store(h)
-	ok, err := s.check(ctx, cfg, h, password)
+	a.s.pattern.Store(h)
+	ok, err := a.check(h, password)
 	if ok {
-		s.cache.add(key, s.d.Now(), cfg.CacheSize)
+		a.s.cache.add(a.s.cache.of(name, password, stored), a.s.d.Now(), a.cfg.CacheSize)
 	}
 	return ok, err
 }
@@ -155,8 +201,8 @@ const unused = "$6$saltsaltsaltsalt$............................................
 	"......................"
 
 // pretend takes the time that verifying took lately.
-func (s *Service) pretend(ctx context.Context, cfg *Config, password string) error {
-	h := s.pattern.Load()
+func (a *attempt) pretend(password string) error {
+	h := a.s.pattern.Load()
 	if h == nil {
 		var err error
 		if h, err = readSHA512Crypt([]byte(unused)); err != nil {
@@ -166,16 +212,16 @@ func (s *Service) pretend(ctx context.Context, cfg *Config, password string) err
 	if len(password) > MaxPassword {
 		password = password[:MaxPassword]
 	}
-	_, err := s.check(ctx, cfg, h, password)
+	_, err := a.check(h, password)
 	return err
 }
 
 // check runs a verification in its turn.
-func (s *Service) check(ctx context.Context, cfg *Config, h *hashed, password string) (bool, error) {
+func (a *attempt) check(h *hashed, password string) (bool, error) {
 	if !h.slow {
 		return h.check([]byte(password)), nil
 	}
-	release, err := s.slots.take(ctx, h.memory, limits{cfg.Workers, cfg.HashMemory})
+	release, err := a.s.slots.take(a.ctx, h.memory, limits{a.cfg.Workers, a.cfg.HashMemory}, a.gate.trusted)
 	if err != nil {
 		return false, fmt.Errorf("wait to verify a password: %w", err)
 	}

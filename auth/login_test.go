@@ -44,12 +44,18 @@ func newService(t testing.TB, change func(*Config)) (*Service, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	cfg := Config{Hostname: "host.example", DefaultScheme: "CRYPT", UsernameFormat: "%Lu", Mechanisms: []string{"plain", "login"},
+	cfg := Config{Hostname: "host.example", DefaultScheme: "CRYPT", UsernameFormat: "%Lu", Mechanisms: []string{"plain", "login"}, Throttle: true, ThrottleMax: 15 * time.Second, ThrottleSize: 1 << 20,
+		ThrottleExempt: []string{"127.0.0.0/8", "[::1]/128"}, BanFailures: 30, BanTime: 10 * time.Minute, BanMaxTime: 24 * time.Hour, CertName: "commonName",
 		CacheSize: 1 << 20, CacheTTL: time.Hour, Workers: 2, HashMemory: 64 << 20}
 	if change != nil {
 		change(&cfg)
 	}
-	return New(Deps{Mail: m, Config: func(context.Context) (*Config, error) { return &cfg, nil }}), path
+	st, err := schema.OpenState(ctx, filepath.Join(t.TempDir(), "state.sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	return New(Deps{Mail: m, State: st, Config: func(context.Context) (*Config, error) { return &cfg, nil }}), path
 }
 
 // other runs SQL on a connection of its own, as the sqlite3 shell would.
@@ -226,11 +232,13 @@ func TestMechanisms(t *testing.T) {
 }
 
 func TestRefusalIsDelayedFromItsStart(t *testing.T) {
-	s, _ := newService(t, func(c *Config) { c.FailureDelay = 2 * time.Second })
+	var cfg *Config
+	s, _ := newService(t, func(c *Config) { cfg = c })
 	ctx := context.Background()
 	for _, user := range []string{"ann@box.example", "bob@box.example", "eve@box.example"} { // caches the rows
-		s.decide(ctx, must(s.d.Config(ctx)), credentials(user, "x"))
+		s.Plain(ctx, Client{}, user, "x")
 	}
+	cfg.FailureDelay = 2 * time.Second
 	synctest.Test(t, func(t *testing.T) {
 		for _, user := range []string{"ann@box.example", "bob@box.example", "eve@box.example"} {
 			start := time.Now()
@@ -318,8 +326,8 @@ func TestSlotsBoundRunningAndMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s slots
 		lim := limits{running: 2, memory: 64}
-		a, err1 := s.take(t.Context(), 40, lim)
-		b, err2 := s.take(t.Context(), 0, lim)
+		a, err1 := s.take(t.Context(), 40, lim, true)
+		b, err2 := s.take(t.Context(), 0, lim, true)
 		if err1 != nil || err2 != nil {
 			t.Fatal(err1, err2)
 		}
@@ -328,7 +336,7 @@ func TestSlotsBoundRunningAndMemory(t *testing.T) {
 		for i, need := range []int64{1000, 30, 1} {
 			wg.Go(func() {
 				time.Sleep(time.Duration(i))
-				release, err := s.take(t.Context(), need, lim)
+				release, err := s.take(t.Context(), need, lim, true)
 				if err != nil {
 					t.Error(err)
 					return
@@ -361,22 +369,22 @@ func TestSlotsGiveUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var s slots
 		lim := limits{running: 1, memory: 1}
-		release, _ := s.take(t.Context(), 0, lim)
+		release, _ := s.take(t.Context(), 0, lim, false)
 		start := time.Now()
-		if _, err := s.take(t.Context(), 0, lim); !errors.Is(err, errBusy) || time.Since(start) != slotWait {
+		if _, err := s.take(t.Context(), 0, lim, false); !errors.Is(err, errBusy) || time.Since(start) != slotWait {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, err := s.take(ctx, 0, lim); !errors.Is(err, context.Canceled) {
+		if _, err := s.take(ctx, 0, lim, false); !errors.Is(err, context.Canceled) {
 			t.Errorf("gone client: %v", err)
 		}
 		var wg sync.WaitGroup
 		for range maxWaiting {
-			wg.Go(func() { s.take(t.Context(), 0, lim) })
+			wg.Go(func() { s.take(t.Context(), 0, lim, false) })
 		}
 		synctest.Wait()
-		if _, err := s.take(t.Context(), 0, lim); !errors.Is(err, errBusy) {
+		if _, err := s.take(t.Context(), 0, lim, false); !errors.Is(err, errBusy) {
 			t.Errorf("one more than may wait: %v", err)
 		}
 		wg.Wait()

@@ -8,6 +8,8 @@ import (
 	"io"
 	"sort"
 	"strings"
+
+	mech "mailserver/internal/sasl"
 )
 
 var (
@@ -30,6 +32,12 @@ type hashed struct {
 	memory int64 // bytes that check needs
 	slow   bool  // check takes a slot
 	check  func(password []byte) bool
+
+	// What mechanisms need that never see the password; nil: not stored so.
+	clear  []byte
+	scram  *mech.Keys
+	digest digest // of scram
+	cram   []byte
 }
 
 // encoding is how a scheme's bytes are written.
@@ -47,6 +55,7 @@ type scheme struct {
 	size     int // of an unsalted digest: tells hex from base64; 0 otherwise
 	read     func(stored []byte) (*hashed, error)
 	make     func(password []byte, rand io.Reader) ([]byte, error) // nil: only verified
+	readFor  func(stored []byte, user string) (*hashed, error)     // in place of read: the hash holds the name
 }
 
 // schemes are those of Dovecot, with its names.
@@ -56,34 +65,49 @@ func schemes(name string) (scheme, bool) {
 }
 
 var schemeTable = map[string]scheme{
-	"PLAIN":        {asText, 0, readClear, makeClear},
-	"CLEAR":        {asText, 0, readClear, makeClear},
-	"CLEARTEXT":    {asText, 0, readClear, makeClear},
-	"CRYPT":        {asText, 0, readCrypt, makeSHA512Crypt},
-	"MD5":          {asText, 0, readMD5Crypt, makeMD5Crypt},
-	"MD5-CRYPT":    {asText, 0, readMD5Crypt, makeMD5Crypt},
-	"SHA256-CRYPT": {asText, 0, readSHA256Crypt, makeSHA256Crypt},
-	"SHA512-CRYPT": {asText, 0, readSHA512Crypt, makeSHA512Crypt},
-	"BLF-CRYPT":    {asText, 0, readBcrypt, makeBcrypt},
-	"ARGON2I":      {asText, 0, readArgon2i, makeArgon2i},
-	"ARGON2ID":     {asText, 0, readArgon2id, makeArgon2id},
-	"PLAIN-MD5":    digestScheme(md5Sum, asHex),
-	"LDAP-MD5":     digestScheme(md5Sum, asBase64),
-	"SHA":          digestScheme(sha1Sum, asBase64),
-	"SHA1":         digestScheme(sha1Sum, asBase64),
-	"SHA256":       digestScheme(sha256Sum, asBase64),
-	"SHA512":       digestScheme(sha512Sum, asBase64),
-	"SMD5":         saltedScheme(md5Sum),
-	"SSHA":         saltedScheme(sha1Sum),
-	"SSHA256":      saltedScheme(sha256Sum),
-	"SSHA512":      saltedScheme(sha512Sum),
+	"PLAIN":         textScheme(readClear, makeClear),
+	"CLEAR":         textScheme(readClear, makeClear),
+	"CLEARTEXT":     textScheme(readClear, makeClear),
+	"CRYPT":         textScheme(readCrypt, makeSHA512Crypt),
+	"MD5":           textScheme(readMD5Crypt, makeMD5Crypt),
+	"MD5-CRYPT":     textScheme(readMD5Crypt, makeMD5Crypt),
+	"SHA256-CRYPT":  textScheme(readSHA256Crypt, makeSHA256Crypt),
+	"SHA512-CRYPT":  textScheme(readSHA512Crypt, makeSHA512Crypt),
+	"BLF-CRYPT":     textScheme(readBcrypt, makeBcrypt),
+	"ARGON2I":       textScheme(readArgon2i, makeArgon2i),
+	"ARGON2ID":      textScheme(readArgon2id, makeArgon2id),
+	"PLAIN-MD5":     digestScheme(md5Sum, asHex),
+	"LDAP-MD5":      digestScheme(md5Sum, asBase64),
+	"SHA":           digestScheme(sha1Sum, asBase64),
+	"SHA1":          digestScheme(sha1Sum, asBase64),
+	"SHA256":        digestScheme(sha256Sum, asBase64),
+	"SHA512":        digestScheme(sha512Sum, asBase64),
+	"SMD5":          saltedScheme(md5Sum),
+	"SSHA":          saltedScheme(sha1Sum),
+	"SSHA256":       saltedScheme(sha256Sum),
+	"SSHA512":       saltedScheme(sha512Sum),
+	"PBKDF2":        textScheme(readPBKDF2, makePBKDF2),
+	"SCRAM-SHA-1":   scramScheme(sha1Sum),
+	"SCRAM-SHA-256": scramScheme(sha256Sum),
+	"CRAM-MD5":      {encoding: asHex, read: readCRAM, make: makeCRAM},
+	"HMAC-MD5":      {encoding: asHex, read: readCRAM, make: makeCRAM},
+	"DES-CRYPT":     textScheme(readDESCrypt, nil),
+	"DIGEST-MD5":    {encoding: asHex, readFor: readDigestMD5},
 }
 
-// Schemes returns the names of all password schemes, sorted.
+// textScheme is a row for what is stored as it is written.
+func textScheme(read func([]byte) (*hashed, error), make func([]byte, io.Reader) ([]byte, error)) scheme {
+	return scheme{encoding: asText, read: read, make: make}
+}
+
+// Schemes returns the names of the password schemes that Hash makes, sorted.
+// DES-CRYPT and DIGEST-MD5 are verified as well, and no longer made.
 func Schemes() []string {
 	list := make([]string, 0, len(schemeTable))
-	for name := range schemeTable {
-		list = append(list, name)
+	for name, s := range schemeTable {
+		if s.make != nil {
+			list = append(list, name)
+		}
 	}
 	sort.Strings(list)
 	return list
@@ -100,6 +124,9 @@ func Hash(name, password string, rand io.Reader) (string, error) {
 	}
 	if err := checkPassword(password); err != nil {
 		return "", err
+	}
+	if s.make == nil {
+		return "", fmt.Errorf("passwords of scheme %s are verified here, but no longer made", name)
 	}
 	raw, err := s.make([]byte(password), rand)
 	if err != nil {
@@ -124,16 +151,20 @@ func checkPassword(password string) error {
 // Verify reports whether password is the one that stored, {SCHEME}hash, was
 // made from; without a scheme it is CRYPT. Errors: ErrScheme, ErrHash. It takes
 // the time and memory the scheme asks for, unbounded by a Service.
-func Verify(stored, password string) (bool, error) {
-	h, err := readHash(stored, "CRYPT")
+func Verify(stored, password string) (bool, error) { return VerifyOf("", stored, password) }
+
+// VerifyOf is Verify for the schemes that hold the user's name, DIGEST-MD5.
+func VerifyOf(user, stored, password string) (bool, error) {
+	h, err := readHash(stored, "CRYPT", user)
 	if err != nil {
 		return false, err
 	}
 	return checkPassword(password) == nil && h.check([]byte(password)), nil
 }
 
-// readHash reads a stored password; one without {SCHEME} has defaultScheme.
-func readHash(stored, defaultScheme string) (*hashed, error) {
+// readHash reads the stored password of a user; one without {SCHEME} has
+// defaultScheme.
+func readHash(stored, defaultScheme, user string) (*hashed, error) {
 	if len(stored) > maxStored {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrHash, maxStored)
 	}
@@ -146,7 +177,12 @@ func readHash(stored, defaultScheme string) (*hashed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: scheme %s: %v", ErrHash, name, err)
 	}
-	h, err := s.read(raw)
+	var h *hashed
+	if s.readFor != nil {
+		h, err = s.readFor(raw, user)
+	} else {
+		h, err = s.read(raw)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("scheme %s: %w", name, err)
 	}

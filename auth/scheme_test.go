@@ -36,11 +36,11 @@ func storedLines(t testing.TB) [][3]string {
 func TestHashesOfOtherProgramsVerify(t *testing.T) {
 	for _, v := range storedLines(t) {
 		program, password, stored := v[0], v[1], v[2]
-		if ok, err := Verify(stored, password); !ok || err != nil {
+		if ok, err := VerifyOf("ann@box.example", stored, password); !ok || err != nil {
 			t.Errorf("%s: %s does not open %s: %v", program, password, stored, err)
 		}
 		if wrong := password[1:] + "y"; wrong != password {
-			if ok, _ := Verify(stored, wrong); ok {
+			if ok, _ := VerifyOf("ann@box.example", stored, wrong); ok {
 				t.Errorf("%s: %q opens %s", program, wrong, stored)
 			}
 		}
@@ -122,7 +122,7 @@ func TestUnusableHashesAreErrors(t *testing.T) {
 		{"{NTLM}abc", ErrScheme},
 		{"{SSHA512.b32}abc", ErrScheme},
 		{"{}abc", ErrScheme},
-		{"{CRYPT}v1unNM6r5v.8c", ErrHash},
+		{"{DES-CRYPT}v1unNM6r5v.8!", ErrHash},
 		{"{CRYPT}$7$abc", ErrHash},
 		{"", ErrHash},
 		{"{SHA512-CRYPT}$6$salt$short", ErrHash},
@@ -164,7 +164,7 @@ func FuzzReadHash(f *testing.F) {
 	f.Add("{ARGON2ID}$argon2id$v=19$m=8,t=1,p=1$$")
 	f.Add("{")
 	f.Fuzz(func(t *testing.T, stored string) {
-		h, err := readHash(stored, "CRYPT")
+		h, err := readHash(stored, "CRYPT", "ann@box.example")
 		if err != nil {
 			if !errors.Is(err, ErrHash) && !errors.Is(err, ErrScheme) {
 				t.Errorf("%q: %v", stored, err)

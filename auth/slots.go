@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -25,15 +26,17 @@ var errBusy = errors.New("too many log-ins at once")
 // slots bounds how many passwords are verified at once and the memory they
 // take together. Those who wait are served in order.
 type slots struct {
-	mu      sync.Mutex // guards all
-	running int
-	memory  int64
-	waiting []*turn
+	mu        sync.Mutex // guards all
+	running   int
+	strangers int // of those, who are not first
+	memory    int64
+	waiting   []*turn
 }
 
 type turn struct {
 	need    int64
 	limit   limits
+	first   bool // before those that are not
 	granted chan struct{}
 }
 
@@ -45,17 +48,16 @@ type limits struct {
 
 // take waits for a turn to use need bytes. More than the limit gets its turn
 // alone. The returned function ends the turn.
-func (s *slots) take(ctx context.Context, need int64, limit limits) (release func(), err error) {
-	t := &turn{need: min(need, limit.memory), limit: limit, granted: make(chan struct{})}
+func (s *slots) take(ctx context.Context, need int64, limit limits, first bool) (release func(), err error) {
+	t := &turn{need: min(need, limit.memory), limit: limit, first: first, granted: make(chan struct{})}
 	s.mu.Lock()
 	switch {
-	case len(s.waiting) == 0 && s.fits(t):
-		s.grant(t)
-	case len(s.waiting) >= maxWaiting:
+	case len(s.waiting) >= maxWaiting && !first, len(s.waiting) >= 2*maxWaiting:
 		s.mu.Unlock()
 		return nil, errBusy
 	default:
-		s.waiting = append(s.waiting, t)
+		s.waiting = slices.Insert(s.waiting, s.place(first), t)
+		s.serve()
 	}
 	s.mu.Unlock()
 	timer := time.NewTimer(slotWait)
@@ -72,13 +74,31 @@ func (s *slots) take(ctx context.Context, need int64, limit limits) (release fun
 	return nil, err
 }
 
+// place is where in the queue a turn belongs. It runs with mu held.
+func (s *slots) place(first bool) int {
+	at := len(s.waiting)
+	for first && at > 0 && !s.waiting[at-1].first {
+		at--
+	}
+	return at
+}
+
 // fits and grant run with mu held.
+//
+// Strangers leave one place free, if there are two: whatever they guess, a
+// known user does not wait for them.
 func (s *slots) fits(t *turn) bool {
+	if !t.first && s.strangers >= max(t.limit.running-1, 1) {
+		return false
+	}
 	return s.running < max(t.limit.running, 1) && s.memory+t.need <= t.limit.memory
 }
 
 func (s *slots) grant(t *turn) {
 	s.running++
+	if !t.first {
+		s.strangers++
+	}
 	s.memory += t.need
 	close(t.granted)
 }
@@ -104,6 +124,9 @@ func (s *slots) release(t *turn) {
 	}
 	s.mu.Lock()
 	s.running--
+	if !t.first {
+		s.strangers--
+	}
 	s.memory -= t.need
 	s.serve()
 	s.mu.Unlock()

@@ -71,7 +71,7 @@ func (s *session) loginCapabilities(ctx context.Context) []string {
 	if !s.loginAllowed() {
 		return list
 	}
-	for _, m := range s.srv.d.Auth.Mechanisms(ctx, s.peer, plaintext) {
+	for _, m := range s.srv.d.Auth.Mechanisms(ctx, s.client(), plaintext) {
 		list = append(list, "AUTH="+m)
 	}
 	return list

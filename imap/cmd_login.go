@@ -64,14 +64,14 @@ func runStartTLS(_ context.Context, s *session) (reply, error) {
 
 // afterStartTLS: RFC 9051 §6.2.1. What the client has sent behind the command
 // in plaintext is thrown away.
-func afterStartTLS(s *session, _ context.Context) error {
+func afterStartTLS(s *session, ctx context.Context) error {
 	if s.peer.TLS || !s.mayStartTLS() {
 		return nil // it was refused
 	}
 	if err := s.enc.Park(); err != nil {
 		return err
 	}
-	if err := s.handshake(); err != nil {
+	if err := s.handshake(ctx); err != nil {
 		return fmt.Errorf("TLS handshaking: %w", err)
 	}
 	return nil
@@ -150,7 +150,8 @@ func runAuthenticate(ctx context.Context, s *session, a saslStart) (reply, error
 		return reply{}, &no{"", "Unsupported authentication mechanism."}
 	}
 	var who *auth.Identity
-	srv := s.srv.d.Auth.Begin(ctx, s.peer, a.mechanism, func(id auth.Identity) { who = &id })
+	s.lastTry = ""
+	srv := s.srv.d.Auth.Begin(ctx, s.client(), a.mechanism, func(id auth.Identity) { who = &id })
 	if srv == nil {
 		return reply{}, &no{"", "Unsupported authentication mechanism."}
 	}
@@ -158,6 +159,7 @@ func runAuthenticate(ctx context.Context, s *session, a saslStart) (reply, error
 	for {
 		challenge, done, err := srv.Next(response)
 		if err != nil {
+			s.lastTry = auth.Claim(srv)
 			return s.loginFailed(err, a.mechanism)
 		}
 		if done {
@@ -174,8 +176,18 @@ func runAuthenticate(ctx context.Context, s *session, a saslStart) (reply, error
 	return s.enter(ctx, *who)
 }
 
+// client is who talks, with the TLS connection that mechanisms may be bound to.
+func (s *session) client() auth.Client {
+	c := s.peer
+	if t, ok := s.link.conn.(*tls.Conn); ok {
+		st := t.ConnectionState()
+		c.State = &st
+	}
+	return c
+}
+
 func (s *session) offered(ctx context.Context, mechanism string) bool {
-	for _, m := range s.srv.d.Auth.Mechanisms(ctx, s.peer, s.plaintextAllowed()) {
+	for _, m := range s.srv.d.Auth.Mechanisms(ctx, s.client(), s.plaintextAllowed()) {
 		if strings.EqualFold(m, mechanism) {
 			return true
 		}

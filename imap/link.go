@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -108,12 +109,12 @@ func (l *link) Write(p []byte) (total int, err error) {
 }
 
 // startTLS does the handshake.
-func (l *link) startTLS(cfg *tls.Config) error {
+func (l *link) startTLS(ctx context.Context, cfg *tls.Config) error {
 	t := tls.Server(l.conn, cfg)
 	if err := l.conn.SetDeadline(l.now().Add(readTimeout)); err != nil {
 		return err
 	}
-	if err := t.Handshake(); err != nil {
+	if err := t.HandshakeContext(ctx); err != nil {
 		return err
 	}
 	l.mu.Lock()

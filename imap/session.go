@@ -13,6 +13,7 @@ import (
 
 	"mailserver/auth"
 	"mailserver/internal/imapwire"
+	"mailserver/internal/tlscert"
 	"mailserver/storage"
 )
 
@@ -133,7 +134,7 @@ func (s *session) greet(ctx context.Context) (err error) {
 		return errTooMany
 	}
 	if s.opt.TLS == TLSWrapper {
-		if err := s.handshake(); err != nil {
+		if err := s.handshake(ctx); err != nil {
 			return err
 		}
 	}
@@ -148,14 +149,16 @@ func (s *session) greet(ctx context.Context) (err error) {
 var errTooMany = errors.New("too many connections")
 
 // handshake starts TLS; nothing read before it survives.
-func (s *session) handshake() error {
+func (s *session) handshake(ctx context.Context) error {
 	cfg := s.tlsConfig()
 	if cfg == nil {
 		return errors.New("no certificate")
 	}
-	if err := s.link.startTLS(cfg); err != nil {
+	ctx, shown := tlscert.Watch(ctx)
+	if err := s.link.startTLS(ctx, cfg); err != nil {
 		return err
 	}
+	s.peer.Shown = shown.Leaf
 	s.dec.Reset(s.link)
 	s.peer.TLS = true
 	return nil

@@ -109,6 +109,7 @@ func (x *query) mailAccess(it *item, a address.Address, subject, class string) o
 	if out := x.checkTable(it); out == refused {
 		return refused
 	}
+	a = address.Address{Local: strings.ToLower(a.Local), Domain: strings.ToLower(a.Domain)} // for patterns
 	out := x.addressAccess(it, a, subject, class)
 	// A recipient with a way to go on behind its domain is not what the row
 	// meant to permit.

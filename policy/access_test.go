@@ -228,7 +228,7 @@ func TestPatternTables(t *testing.T) {
 	v.accessRow("cidr", "nets", "192.0.2.0/24", "REJECT net", 2)
 	v.accessRow("cidr", "nets", "2001:db8::/32", "REJECT six", 3)
 	v.accessRow("cidr", "nets", "198.51.100.1/24", "REJECT host bits", 0)
-	v.accessRow("cidr", "nets", "!0.0.0.0/0", "REJECT not four", 9)
+	v.accessRow("cidr", "nets", "!192.0.0.0/5", "REJECT far", 9)
 	v.accessRow("regexp", "nets", "/./", "REJECT a pattern is no network", 0)
 	at := func(ip string) string {
 		return reply(v.rcpt(policy.Client{Addr: netipAddr(ip), Name: "unknown"}, "h", "a@example.net", here("u@here.example", 99)))
@@ -237,7 +237,8 @@ func TestPatternTables(t *testing.T) {
 	check(t, "first wins", at("192.0.2.200"), "ok")
 	check(t, "six", at("2001:db8::1"), "554 5.7.1 <unknown[2001:db8::1]>: Client host rejected: six")
 	check(t, "bad row left out", at("198.51.100.7"), "ok")
-	check(t, "negated", at("2001:db9::1"), "554 5.7.1 <unknown[2001:db9::1]>: Client host rejected: not four")
+	check(t, "another kind of address", at("2001:db9::1"), "ok")
+	check(t, "negated", at("203.0.113.1"), "554 5.7.1 <unknown[203.0.113.1]>: Client host rejected: far")
 	if !strings.Contains(v.log.String(), "bits behind the mask are not zero; the row is left out") {
 		t.Error("nothing logged of the bad row")
 	}
@@ -251,9 +252,8 @@ func TestPatternTables(t *testing.T) {
 	v.accessRow("regexp", "pats", `/^<>$/`, "REJECT null", 4)
 	v.accessRow("regexp", "pats", `^bare@`, "REJECT bare", 5)
 	sender := func(s string) string { return reply(v.rcpt(stranger, "h", s, here("u@here.example", 99))) }
-	check(t, "groups", sender("Big.Spam@x.example"), "554 5.7.1 <Big.Spam@x.example>: Sender address rejected: no Big, $BigBig")
-	check(t, "case", sender("CASE@x.example"), "554 5.7.1 <CASE@x.example>: Sender address rejected: case")
-	check(t, "case", sender("case@x.example"), "ok")
+	check(t, "groups", sender("Big.Spam@x.example"), "554 5.7.1 <Big.Spam@x.example>: Sender address rejected: no big, $bigbig")
+	check(t, "case", sender("CASE@x.example"), "ok") // addresses are looked up in lower case
 	check(t, "not", sender(""), "554 5.7.1 <>: Sender address rejected: no at")
 	check(t, "bare", sender("BARE@x.example"), "554 5.7.1 <BARE@x.example>: Sender address rejected: bare")
 	check(t, "whole only", sender("x@spam.example"), "ok")

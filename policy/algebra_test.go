@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -90,6 +91,9 @@ func TestAlgebra(t *testing.T) {
 			v.access("list1", "a@example.net", "REJECT by name")
 			v.access("list2", "a@example.net", "REJECT by name")
 			v.class("list2", "permit")
+			if tt.relay == "" {
+				tt.relay = "defer_unauth_destination"
+			}
 			for name, text := range map[string]string{"client": tt.client, "helo": tt.helo, "sender": tt.from, "relay": tt.relay, "recipient": tt.rcpt} {
 				v.set("smtpd_"+name+"_restrictions", text)
 			}
@@ -210,4 +214,30 @@ func TestVrfyAndEtrn(t *testing.T) {
 	check(t, "etrn", reply(s.Etrn(ctx, "there.example")), "554 5.7.1 <there.example>: Etrn command rejected: Access denied")
 	v.set("smtpd_client_restrictions", "reject")
 	check(t, "etrn", reply(s.Etrn(ctx, "here.example")), "554 5.7.1 <mx.example.net[192.0.2.10]>: Client host rejected: Access denied")
+}
+
+// Lists that would take mail for the whole world take none.
+func TestListsNeedAGuard(t *testing.T) {
+	const bad = "451 4.3.5 Server configuration error"
+	for _, tt := range []struct{ relay, rcpt, want string }{
+		{"", "", bad},
+		{"permit_mynetworks", "check_recipient_class", bad}, // a class is the recipient's, not the server's
+		{"permit, reject", "", bad},
+		{"warn_if_reject reject_unauth_destination", "", bad},
+		{"warn_if_reject permit, reject_unauth_destination", "", "ok"},
+		{"", "permit_mynetworks, z-guard", "ok"},
+		{"permit", "permit_mynetworks, defer_if_permit", "450 4.7.0 <u@here.example>: Recipient address rejected: defer_if_permit requested"},
+		{"z-loop", "", bad},
+	} {
+		v := newEnv(t)
+		v.class("z-guard", "z-inner")
+		v.class("z-inner", "reject_unauth_destination")
+		v.class("z-loop", "z-loop")
+		v.set("smtpd_relay_restrictions", tt.relay)
+		v.set("smtpd_recipient_restrictions", tt.rcpt)
+		check(t, tt.relay+" | "+tt.rcpt, v.try(), tt.want)
+		if got := strings.Join(problems(t, v), "\n"); strings.Contains(got, "specify at least one") != (tt.want == bad) {
+			t.Errorf("%q, %q: check says %s", tt.relay, tt.rcpt, got)
+		}
+	}
 }

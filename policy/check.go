@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -93,6 +94,16 @@ func (c *checker) settings(cfg *Config) error {
 			if !cfg.DelayReject && it.rule != nil && it.rule.needs > l.known && l.known < recipient {
 				c.add(false, where, it.name, "never acts here with smtpd_delay_reject=no")
 			}
+		}
+	}
+	for _, pair := range [][3]string{{"smtpd_relay_restrictions", cfg.Relay, cfg.Recipient}, {"mua_relay_restrictions", cfg.MuaRelay, cfg.MuaRecipient}} {
+		relay, err := c.e.hasGuard(c.ctx, c.view, pair[1], 0)
+		rcpt, err2 := c.e.hasGuard(c.ctx, c.view, pair[2], 0)
+		if err := errors.Join(err, err2); err != nil {
+			return err
+		}
+		if !relay && !rcpt {
+			c.add(true, "setting "+pair[0], pair[0], "%s", guardText)
 		}
 	}
 	if nets := parseNets(strings.Join(cfg.MyNetworks, " ")); nets.bad != "" {

@@ -221,7 +221,7 @@ func TestUnknownDomains(t *testing.T) {
 		"nowhere.example":  "450 4.7.1 <nowhere.example>: Helo command rejected: Host not found",
 		"broken.example":   "450 4.7.1 <broken.example>: Helo command rejected: Malformed DNS server reply",
 		"servfail.example": "450 4.7.1 <servfail.example>: Helo command rejected: Host not found",
-		"a b":              "450 4.7.1 <a b>: Helo command rejected: Host not found",
+		"a b":              "450 4.7.1 <a?b>: Helo command rejected: Host not found",
 	} {
 		check(t, helo, v.reply(helo), want)
 	}

@@ -101,6 +101,8 @@ type compiled struct {
 	lists  map[string]*list       // by text
 	tables map[string]*rowTable   // by type and name
 	nets   map[string]*netPattern // by text
+
+	guarded map[string]bool // by the texts of both lists
 }
 
 // maxCompiled bounds each map of compiled: class names and access actions come
@@ -108,7 +110,8 @@ type compiled struct {
 const maxCompiled = 4096
 
 func newCompiled(gen int64) *compiled {
-	return &compiled{gen: gen, lists: make(map[string]*list), tables: make(map[string]*rowTable), nets: make(map[string]*netPattern)}
+	return &compiled{gen: gen, lists: make(map[string]*list), tables: make(map[string]*rowTable), nets: make(map[string]*netPattern),
+		guarded: make(map[string]bool)}
 }
 
 // compiledFor returns the cache of a View's generation. A View older than the

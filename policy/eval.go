@@ -124,6 +124,9 @@ func (x *query) senderList() outcome {
 
 // rcptLists evaluates what stands before a recipient.
 func (x *query) rcptLists() outcome {
+	if x.guard() == refused {
+		return refused
+	}
 	if x.cfg.DelayReject {
 		for _, l := range []func() outcome{x.clientList, x.heloList, x.senderList} {
 			if l() == refused {
@@ -394,6 +397,9 @@ func (x *query) reject(v Verdict) outcome {
 		x.ifReject = nil
 	}
 	v.Code = x.soft(v.Code)
+	if v.Code == 421 || v.Code == 521 { // RFC 5321 §3.8, RFC 7504 §3: the end of the session
+		v.Action = Disconnect
+	}
 	x.refusal = v
 	return refused
 }

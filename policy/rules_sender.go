@@ -83,7 +83,11 @@ func (x *query) unlistedSenderRule() outcome {
 	if s.Listed || s.Table == "" {
 		return dunno
 	}
-	return x.refuse(x.unknownCode(s.Class), UserUnknown, x.sender(), ClassSender, x.shownTable(s.Table))
+	v := x.verdict(x.unknownCode(s.Class), UserUnknown, x.sender(), ClassSender, x.shownTable(s.Table))
+	if s.Class == schema.VirtualAlias && v.Enhanced == "" {
+		v.Enhanced = "5.1.1" // as of the error(8) transport that such domains have
+	}
+	return x.reject(v)
 }
 
 // unknownCode is the reply code for an unknown user of a class.

@@ -107,7 +107,7 @@ func (s *Session) Connect(ctx context.Context) Verdict {
 // forgotten.
 func (s *Session) Helo(ctx context.Context, name string, esmtp bool) Verdict {
 	oldName, oldHas := s.helo, s.hasHelo
-	s.helo, s.hasHelo, s.esmtp = name, true, esmtp
+	s.helo, s.hasHelo, s.esmtp = strings.Map(harmless, name), true, esmtp
 	where := "HELO"
 	if esmtp {
 		where = "EHLO"
@@ -122,6 +122,15 @@ func (s *Session) Helo(ctx context.Context, name string, esmtp bool) Verdict {
 		s.helo, s.hasHelo = oldName, oldHas
 	}
 	return v
+}
+
+// harmless replaces what no name has and what would be misread in replies and
+// the log, as Postfix does.
+func harmless(r rune) rune {
+	if r <= ' ' || r == 0x7f || strings.ContainsRune("<>()\\\";@", r) {
+		return '?'
+	}
+	return r
 }
 
 // TLS records that the session is encrypted now. RFC 3207 §4.2: what the

@@ -229,7 +229,8 @@ func (t *rowTable) find(kind tableKind, key string) string {
 			}
 			continue
 		}
-		if kind != regexpTable && addrErr == nil && r.net.Contains(addr) != r.not {
+		// A network says nothing of addresses of the other kind, nor does !network.
+		if kind != regexpTable && addrErr == nil && r.net.Addr().Is4() == addr.Is4() && r.net.Contains(addr) != r.not {
 			return r.action
 		}
 	}

@@ -13,9 +13,13 @@ var stateQueueDDL string
 //go:embed state_index.sql
 var stateIndexDDL string
 
+//go:embed state_auth.sql
+var stateAuthDDL string
+
 // stateSteps leads an empty file to the newest version of state.sqlite.
 var stateSteps = []migration{
 	{"first version", stateQueueDDL + stateIndexDDL},
+	{"log-ins", stateAuthDDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called

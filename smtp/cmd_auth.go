@@ -1,7 +1,6 @@
 package smtp
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -42,7 +41,12 @@ func (s *session) authClient() auth.Client {
 	if s.opt.Role == policy.LMTP {
 		service = "lmtp"
 	}
-	return auth.Client{Service: service, Remote: s.client.Addr, Local: s.local, TLS: s.tls != nil}
+	c := auth.Client{Service: service, Remote: s.client.Addr, Local: s.local, TLS: s.tls != nil}
+	if s.tls != nil {
+		st := s.tls.conn.ConnectionState()
+		c.State, c.Shown = &st, s.tls.shown
+	}
+	return c
 }
 
 // auth: RFC 4954 §4.
@@ -121,13 +125,11 @@ type exchange struct {
 	mech   string
 	server sasl.Server
 	who    auth.Identity
-	claim  string // the user name that the client gave, for the log
 }
 
 // run asks and answers until the mechanism is done.
 func (x *exchange) run(response []byte) reply {
 	for {
-		x.note(response)
 		challenge, done, err := x.server.Next(response)
 		switch {
 		case err != nil:
@@ -178,33 +180,20 @@ func decodeResponse(line []byte) ([]byte, bool) {
 	return out[:n], err == nil
 }
 
-// note remembers the name a client claims: in PLAIN the second of three parts
-// (RFC 4616 §2), in LOGIN the first response.
-func (x *exchange) note(response []byte) {
-	if x.claim != "" || len(response) == 0 {
-		return
-	}
-	switch x.mech {
-	case sasl.Plain:
-		if parts := bytes.SplitN(response, []byte{0}, 3); len(parts) == 3 {
-			x.claim = string(parts[1])
-		}
-	case sasl.Login:
-		x.claim = string(response)
-	}
-}
-
 func (x *exchange) failed(err error) reply {
 	s := x.s
 	switch {
+	case errors.Is(err, auth.ErrThrottled): // still a failure for who counts them in the log
+		s.authFailed(x.mech, "authentication failure", auth.Claim(x.server))
+		return reply{454, "4.7.0", "Temporary authentication failure: " + err.Error()}
 	case errors.Is(err, auth.ErrUnavailable):
 		s.backendError("SASL "+x.mech+" authentication", err)
 		return reply{454, "4.7.0", "Temporary authentication failure: " + auth.ErrUnavailable.Error()}
 	case errors.Is(err, auth.ErrBadCredentials):
-		s.authFailed(x.mech, "authentication failure", x.claim)
+		s.authFailed(x.mech, "authentication failure", auth.Claim(x.server))
 		return reply{535, "5.7.8", "Error: authentication failed: authentication failure"}
 	}
-	s.authFailed(x.mech, "bad protocol", x.claim)
+	s.authFailed(x.mech, "bad protocol", auth.Claim(x.server))
 	return reply{535, "5.7.8", "Error: authentication failed: bad protocol"}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mailserver/internal/tlscert"
 	"mailserver/policy"
 )
 
@@ -57,6 +58,7 @@ func (s *session) handshake(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, s.set.StartTLSTimeout)
 	defer cancel()
 	s.nc.SetDeadline(time.Now().Add(s.set.StartTLSTimeout))
+	ctx, shown := tlscert.Watch(ctx)
 	tc := tls.Server(s.nc, s.opt.TLSConfig)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		s.info("TLS handshake failed", "SSL_accept error from %s: %v", s.namaddr, err)
@@ -65,6 +67,7 @@ func (s *session) handshake(ctx context.Context) bool {
 	}
 	s.upgrade(tc)
 	s.tls = describe(tc)
+	s.tls.shown = shown.Leaf
 	return true
 }
 
@@ -87,6 +90,7 @@ func (s *session) tellTLS() {
 // tlsInfo is what a session needs to know of its TLS.
 type tlsInfo struct {
 	conn    *tls.Conn
+	shown   *x509.Certificate // ours; nil: not known
 	version string
 	cipher  string
 	group   string

@@ -286,7 +286,9 @@ func (fakeAuth) Mechanisms(_ context.Context, c auth.Client, plaintext bool) []s
 }
 
 func (a fakeAuth) Begin(_ context.Context, c auth.Client, mech string, done func(auth.Identity)) sasl.Server {
+	claim := new(string)
 	check := func(user, password string) error {
+		*claim = user
 		switch {
 		case user == "broken":
 			return auth.ErrUnavailable
@@ -297,10 +299,18 @@ func (a fakeAuth) Begin(_ context.Context, c auth.Client, mech string, done func
 		return nil
 	}
 	if mech == "LOGIN" {
-		return &fakeLogin{check: check}
+		return claimed{&fakeLogin{check: check}, claim}
 	}
-	return sasl.NewPlainServer(func(_, user, password string) error { return check(user, password) })
+	return claimed{sasl.NewPlainServer(func(_, user, password string) error { return check(user, password) }), claim}
 }
+
+// claimed tells who the client says it is, as a server of package auth does.
+type claimed struct {
+	sasl.Server
+	name *string
+}
+
+func (c claimed) Claim() string { return *c.name }
 
 type fakeLogin struct {
 	check func(user, password string) error

@@ -13,8 +13,8 @@ import (
 
 func domainCommands() []command {
 	return []command{
-		{name: "domain add", args: "NAME --class CLASS", min: 1, max: 1, about: "host a domain, with postmaster and abuse",
-			more:  "Classes: local, relay, alias, mailbox (files of UID 842), or a number above 800:\nmailbox, files of that UID; external hosts nothing.",
+		{name: "domain add", args: "NAME", min: 1, max: 1, about: "host a domain, with postmaster and abuse",
+			more:  "Classes: mailbox (the default; files of UID 842), local, relay, alias, or a number above 800:\nmailbox, files of that UID; external hosts nothing.",
 			setup: domainAdd},
 		{name: "domain set", args: "NAME", min: 1, max: 1, about: "change a domain", setup: domainSet},
 		{name: "domain enable", args: "NAME", min: 1, max: 1, about: "host a disabled domain again", setup: domainSwitch(true)},
@@ -101,7 +101,7 @@ func domainAdd(fs *flag.FlagSet) action {
 	return func(ctx context.Context, a *app, args []string) error {
 		given := a.given()
 		if given["class"] == "" {
-			return usage("domain add: say --class local, relay, alias or mailbox")
+			given["class"] = "mailbox"
 		}
 		return a.withMail(ctx, func(m *schema.Mail) error {
 			host, err := hostname(ctx, m)

@@ -45,13 +45,14 @@ func pwHash(fs *flag.FlagSet) action {
 	}
 }
 
-func pwVerify(*flag.FlagSet) action {
+func pwVerify(fs *flag.FlagSet) action {
+	user := fs.String("user", "", "the user's `name`, which DIGEST-MD5 holds")
 	return func(_ context.Context, a *app, args []string) error {
 		password, err := a.secret()
 		if err != nil {
 			return err
 		}
-		ok, err := auth.Verify(args[0], password)
+		ok, err := auth.VerifyOf(*user, args[0], password)
 		if err != nil {
 			return usage("%v", err)
 		}

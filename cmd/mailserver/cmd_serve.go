@@ -91,7 +91,7 @@ func (a *app) sayMade(p server.Plan) {
 	if p.Postmaster == "" {
 		fmt.Fprintf(a.out, "postmaster and abuse have a mailbox; to read it: mailserver mailbox set postmaster@%s --password-stdin\n", p.Hostname)
 	}
-	fmt.Fprintf(a.out, "next: mailserver domain add DOMAIN --class mailbox; mailserver mailbox add USER@DOMAIN --password-stdin; mailserver serve\n")
+	fmt.Fprintf(a.out, "next: mailserver domain add DOMAIN; mailserver mailbox add USER@DOMAIN --password-stdin; mailserver serve\n")
 }
 
 func serve(fs *flag.FlagSet) action {

@@ -42,7 +42,7 @@ type action func(ctx context.Context, a *app, args []string) error
 func commands() []command {
 	var all []command
 	for _, part := range []func() []command{serveCommands, domainCommands, addressCommands, aliasCommands, mailboxCommands,
-		classCommands, lookupCommands, passwordCommands, queueCommands, configCommands, versionCommands} {
+		classCommands, lookupCommands, passwordCommands, authCommands, queueCommands, configCommands, versionCommands} {
 		all = append(all, part()...)
 	}
 	return all
@@ -65,6 +65,7 @@ func (a *app) main(ctx context.Context, args []string) int {
 }
 
 func (a *app) run(ctx context.Context, args []string) error {
+	args = dataLast(args)
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
 		return a.help(args)
 	}
@@ -89,6 +90,20 @@ func (a *app) run(ctx context.Context, args []string) error {
 	}
 	a.flags = fs
 	return do(ctx, a, pos)
+}
+
+// dataLast moves a --data that stands before the command behind it, where
+// flags are read.
+func dataLast(args []string) []string {
+	for _, name := range []string{"--data", "-data"} {
+		switch {
+		case len(args) > 2 && args[0] == name:
+			return append(args[2:len(args):len(args)], args[:2]...)
+		case len(args) > 1 && strings.HasPrefix(args[0], name+"="):
+			return append(args[1:len(args):len(args)], args[0])
+		}
+	}
+	return args
 }
 
 // find returns the command that the line begins with, and the rest of it.

@@ -34,6 +34,17 @@ func run(t *testing.T, dir, in string, args ...string) (code int, out, errs stri
 	return code, stdout.String(), stderr.String()
 }
 
+func TestDataBeforeTheCommand(t *testing.T) {
+	dir := sampleDir(t)
+	for _, args := range [][]string{{"--data", dir, "domain", "list"}, {"--data=" + dir, "domain", "list"}} {
+		var stdout, stderr bytes.Buffer
+		a := &app{in: strings.NewReader(""), out: &stdout, err: &stderr}
+		if code := a.main(context.Background(), args); code != 0 || !strings.Contains(stdout.String(), "vmail.example") {
+			t.Errorf("%q: exit %d\n%s%s", args, code, stdout.String(), stderr.String())
+		}
+	}
+}
+
 // TestCommandLines runs lines one after another on one data directory.
 func TestCommandLines(t *testing.T) {
 	dir := sampleDir(t)
@@ -44,7 +55,8 @@ func TestCommandLines(t *testing.T) {
 		want string // in standard output, or in standard error of a failure
 	}{
 		{"domain list", "", 0, "vmail.example     mailbox 842  yes"},
-		{"domain add new.example --class mailbox --rclass moderate", "", 0, ""},
+		{"domain add new.example --rclass moderate", "", 0, ""},
+		{"domain show new.example", "", 0, "mailbox 842"},
 		{"alias show postmaster@new.example", "", 0, "postmaster@mx.example"},
 		{"domain show new.example --json", "", 0, `"class":842`},
 		{"domain add new.example --class relay", "", exitCantCreate, "exists already"},

@@ -7,6 +7,7 @@ import (
 
 	"mailserver/imap"
 	"mailserver/internal/config"
+	"mailserver/internal/tlscert"
 	"mailserver/policy"
 	"mailserver/schema"
 	"mailserver/smtp"
@@ -64,12 +65,16 @@ func (s *Server) tlsConfig(proc *config.Process) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tls.Config{
+	c := &tls.Config{
 		MinVersion: min,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return s.Certs.Pick(hello.Context(), s.ls.certOf(hello.Conn.LocalAddr()), hello.ServerName)
+			cert, err := s.Certs.Pick(hello.Context(), s.ls.certOf(hello.Conn.LocalAddr()), hello.ServerName)
+			tlscert.Tell(hello, cert)
+			return cert, err
 		},
-	}, nil
+	}
+	c.GetConfigForClient = s.askForCertificate(c.Clone())
+	return c, nil
 }
 
 // smtpEdge serves the rows mx, submission and lmtp: one engine, three roles.

@@ -108,7 +108,7 @@ func (p *Parts) openMail(ctx context.Context) (err error) {
 
 func (p *Parts) openDeciders(ctx context.Context, o Options) error {
 	p.Certs = tlscert.New(p.Dir, p.certRows, p.Log)
-	p.Auth = auth.New(auth.Deps{Mail: p.Mail, Config: config.Of[auth.Config](p.Config), Log: p.Log, Now: o.Now})
+	p.Auth = auth.New(auth.Deps{Mail: p.Mail, State: p.State, LookupUser: o.LookupUser, Config: config.Of[auth.Config](p.Config), Log: p.Log, Now: o.Now})
 	p.Policy = policy.New(policy.Deps{Mail: p.Mail, Config: config.Of[policy.Config](p.Config), Log: p.Log, Now: o.Now, DNS: o.DNS})
 	p.Route = route.New(route.Deps{Mail: p.Mail, Config: config.Of[route.Config](p.Config), Log: p.Log, Dir: p.Dir, LookupUser: o.LookupUser})
 	return nil

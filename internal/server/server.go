@@ -86,6 +86,9 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.tasks.Go(func() { s.watchRows(run) })
+	if every := watchdogInterval(); every > 0 {
+		s.tasks.Go(func() { s.watchdog(run, every) })
+	}
 	notify("READY=1")
 	return nil
 }

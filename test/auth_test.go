@@ -1,0 +1,353 @@
+package test
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/xdg-go/scram"
+)
+
+// authHost is a host with all mechanisms, and a user for each form of stored
+// password; the password of all is "pä wörd".
+func authHost(t *testing.T) *host {
+	t.Helper()
+	h := sampleHost(t, "")
+	for _, scheme := range []string{"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-1", "CRAM-MD5", "DES-CRYPT"} {
+		stored := "{DES-CRYPT}abJdSIcUYFESw" // pä$$ wörd
+		if scheme != "DES-CRYPT" {
+			out, err := h.run("pä wörd", "pw", "hash", "--scheme", scheme)
+			if err != nil {
+				t.Fatal(out)
+			}
+			stored = strings.TrimSpace(out)
+		}
+		h.mustRun("mailbox", "add", strings.ToLower(scheme)+"@vmail.example")
+		h.sql(fmt.Sprintf(`UPDATE VMailbox SET vmPasswd = '%s' WHERE vmNum = (SELECT addNum FROM Address WHERE addLocalpart = '%s')`, stored, scheme))
+	}
+	h.mustRun("config", "set", "auth_mechanisms=scram-sha-256-plus scram-sha-256 scram-sha-1-plus scram-sha-1 external cram-md5 plain login")
+	return h
+}
+
+func TestMechanismsOfCurlAndSwaks(t *testing.T) {
+	h := authHost(t)
+	caFile, certFile, keyFile := clientCertificate(t, "plain@vmail.example")
+	h.mustRun("config", "set", "ssl_client_ca_file="+caFile)
+	h.start()
+	for _, tt := range []struct {
+		user, mechanism string
+		more            []string
+		fail            bool
+	}{
+		{"plain", "PLAIN", nil, false}, {"plain", "LOGIN", nil, false}, {"plain", "CRAM-MD5", nil, false}, {"cram-md5", "CRAM-MD5", nil, false},
+		{"scram-sha-256", "PLAIN", nil, false}, {"scram-sha-1", "LOGIN", nil, false}, {"cram-md5", "PLAIN", nil, false},
+		{"scram-sha-256", "CRAM-MD5", nil, true},
+		{"plain", "EXTERNAL", []string{"--cert", certFile, "--key", keyFile}, false},
+		{"cram-md5", "EXTERNAL", []string{"--cert", certFile, "--key", keyFile}, true},
+		{"plain", "EXTERNAL", nil, true},
+	} {
+		password := ":pä wörd"
+		if tt.mechanism == "EXTERNAL" {
+			password = ":"
+		}
+		args := append([]string{"-sS", "-k", "--ssl-reqd", "--login-options", "AUTH=" + tt.mechanism, "--user", tt.user + "@vmail.example" + password}, tt.more...)
+		for _, url := range []string{"imap://" + h.addr(143) + "/", "imaps://" + h.addr(993) + "/", "smtp://" + h.addr(587), "smtps://" + h.addr(465)} {
+			all := append(slices.Clone(args), url)
+			if strings.HasPrefix(url, "smtp") {
+				all = append(all, "--mail-from", tt.user+"@vmail.example", "--mail-rcpt", "joe@vmail.example", "--upload-file", smallMail(t))
+			}
+			if out, err := outside(t, "", "curl", all...); (err != nil) != tt.fail {
+				t.Errorf("%s %s %s: %v %s\n%s", tt.user, tt.mechanism, url, err, out, h.log.tail(3))
+			}
+		}
+	}
+	for _, mechanism := range []string{"PLAIN", "LOGIN", "CRAM-MD5"} {
+		out, err := outside(t, "", "swaks", "--server", "127.0.0.1", "--port", strconv.Itoa(h.base+587), "--tls", "--auth", mechanism,
+			"--auth-user", "plain@vmail.example", "--auth-password", "pä wörd", "--from", "plain@vmail.example", "--to", "joe@vmail.example", "--ehlo", "c.example")
+		if err != nil || !strings.Contains(out, "235 2.7.0") {
+			t.Errorf("swaks %s: %v\n%s", mechanism, err, out)
+		}
+	}
+	out, err := outside(t, "", "python3", "-c", fmt.Sprintf(`
+import imaplib, smtplib, ssl
+c = ssl.create_default_context(); c.check_hostname = False; c.verify_mode = ssl.CERT_NONE
+m = imaplib.IMAP4_SSL("127.0.0.1", %d, ssl_context=c)
+m.login_cram_md5("joe@vmail.example", "joes-secret")
+s = smtplib.SMTP_SSL("127.0.0.1", %d, context=c); s.ehlo()
+s.user, s.password = "joe@vmail.example", "joes-secret"
+print(s.auth("CRAM-MD5", s.auth_cram_md5), "all well")`, h.base+993, h.base+465))
+	if err != nil || !strings.Contains(out, "all well") {
+		t.Errorf("python: %v\n%s", err, out)
+	}
+	h.check()
+}
+
+func smallMail(t *testing.T) string {
+	file := filepath.Join(t.TempDir(), "mail.txt")
+	if err := os.WriteFile(file, message("auth", "a log-in", "x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestMbsyncMechanisms logs in by the mechanisms of Cyrus SASL.
+func TestMbsyncMechanisms(t *testing.T) {
+	need(t, "mbsync")
+	h := authHost(t)
+	h.start()
+	for _, tt := range []struct {
+		user, mechanism string
+		fail            bool
+	}{
+		{"plain", "SCRAM-SHA-256", false}, {"scram-sha-256", "SCRAM-SHA-256", false}, {"scram-sha-1", "SCRAM-SHA-1", false},
+		{"plain", "CRAM-MD5", false}, {"cram-md5", "CRAM-MD5", false}, {"scram-sha-1", "PLAIN", false}, {"plain", "LOGIN", false},
+		{"cram-md5", "SCRAM-SHA-256", true},
+	} {
+		tree := t.TempDir()
+		rc := filepath.Join(tree, "rc")
+		conf := fmt.Sprintf("IMAPAccount a\nHost 127.0.0.1\nPort %d\nUser %s@vmail.example\nPass \"pä wörd\"\nSSLType IMAPS\nAuthMechs %s\nCertificateFile %s/tls/%s\n\n"+
+			"IMAPStore far\nAccount a\n\nMaildirStore near\nPath %s/near/\nInbox %s/near/INBOX\n\nChannel c\nFar :far:\nNear :near:\nPatterns *\n",
+			h.base+993, tt.user, tt.mechanism, h.dir, certOf(t, h), tree, tree)
+		if err := os.WriteFile(rc, []byte(conf), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(tree, "near"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		out, err := outside(t, "", "mbsync", "-l", "-V", "-c", rc, "c")
+		if (err != nil) != tt.fail {
+			t.Errorf("%s by %s: %v\n%s\n%s", tt.user, tt.mechanism, err, out, h.log.tail(3))
+		}
+	}
+}
+
+// certOf is the certificate that init has made.
+func certOf(t *testing.T, h *host) string {
+	files, err := filepath.Glob(filepath.Join(h.dir, "tls", "*.crt"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	return filepath.Base(files[0])
+}
+
+// TestChannelBinding logs in by SCRAM-SHA-256-PLUS in both protocols, with the
+// binding of this connection and with another.
+func TestChannelBinding(t *testing.T) {
+	h := authHost(t)
+	h.start()
+	for _, port := range []int{465, 993} {
+		for _, kind := range []string{"tls-exporter", "tls-server-end-point", "altered"} {
+			conn, err := tls.Dial("tcp", h.addr(port), &tls.Config{InsecureSkipVerify: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			st := conn.ConnectionState()
+			data, err := st.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cb := scram.ChannelBinding{Type: "tls-exporter", Data: data}
+			switch kind {
+			case "tls-server-end-point":
+				if cb, err = scram.NewTLSServerEndpointBinding(&st); err != nil {
+					t.Fatal(err)
+				}
+			case "altered":
+				cb.Data = append([]byte{data[0] ^ 0x80}, data[1:]...)
+			}
+			last := scramOver(t, conn, port == 993, cb)
+			if good := strings.HasPrefix(last, "235 ") || strings.HasPrefix(last, "a OK"); good != (kind != "altered") {
+				t.Errorf("port %d, %s: %s\n%s", port, kind, last, h.log.tail(3))
+			}
+			conn.Close()
+		}
+	}
+}
+
+// scramOver runs the exchange and returns the last line of the server.
+func scramOver(t *testing.T, conn net.Conn, imap bool, cb scram.ChannelBinding) string {
+	t.Helper()
+	client, err := scram.SHA256.NewClient("scram-sha-256@vmail.example", "pä wörd", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conv := client.NewConversationWithChannelBinding(cb)
+	in := bufio.NewReader(conn)
+	b64 := base64.StdEncoding
+	line := func() string {
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		text, err := in.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimSpace(text)
+	}
+	first, _ := conv.Step("")
+	line()
+	if imap {
+		fmt.Fprintf(conn, "a AUTHENTICATE SCRAM-SHA-256-PLUS %s\r\n", b64.EncodeToString([]byte(first)))
+	} else {
+		fmt.Fprintf(conn, "EHLO c.example\r\n")
+		for !strings.HasPrefix(line(), "250 ") {
+		}
+		fmt.Fprintf(conn, "AUTH SCRAM-SHA-256-PLUS %s\r\n", b64.EncodeToString([]byte(first)))
+	}
+	for range 3 {
+		got := line()
+		text, ok := strings.CutPrefix(got, "334 ")
+		if !ok {
+			if text, ok = strings.CutPrefix(got, "+ "); !ok {
+				return got
+			}
+		}
+		challenge, err := b64.DecodeString(text)
+		if err != nil {
+			t.Fatal(got)
+		}
+		answer, err := conv.Step(string(challenge))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "%s\r\n", b64.EncodeToString([]byte(answer)))
+	}
+	return line()
+}
+
+// clientCertificate makes a CA and a certificate for a name, in files.
+func clientCertificate(t *testing.T, name string) (caFile, certFile, keyFile string) {
+	t.Helper()
+	dir := t.TempDir()
+	var parent *x509.Certificate
+	var signer *ecdsa.PrivateKey
+	for i, cn := range []string{"Test CA", name} {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &x509.Certificate{SerialNumber: big.NewInt(int64(i + 1)), Subject: pkix.Name{CommonName: cn}, NotBefore: time.Now().Add(-time.Hour),
+			NotAfter: time.Now().Add(time.Hour), IsCA: i == 0, BasicConstraintsValid: true, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+		if i == 0 {
+			parent, signer = c, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, c, parent, key.Public(), signer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		certFile, keyFile = filepath.Join(dir, fmt.Sprint(i, ".pem")), filepath.Join(dir, fmt.Sprint(i, ".key"))
+		for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: der}, keyFile: {Type: "PRIVATE KEY", Bytes: keyDER}} {
+			if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return filepath.Join(dir, "0.pem"), certFile, keyFile
+}
+
+// guessTime is how long the guessers of TestGuessers guess; a minute with
+// MAILSERVER_LONG=1.
+func guessTime() time.Duration {
+	if os.Getenv("MAILSERVER_LONG") == "1" {
+		return time.Minute
+	}
+	return 5 * time.Second
+}
+
+// loginLimit is how long a log-in of a known user may take; the machine of the
+// test may be busy with other tests.
+const loginLimit = 200 * time.Millisecond
+
+// TestGuessers has 50 clients guess as fast as they can, while a user who has
+// been there before logs in again and again.
+func TestGuessers(t *testing.T) {
+	h := sampleHost(t, "")
+	if os.Getenv("MAILSERVER_NOCACHE") == "1" { // every log-in pays its hash
+		h.mustRun("config", "set", "auth_cache_size=0")
+	}
+	h.mustRun("config", "set", "auth_throttle_exempt=192.0.2.0/24", "disable_plaintext_auth=no", "smtpd_client_connection_count_limit=0")
+	if out, err := h.run("anns-secret", "mailbox", "set", "ann@vmail.example", "--password-stdin"); err != nil { // bcrypt
+		t.Fatal(out)
+	}
+	h.start()
+	giveUp := time.Now().Add(guessTime() + 5*time.Second)
+	login := func(from, user, password string) (string, time.Duration, error) {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+		conn, err := d.Dial("tcp", h.addr(143))
+		if err != nil {
+			return "", 0, err
+		}
+		defer conn.Close()
+		conn.SetDeadline(giveUp)
+		in := bufio.NewReader(conn)
+		in.ReadString('\n')
+		start := time.Now()
+		fmt.Fprintf(conn, "a LOGIN %s %s\r\n", user, password)
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil || strings.HasPrefix(line, "a ") {
+				return strings.TrimSpace(line), time.Since(start), err
+			}
+		}
+	}
+	if line, _, err := login("127.0.0.1", "ann@vmail.example", "anns-secret"); err != nil || !strings.HasPrefix(line, "a OK") {
+		t.Fatal(line, err)
+	}
+	memory := h.resident()
+	cpu := h.cpu()
+	var guesses, looked atomic.Int64
+	end := time.Now().Add(guessTime())
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			for n := 0; time.Now().Before(end); n++ {
+				line, _, _ := login(fmt.Sprintf("127.7.%d.1", i), "ann@vmail.example", fmt.Sprintf("guess-%d-%d", i, n))
+				guesses.Add(1)
+				if strings.Contains(line, "AUTHENTICATIONFAILED") {
+					looked.Add(1)
+				}
+			}
+		})
+	}
+	var took []time.Duration
+	for time.Now().Before(end) {
+		line, d, err := login("127.0.0.1", "ann@vmail.example", "anns-secret")
+		if err != nil || !strings.HasPrefix(line, "a OK") {
+			t.Fatalf("the owner: %s, %v", line, err)
+		}
+		took = append(took, d)
+		time.Sleep(100 * time.Millisecond)
+	}
+	cpu = h.cpu() - cpu
+	grown := h.resident() - memory
+	wg.Wait()
+	slices.Sort(took)
+	t.Logf("%d log-ins beside %d guesses, %d looked at: median %v, 99%% %v, longest %v; CPU %v of %v; memory %+d KiB", len(took), guesses.Load(), looked.Load(),
+		took[len(took)/2], took[len(took)*99/100], took[len(took)-1], cpu, guessTime(), grown)
+	if p := took[len(took)*99/100]; p > loginLimit {
+		t.Errorf("a log-in takes %v", p)
+	}
+	if grown > 16<<10 {
+		t.Errorf("memory has grown by %d KiB", grown)
+	}
+}
