@@ -21,13 +21,10 @@ type Mail struct {
 	path string
 	r    *sql.DB
 
-	watch     *sql.Conn // asked only for data_version
-	watchStmt *sql.Stmt
+	watch watch
 
-	mu      sync.Mutex // guards what follows, and watch
-	version int64      // data_version that cache belongs to
-	cache   *cache
-	stmts   map[string]*sql.Stmt
+	mu    sync.Mutex // guards what follows
+	stmts map[string]*sql.Stmt
 
 	wmu sync.Mutex // guards wdb and w, opened at the first write
 	wdb *sql.DB
@@ -66,26 +63,12 @@ func OpenMail(ctx context.Context, path string) (*Mail, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Mail{path: path, r: r, stmts: make(map[string]*sql.Stmt), version: -1}
-	if err := m.openWatch(ctx); err != nil {
+	m := &Mail{path: path, r: r, stmts: make(map[string]*sql.Stmt)}
+	if err := m.watch.open(ctx, r, path); err != nil {
 		r.Close()
 		return nil, err
 	}
 	return m, nil
-}
-
-func (m *Mail) openWatch(ctx context.Context) error {
-	conn, err := m.r.Conn(ctx)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", m.path, err)
-	}
-	st, err := conn.PrepareContext(ctx, "PRAGMA data_version")
-	if err != nil {
-		conn.Close()
-		return fmt.Errorf("watch %s: %w", m.path, err)
-	}
-	m.watch, m.watchStmt = conn, st
-	return nil
 }
 
 // Close closes the file.
@@ -96,8 +79,7 @@ func (m *Mail) Close() error {
 		m.wdb.Close()
 	}
 	m.wmu.Unlock()
-	m.watchStmt.Close()
-	m.watch.Close()
+	m.watch.close()
 	return m.r.Close()
 }
 
@@ -109,23 +91,14 @@ type View struct {
 }
 
 // View asks whether another program has changed the file and returns the
-// look-ups of its present contents. An error is temporary.
+// look-ups of its present contents. An error is temporary: ErrLocked, after at
+// most 3 s, when another program lets nobody read.
 func (m *Mail) View(ctx context.Context) (*View, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var version int64
-	if err := m.watchStmt.QueryRowContext(ctx).Scan(&version); err != nil {
+	c, err := m.watch.look(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", m.path, err)
 	}
-	if m.cache == nil || version != m.version {
-		var gen int64
-		if m.cache != nil {
-			gen = m.cache.gen
-		}
-		m.version = version
-		m.cache = &cache{gen: gen + 1, entries: make(map[cacheKey]any)}
-	}
-	return &View{m: m, c: m.cache}, nil
+	return &View{m: m, c: c}, nil
 }
 
 // Generation changes whenever any row of the file may have changed. What a
