@@ -36,7 +36,9 @@ type Config struct {
 	// BounceNotice and DoubleBounceNotice are who gets the copies.
 	BounceNotice       string `setting:"bounce_notice_recipient" default:"postmaster"`
 	DoubleBounceNotice string `setting:"2bounce_notice_recipient" default:"postmaster"`
-	DoubleBounceSender string `setting:"double_bounce_sender" default:"double-bounce"`
+	// SignFor are the clients whose mail is signed although nobody logged in.
+	SignFor            []string `setting:"dkim_internal_hosts" default:"127.0.0.0/8, [::ffff:127.0.0.0]/104, [::1]/128"`
+	DoubleBounceSender string   `setting:"double_bounce_sender" default:"double-bounce"`
 }
 
 // Router says where addresses go; *route.Router is one. An error is temporary.

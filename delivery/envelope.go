@@ -15,7 +15,9 @@ type Envelope struct {
 	User    string           // who logged in, '' nobody
 	Client  policy.Client
 	Helo    string
-	Proto   string // ESMTP, ESMTPSA, LMTP ...
+	// Submitted says that a program on this host has handed it in: sendmail(1).
+	Submitted bool
+	Proto     string // ESMTP, ESMTPSA, LMTP ...
 	// Effects are what policy asked for before the message's text came.
 	Effects policy.Effects
 	// LocalOnly is LMTP: every recipient gets its own outcome, and mail for a

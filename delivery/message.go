@@ -80,6 +80,9 @@ func (m *Message) Commit(ctx context.Context, eff policy.Effects) []Outcome {
 		return m.all(m.taken())
 	}
 	t.plan(ctx)
+	if refused := t.sign(ctx); refused != nil {
+		return m.all(*refused)
+	}
 	t.secure()
 	t.deliver(ctx)
 	t.judge()

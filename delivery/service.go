@@ -19,6 +19,7 @@ type Service struct {
 	d     Deps
 	queue *queue.Queue
 	smtp  *remote.Client
+	keys  keyring
 }
 
 // New opens the spool below d.Dir.

@@ -25,6 +25,7 @@ type transit struct {
 	// failed is set for recipients whose address could not be looked up.
 	failed map[int]Outcome
 	lost   *Outcome // the message could not be queued
+	signed string   // DKIM-Signature fields for the copies that leave
 }
 
 // stop is one place where the message goes.
@@ -285,7 +286,7 @@ func (t *transit) record() *queue.Message {
 	return &queue.Message{
 		Arrived: t.arrived(), Sender: e.From.String(), Body: string(e.Options.Body), UTF8: e.Options.UTF8,
 		Ret: string(e.Options.Return), EnvID: e.Options.EnvelopeID, User: e.User, Client: client,
-		Helo: e.Helo, Proto: e.Proto, Filter: t.eff.Filter, Prepend: t.prepend(),
+		Helo: e.Helo, Proto: e.Proto, Filter: t.eff.Filter, Prepend: t.signed + t.prepend(),
 	}
 }
 

@@ -107,6 +107,7 @@ const (
 	lookBScat
 	lookSQLMap
 	lookAppPasswords
+	lookDkimKey
 )
 
 // Domain returns the row of name, in any case, active or not; nil if none.

@@ -13,6 +13,7 @@ import (
 	"text/tabwriter"
 
 	"mailserver/internal/config"
+	"mailserver/internal/dns"
 	"mailserver/internal/server"
 	"mailserver/schema"
 )
@@ -23,6 +24,7 @@ type app struct {
 	out, err io.Writer
 	dir      string
 	flags    *flag.FlagSet
+	dns      *dns.Resolver // nil: the system's
 }
 
 // installedData is the data directory of an installed server.
