@@ -145,6 +145,11 @@ func New(d Deps) *Service {
 	return s
 }
 
+// Stop ends the waiting of those who are held off, so that their sessions can
+// end; what is decided now is decided. Log-ins that come later find nothing to
+// wait for.
+func (s *Service) Stop() { s.guard.once.Do(func() { close(s.guard.stop) }) }
+
 // Client is who tries to log in.
 type Client struct {
 	Service string // smtp, imap, pop3

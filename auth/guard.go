@@ -23,18 +23,21 @@ type guard struct {
 	now   func() time.Time
 	seed  maphash.Seed
 	t     throttle
+	stop  chan struct{} // closed when nobody is to wait any more
+	once  sync.Once     // closes stop
 
 	mu   sync.Mutex // guards seen
 	seen map[uint64]time.Time
 }
 
 func newGuard(d Deps) *guard {
-	return &guard{state: d.State, log: d.Log, now: d.Now, seed: maphash.MakeSeed(), seen: make(map[uint64]time.Time)}
+	return &guard{state: d.State, log: d.Log, now: d.Now, stop: make(chan struct{}), seed: maphash.MakeSeed(), seen: make(map[uint64]time.Time)}
 }
 
 var (
-	errBanned  = errors.New("the address is banned for guessing passwords")
-	errTooSoon = errors.New("too many wrong passwords from this address")
+	errBanned   = errors.New("the address is banned for guessing passwords")
+	errStopping = errors.New("the server stops")
+	errTooSoon  = errors.New("too many wrong passwords from this address")
 )
 
 // gate is one attempt that the guard has let in.
@@ -133,8 +136,15 @@ func (g *guard) enter(ctx context.Context, cfg *Config, c Client, user string, g
 		}
 		hold = max(hold, d)
 	}
-	wait(ctx, hold)
+	wait(ctx, g.stop, hold)
+	select {
+	case <-g.stop:
+		gt.undecided()
+		return nil, errStopping
+	default:
+	}
 	if err := ctx.Err(); err != nil {
+		gt.undecided()
 		return nil, err
 	}
 	return gt, nil

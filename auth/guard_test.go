@@ -51,6 +51,7 @@ func stateless(t *testing.T, change func(*Config)) *Service {
 	}
 	s.pattern.Store(&hashed{check: func([]byte) bool { return false }})
 	s.guard.t = throttle{}
+	s.guard.stop = nil // of no bubble
 	return s
 }
 
@@ -355,4 +356,19 @@ func lookupIn(uids map[string]string) func(string) (*user.User, error) {
 		}
 		return nil, user.UnknownUserError(name)
 	}
+}
+
+func TestStopEndsTheWaiting(t *testing.T) {
+	s := stateless(t, nil)
+	synctest.Test(t, func(t *testing.T) {
+		s.guard.stop = make(chan struct{})
+		for i := range 9 {
+			s.Plain(t.Context(), from("203.0.113.9"), "ann@box.example", fmt.Sprint("guess", i))
+		}
+		go func() { time.Sleep(time.Second); s.Stop() }()
+		start := time.Now()
+		if _, err := s.Plain(t.Context(), from("203.0.113.9"), "ann@box.example", "Ann secret"); err != ErrThrottled || time.Since(start) != time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	})
 }

@@ -66,7 +66,7 @@ func (a *attempt) end(name string, err error) (Identity, error) {
 	}
 	a.s.d.Log.LogAttrs(a.ctx, slog.LevelDebug, "log-in refused", attrs(a.c, a.user, err)...)
 	a.gate.refused(a.ctx)
-	wait(a.ctx, a.cfg.FailureDelay-time.Since(a.start))
+	wait(a.ctx, a.s.guard.stop, a.cfg.FailureDelay-time.Since(a.start))
 	return Identity{}, ErrBadCredentials
 }
 
@@ -86,8 +86,8 @@ func attrs(c Client, user string, err error) []slog.Attr {
 	}
 }
 
-// wait ends with d or ctx.
-func wait(ctx context.Context, d time.Duration) {
+// wait ends with d, ctx, or stop.
+func wait(ctx context.Context, stop <-chan struct{}, d time.Duration) {
 	if d <= 0 {
 		return
 	}
@@ -96,6 +96,7 @@ func wait(ctx context.Context, d time.Duration) {
 	select {
 	case <-t.C:
 	case <-ctx.Done():
+	case <-stop:
 	}
 }
 

@@ -239,6 +239,7 @@ func TestRefusalIsDelayedFromItsStart(t *testing.T) {
 		s.Plain(ctx, Client{}, user, "x")
 	}
 	cfg.FailureDelay = 2 * time.Second
+	s.guard.stop = nil // of no bubble
 	synctest.Test(t, func(t *testing.T) {
 		for _, user := range []string{"ann@box.example", "bob@box.example", "eve@box.example"} {
 			start := time.Now()

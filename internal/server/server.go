@@ -183,6 +183,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) shutdown(ctx context.Context) error {
 	notify("STOPPING=1")
+	s.Auth.Stop()
 	var errs []error
 	var edges sync.WaitGroup
 	var mu sync.Mutex
