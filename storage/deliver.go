@@ -67,13 +67,12 @@ func (b *box) arrive(which int, drafts []*Draft, describe func(int) arrival) (pl
 		list[i].row.Size = d.virtual()
 		_, files[i] = fileOf(&list[i].row)
 	}
+	var to *dir
 	err = b.t.do(func(root *os.Root) error {
-		to, err := b.open(root, which)
-		if err != nil {
+		if to, err = b.open(root, which); err != nil {
 			return err
 		}
-		defer to.close()
-		err = change([]touched{{b, which, to}}, func() error {
+		return change([]touched{{b, which, to}}, func() error {
 			for i, d := range drafts {
 				if err := d.tmp.rename(d.name, to, files[i]); err != nil {
 					takeBack(to, files[:i])
@@ -84,18 +83,23 @@ func (b *box) arrive(which int, drafts []*Draft, describe func(int) arrival) (pl
 				into.which, into.files = which, files
 			}
 			b.in.put(list...)
+			placed = true
 			return nil
 		})
-		if err != nil {
-			return err
-		}
-		placed = true
+	})
+	if to != nil {
+		defer to.close()
+	}
+	if placed {
 		for _, d := range drafts {
 			d.over = true
 		}
-		return to.sync()
-	})
-	return placed, err
+	}
+	if err != nil {
+		return placed, err
+	}
+	// Not with the owner's rights, which hold a thread while the disk works.
+	return true, to.sync()
 }
 
 // takeBack removes files that were put in place before one could not be.

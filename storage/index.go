@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"mailserver/schema"
 )
@@ -32,10 +33,18 @@ type incoming struct {
 	added   uint64 // how many were ever put
 	done    uint64 // how many were taken and dealt with
 	step    chan struct{}
+	hurry   chan struct{} // while running: closed when somebody waits
+	hurried bool
+	waiters int // in flush
 }
 
-// maxIncoming bounds what may wait for the index of one mailbox.
-const maxIncoming = 1000
+const (
+	// maxIncoming bounds what may wait for the index of one mailbox.
+	maxIncoming = 1000
+	// indexPause is how long the index of a mailbox that nobody looks at waits
+	// for more, so that deliveries to many mailboxes share a commit.
+	indexPause = 100 * time.Millisecond
+)
 
 func (in *incoming) put(list ...arrival) {
 	in.mu.Lock()
@@ -74,9 +83,15 @@ func (in *incoming) finish(n int) {
 // runs. It waits only when too many are on their way.
 func (b *box) index() {
 	in := &b.in
+	watched := b.watched()
 	in.mu.Lock()
 	start := !in.running
-	in.running = true
+	if start {
+		in.running, in.hurried, in.hurry = true, false, make(chan struct{})
+	}
+	if watched || in.waiters > 0 {
+		in.goOn()
+	}
 	crowded := len(in.list) > maxIncoming
 	in.mu.Unlock()
 	if start {
@@ -90,9 +105,49 @@ func (b *box) index() {
 	}
 }
 
+// watched reports whether sessions have the mailbox open, or may have.
+func (b *box) watched() bool {
+	if !b.mu.TryRLock() {
+		return true
+	}
+	defer b.mu.RUnlock()
+	return b.views > 0
+}
+
+// goOn ends the pause of indexAll. in.mu is held.
+func (in *incoming) goOn() {
+	if in.running && !in.hurried {
+		in.hurried = true
+		close(in.hurry)
+	}
+}
+
+// beat returns a channel that is closed after indexPause at most, the same for
+// all who ask within that time.
+func (s *Store) beat() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.nextBeat == nil {
+		next := make(chan struct{})
+		s.nextBeat = next
+		time.AfterFunc(indexPause, func() {
+			s.mu.Lock()
+			s.nextBeat = nil
+			s.mu.Unlock()
+			close(next)
+		})
+	}
+	return s.nextBeat
+}
+
 // indexAll works until nothing waits.
 func (b *box) indexAll() {
 	defer b.t.release()
+	select {
+	case <-b.t.s.beat():
+	case <-b.in.hurry:
+	case <-b.t.s.stop:
+	}
 	for {
 		b.mu.Lock()
 		err := b.drain(context.Background())
@@ -169,18 +224,24 @@ func (b *box) add(ctx context.Context, rows []schema.IndexMessage) error {
 func (b *box) flush(ctx context.Context) error {
 	in := &b.in
 	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.waiters++
+	defer func() { in.waiters-- }()
 	want := in.added
+	if in.done < want {
+		in.goOn()
+	}
 	for in.done < want {
 		step := in.step
 		in.mu.Unlock()
 		select {
 		case <-step:
+			in.mu.Lock()
 		case <-ctx.Done():
+			in.mu.Lock()
 			return ctx.Err()
 		}
-		in.mu.Lock()
 	}
-	in.mu.Unlock()
 	return nil
 }
 

@@ -91,6 +91,8 @@ type Store struct {
 	closed bool
 	work   sync.WaitGroup // goroutines that write the index, and the watch
 	stop   chan struct{}  // closed by Close
+
+	nextBeat chan struct{} // nil: nobody waits for it
 }
 
 // maxTrees bounds the accounts kept in memory while nobody uses them: about

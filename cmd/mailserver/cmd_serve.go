@@ -116,11 +116,9 @@ func serve(fs *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
+		defer logFile.Close()
 		if !found {
 			log.Warn("running as root: there is no user to become", "mail_owner", proc.Owner)
-		}
-		if logFile != nil {
-			defer logFile.Close()
 		}
 		defer reopenOnHangup(logFile)()
 		s, err := server.Start(ctx, server.Options{Dir: a.dir, Log: log})
@@ -143,9 +141,6 @@ func reopenOnHangup(f *maillog.File) (stop func()) {
 	go func() {
 		defer close(done)
 		for range hup {
-			if f == nil {
-				continue
-			}
 			if err := f.Reopen(); err != nil {
 				fmt.Fprintln(os.Stderr, "mailserver:", err)
 			}

@@ -80,7 +80,6 @@ func TestFileIsOpenedAnew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
 	fmt.Fprintln(f, "one")
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
@@ -89,6 +88,12 @@ func TestFileIsOpenedAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	fmt.Fprintln(f, "two")
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(path + ".1"); string(got) != "one\n" {
+		t.Errorf("old file holds %q", got)
+	}
 	if got, _ := os.ReadFile(path); string(got) != "two\n" {
 		t.Errorf("new file holds %q", got)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -106,9 +105,10 @@ func (s *Server) refuseFaults(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// collectAt is GOGC: the heap may grow by half before it is collected. Memory
-// is scarcer than CPU here, and most of what a session needs lives short.
-const collectAt = 50
+// collectAt is GOGC. The runtime collects a small heap no sooner than at 4 MB
+// times this share: about what an idle server holds, and most of what a session
+// needs lives short.
+const collectAt = 100
 
 func limitMemory(p *config.Process) {
 	debug.SetGCPercent(collectAt)
@@ -224,24 +224,20 @@ func Process(ctx context.Context, dir string) (*config.Process, error) {
 	return proc, err
 }
 
-// Logger makes the log of a serving process. The file is nil when the log goes
-// to standard error.
+// Logger makes the log of a serving process. Close the file at the end: the
+// last lines may wait in it.
 func Logger(p *config.Process) (*slog.Logger, *maillog.File, error) {
 	level := slog.LevelInfo
 	if p.LogDebug {
 		level = slog.LevelDebug
 	}
-	var w io.Writer = os.Stderr
-	var f *maillog.File
-	if p.LogFile != "" {
-		var err error
-		if f, err = maillog.OpenFile(p.LogFile); err != nil {
-			return nil, nil, err
-		}
-		w = f
-	}
-	h, err := maillog.New(w, maillog.Format(p.LogFormat), level, p.Hostname)
+	f, err := maillog.OpenFile(p.LogFile)
 	if err != nil {
+		return nil, nil, err
+	}
+	h, err := maillog.New(f, maillog.Format(p.LogFormat), level, p.Hostname)
+	if err != nil {
+		f.Close()
 		return nil, nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
 	return slog.New(h), f, nil
