@@ -122,7 +122,7 @@ func appList(fs *flag.FlagSet) action {
 	}
 }
 
-// day says a Unix time; '' for 0.
+// day says a Unix time; ” for 0.
 func day(at int64) string {
 	if at == 0 {
 		return ""

@@ -56,6 +56,8 @@ func TestAuthCommands(t *testing.T) {
 		{"ban lift 2001:db8:1:2::77", "", 0, "lifted 1"},
 		{"ban lift somebody", "", exitUsage, "neither"},
 		{"ban lift ALL", "", 0, "lifted 1"},
+		{"cert list", "", 0, "3 1 1 "},
+		{"cert list --json", "", 0, `"issuer":"mx.example"`},
 		{"pw verify --user ann@box.example {DIGEST-MD5}da23e1863730fc4052239ebbe27979eb", "correct horse", 0, "verified"},
 	} {
 		code, out, errs := run(t, dir, tt.in, strings.Fields(tt.line)...)

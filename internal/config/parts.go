@@ -9,6 +9,7 @@ import (
 	"mailserver/delivery/remote"
 	"mailserver/delivery/route"
 	"mailserver/imap"
+	"mailserver/internal/renewal"
 	"mailserver/policy"
 	"mailserver/smtp"
 	"mailserver/storage"
@@ -27,6 +28,7 @@ func parts() []any {
 		storage.Config{},
 		smtp.Config{},
 		imap.Config{},
+		renewal.Config{},
 	}
 }
 

@@ -85,6 +85,7 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.tasks.Go(func() { s.watchRows(run) })
+	s.tasks.Go(func() { s.renewCerts(run) })
 	if every := watchdogInterval(); every > 0 {
 		s.tasks.Go(func() { s.watchdog(run, every) })
 	}

@@ -6,6 +6,7 @@ import (
 
 	"mailserver/auth"
 	"mailserver/internal/config"
+	"mailserver/internal/renewal"
 )
 
 // askForCertificate asks clients for a certificate when ssl_client_ca_file is
@@ -23,4 +24,10 @@ func (s *Server) askForCertificate(asking *tls.Config) func(*tls.ClientHelloInfo
 		}
 		return asking, nil
 	}
+}
+
+// renewCerts keeps the certificates of the rows current, when the settings name
+// an authority.
+func (s *Server) renewCerts(ctx context.Context) {
+	renewal.New(renewal.Deps{Dir: s.Dir, Rows: s.certRows, Config: config.Of[renewal.Config](s.Config), Log: s.Log, Now: s.opt.Now}).Run(ctx)
 }
