@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"mailserver/auth"
+	"mailserver/auth/dovecot"
 	"mailserver/delivery"
 	"mailserver/delivery/queue"
 	"mailserver/delivery/remote"
@@ -29,6 +30,7 @@ func parts() []any {
 		smtp.Config{},
 		imap.Config{},
 		renewal.Config{},
+		dovecot.Config{},
 	}
 }
 
