@@ -330,7 +330,7 @@ func (r *request) outcome(err error) string {
 	case err == nil && r.who.User != "":
 		return fmt.Sprintf("OK\t%d\tuser=%s\n", r.id, escape(r.who.User))
 	case errors.Is(err, auth.ErrUnavailable):
-		return fmt.Sprintf("FAIL\t%d\tuser=%s\ttemp\tcode=temp_fail\n", r.id, claim)
+		return fmt.Sprintf("FAIL\t%d\tuser=%s\ttemp\tcode=temp_fail\treason=Temporary authentication failure\n", r.id, claim)
 	}
 	return fmt.Sprintf("FAIL\t%d\tuser=%s\n", r.id, claim)
 }

@@ -106,7 +106,7 @@ func TestDialog(t *testing.T) {
 	for _, tt := range []struct{ say, want string }{
 		{"AUTH\t1\tPLAIN\tservice=smtp\tnologin\trip=203.0.113.9\tsecured\tresp=" + b64("\x00Ann@box.example\x00Ann secret"), "OK\t1\tuser=ann@box.example\n"},
 		{"AUTH\t2\tPLAIN\tservice=smtp\tresp=" + b64("\x00ann@box.example\x00wrong"), "FAIL\t2\tuser=ann@box.example\n"},
-		{"AUTH\t3\tPLAIN\tservice=smtp\tresp=" + b64("\x00odd@box.example\x00x"), "FAIL\t3\tuser=odd@box.example\ttemp\tcode=temp_fail\n"},
+		{"AUTH\t3\tPLAIN\tservice=smtp\tresp=" + b64("\x00odd@box.example\x00x"), "FAIL\t3\tuser=odd@box.example\ttemp\tcode=temp_fail\treason=Temporary authentication failure\n"},
 		{"AUTH\t4\tPLAIN\tservice=smtp\tresp=" + b64("\x00ann@box.example\x00phone"), "FAIL\t4\tuser=ann@box.example\n"},
 		{"AUTH\t5\tPLAIN\tservice=imap\tresp=" + b64("\x00ann@box.example\x00phone"), "OK\t5\tuser=ann@box.example\n"},
 		{"AUTH\t6\tGSSAPI\tservice=smtp", "FAIL\t6\treason=Unsupported authentication mechanism\n"},
