@@ -146,10 +146,7 @@ func (r *searching) read(ctx context.Context, seq uint32, m storage.Msg, data []
 	if err != nil {
 		return false, err
 	}
-	c.sentKnown = true
-	if t, ok := record.SentDate(); ok {
-		c.sent = &t
-	}
+	c.record = record
 	if len(r.a.texts) > 0 {
 		c.found, c.known = r.text.MatchRecord(record)
 	}

@@ -35,7 +35,7 @@ var (
 	fetchSize  = fetchItem{name: "RFC822.SIZE", say: func(s *session, m storage.Msg) { s.enc.Number(uint64(m.Size)) }}
 	fetchDate  = fetchItem{name: "INTERNALDATE", say: func(s *session, m storage.Msg) {
 		var room [32]byte
-		s.enc.Write(imapwire.AppendDateTime(room[:0], time.Unix(m.Time, 0)))
+		s.enc.Text(imapwire.AppendDateTime(room[:0], time.Unix(m.Time, 0)))
 	}}
 	fetchModSeq = fetchItem{name: "MODSEQ", say: func(s *session, m storage.Msg) { s.enc.Raw("(").Number(m.ModSeq).Raw(")") }}
 

@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"io"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -107,7 +108,8 @@ func (h *headerFilter) run(in *window) error {
 func (h *headerFilter) put(line []byte, prev byte) error {
 	replaceNUL(line)
 	if h.not {
-		return writeCRLF(h.w, line, prev)
+		h.line = slices.Grow(h.line[:0], len(line)+len(crlf))
+		return writeCRLF(h.w, line, prev, h.line)
 	}
 	h.line = appendFieldLine(h.line[:0], line)
 	_, err := h.w.Write(h.line)
