@@ -71,6 +71,9 @@ func parse(text string, now time.Time) (*Policy, error) {
 	return p, nil
 }
 
+// Enforced reports whether mail must not go where the policy does not allow it.
+func (p *Policy) Enforced() bool { return p.Mode == Enforce }
+
 // Allows reports whether the policy names a mail exchanger, RFC 8461 §4.1.
 func (p *Policy) Allows(host string) bool {
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
