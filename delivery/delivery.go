@@ -60,6 +60,7 @@ type Deps struct {
 	RemoteConfig func(context.Context) (*remote.Config, error)
 
 	Resolver remote.Resolver // nil: the system's
+	STS      func(ctx context.Context, domain string) remote.STSPolicy
 	Log      *slog.Logger
 	Now      func() time.Time
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)

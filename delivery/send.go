@@ -337,7 +337,7 @@ func (x sender) Send(ctx context.Context, to queue.Target, m *queue.Message, rcp
 	}
 	for i, r := range x.s.smtp.Deliver(ctx, &t.hop, mail) {
 		results[i] = queue.Result{Status: queue.Status(r.Status), Enhanced: r.Enhanced, Text: r.Text, Reply: r.Reply, MTA: r.Host,
-			Tag: t.tag, Relay: r.Relay, Unreachable: r.Unreachable, Relayed: r.DSN, Setup: r.Setup, Talk: r.Talk}
+			Tag: t.tag, Relay: r.Relay, Unreachable: r.Unreachable, Relayed: r.DSN, Setup: r.Setup, Talk: r.Talk, Uses: r.Uses}
 	}
 	return results
 }
