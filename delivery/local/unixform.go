@@ -49,7 +49,8 @@ func (f *Form) Reader(text io.Reader) io.Reader {
 // unixReader makes LF of CRLF, a line at a time, long lines in pieces.
 type unixReader struct {
 	r     *bufio.Reader
-	out   []byte // made, not read yet; into the buffer of r
+	out   []byte // made, not read yet
+	buf   []byte // where out is made
 	quote bool
 	start bool // at the start of a line
 	held  bool // a CR that ended a piece, and may be the first half of CRLF
@@ -80,7 +81,7 @@ func (u *unixReader) next() {
 
 // piece is what a piece of the text becomes.
 func (u *unixReader) piece(line []byte) []byte {
-	var out []byte
+	out := u.buf[:0]
 	whole := bytes.HasSuffix(line, []byte("\n"))
 	if u.held && !(len(line) == 1 && whole) {
 		out = append(out, '\r')
@@ -98,6 +99,7 @@ func (u *unixReader) piece(line []byte) []byte {
 	default:
 		out = append(out, line...)
 	}
+	u.buf = out
 	return out
 }
 
