@@ -70,6 +70,7 @@ type Session struct {
 
 	sender   *Sender // nil outside of a transaction
 	size     int64
+	instance string     // of the transaction, for policy servers; '' not yet needed
 	content  Content    // at the end of data
 	accepted int        // recipients of this transaction
 	last     *Recipient // the last of them
@@ -235,7 +236,7 @@ func (s *Session) EndOfData(ctx context.Context, m Content) Verdict {
 // Reset ends the transaction.
 func (s *Session) Reset() {
 	s.sender, s.size, s.accepted, s.last, s.discard = nil, 0, 0, nil, false
-	s.content = Content{}
+	s.content, s.instance = Content{}, ""
 }
 
 // nameAddr is the client as replies and the log call it.
