@@ -1,6 +1,8 @@
 package imap
 
 import (
+	"slices"
+
 	"github.com/emersion/go-imap/v2"
 
 	"mailserver/internal/imapwire"
@@ -117,12 +119,24 @@ func (k *searchKey) matchIndex(c *candidate) bool {
 	return true
 }
 
+// sent tells whether a key, or one below it, asks for the date of the header.
+func (k *searchKey) sent() bool {
+	switch k.op {
+	case opSentBefore, opSentOn, opSentSince:
+		return true
+	}
+	return slices.ContainsFunc(k.sub, (*searchKey).sent)
+}
+
 func (k *searchKey) matchSent(c *candidate) truth {
 	if c.record == nil {
 		return unknown
 	}
-	sent, ok := c.record.SentDate()
-	if !ok {
+	sent, ok, known := c.record.SentDate()
+	switch {
+	case !known:
+		return unknown
+	case !ok:
 		return no3
 	}
 	switch k.op {

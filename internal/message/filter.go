@@ -40,7 +40,9 @@ func filteredHeader(f io.ReaderAt, e Extent, item *imap.FetchItemBodySection) (*
 		if h.names == nil {
 			h.names, h.not = item.HeaderFieldsNot, true
 		}
-		in := newWindow(io.NewSectionReader(f, e.Offset, e.Len))
+		in := windows.Get().(*window)
+		defer in.free()
+		in.reset(io.NewSectionReader(f, e.Offset, e.Len))
 		if err := h.run(in); err != nil {
 			return err
 		}
