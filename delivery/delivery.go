@@ -39,6 +39,16 @@ type Config struct {
 	// SignFor are the clients whose mail is signed although nobody logged in.
 	SignFor            []string `setting:"dkim_internal_hosts" default:"127.0.0.0/8, [::ffff:127.0.0.0]/104, [::1]/128"`
 	DoubleBounceSender string   `setting:"double_bounce_sender" default:"double-bounce"`
+
+	// CommandTime is how long a command may take; then it is killed.
+	CommandTime time.Duration `setting:"command_time_limit" default:"1000s"`
+	// LockAttempts, LockDelay and StaleLock are for mbox files.
+	LockAttempts int           `setting:"deliver_lock_attempts" default:"20"`
+	LockDelay    time.Duration `setting:"deliver_lock_delay" default:"1s"`
+	StaleLock    time.Duration `setting:"stale_lock_time" default:"500s"`
+	// DeliveredHeader says which of command, file and forward get a
+	// Delivered-To header, by which loops are found.
+	DeliveredHeader []string `setting:"prepend_delivered_header" default:"command, file, forward"`
 }
 
 // Router says where addresses go; *route.Router is one. An error is temporary.
@@ -60,6 +70,7 @@ type Deps struct {
 	RemoteConfig func(context.Context) (*remote.Config, error)
 
 	Resolver remote.Resolver // nil: the system's
+	STS      func(ctx context.Context, domain string) remote.STSPolicy
 	Log      *slog.Logger
 	Now      func() time.Time
 	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)

@@ -50,6 +50,21 @@ func (m *Message) Write(p []byte) (int, error) { return m.in.Write(p) }
 // Size is the number of bytes written, without the headers that are dropped.
 func (m *Message) Size() int64 { return m.text.Size() }
 
+// Open reads what has been written so far, from its beginning. Write no more
+// after it.
+func (m *Message) Open() io.Reader {
+	if err := m.in.end(); err != nil {
+		return failing{err}
+	}
+	return m.text.Open()
+}
+
+// failing is a reader of what cannot be read.
+type failing struct{ err error }
+
+// Read is io.Reader.
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
 // Abort drops the message.
 func (m *Message) Abort() { m.text.Drop() }
 

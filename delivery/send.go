@@ -57,7 +57,7 @@ func (x sender) Route(ctx context.Context, m *queue.Message, r *queue.Recipient)
 	}
 	d.Original, _ = address.Parse(r.Original)
 	switch d.Kind {
-	case route.Mailbox:
+	case route.Mailbox, route.File, route.Command, route.Forward:
 		return &target{name: site(d), box: d}, nil
 	case route.Next:
 		return x.s.next(ctx, m, d)
@@ -76,19 +76,20 @@ func (s *Service) resolve(ctx context.Context, to address.Address, before string
 		return nil, err
 	}
 	var found *route.Destination
+	kind, _, _ := strings.Cut(before, ":")
 	for i := range dests {
 		d := &dests[i]
 		if site(d) == before && d.Address.Equal(to) {
 			return d, nil
 		}
-		if found == nil && d.Address.Equal(to) {
+		if d.Address.Equal(to) && (found == nil || strings.HasPrefix(site(d), kind+":") && !strings.HasPrefix(site(found), kind+":")) {
 			found = d
 		}
 	}
 	if found == nil && len(dests) == 1 && dests[0].Kind == route.Failure {
 		found = &dests[0]
 	}
-	if found == nil && strings.HasPrefix(before, "virtual:") {
+	if found == nil && kind == "virtual" {
 		return s.mailbox(ctx, to)
 	}
 	return found, nil
@@ -108,15 +109,9 @@ func (s *Service) mailbox(ctx context.Context, to address.Address) (*route.Desti
 }
 
 // failure is the outcome of a destination that nothing can be delivered to.
-// What is not supported waits: the operator can mend it.
 func failure(d *route.Destination) *queue.Result {
 	res := &queue.Result{Status: queue.Deferred, Enhanced: d.Enhanced, Text: d.Text, Tag: maillog.ErrorMail, Relay: "none"}
-	switch {
-	case d.Kind == route.Command:
-		res.Enhanced, res.Text = "4.3.5", "delivery to commands is not supported: |"+d.Target
-	case d.Kind == route.File:
-		res.Enhanced, res.Text = "4.3.5", "delivery to files is not supported: "+d.Target
-	case d.Permanent:
+	if d.Permanent {
 		res.Status = queue.Bounced
 	}
 	if res.Enhanced == "" {
@@ -134,6 +129,8 @@ func site(d *route.Destination) string {
 		return "file:" + d.Target
 	case route.Command:
 		return "command:" + d.Target
+	case route.Forward:
+		return "forward:" + strings.ToLower(d.Address.String())
 	case route.Failure:
 		return "error:"
 	case route.Discard:
@@ -322,7 +319,7 @@ func (x sender) Send(ctx context.Context, to queue.Target, m *queue.Message, rcp
 	results := make([]queue.Result, len(rcpts))
 	if t.box != nil {
 		for i := range rcpts {
-			results[i] = x.s.deliverQueued(ctx, m, t.box)
+			results[i] = x.s.deliverHere(ctx, m, t.box, rcpts[i])
 		}
 		return results
 	}
@@ -337,7 +334,7 @@ func (x sender) Send(ctx context.Context, to queue.Target, m *queue.Message, rcp
 	}
 	for i, r := range x.s.smtp.Deliver(ctx, &t.hop, mail) {
 		results[i] = queue.Result{Status: queue.Status(r.Status), Enhanced: r.Enhanced, Text: r.Text, Reply: r.Reply, MTA: r.Host,
-			Tag: t.tag, Relay: r.Relay, Unreachable: r.Unreachable, Relayed: r.DSN, Setup: r.Setup, Talk: r.Talk}
+			Tag: t.tag, Relay: r.Relay, Unreachable: r.Unreachable, Relayed: r.DSN, Setup: r.Setup, Talk: r.Talk, Uses: r.Uses}
 	}
 	return results
 }

@@ -28,7 +28,7 @@ func New(d Deps) (*Service, error) {
 		d.Now = time.Now
 	}
 	s := &Service{d: d}
-	s.smtp = remote.New(remote.Deps{Config: d.RemoteConfig, Resolver: d.Resolver, Dial: d.Dial, Log: d.Log, Now: d.Now})
+	s.smtp = remote.New(remote.Deps{Config: d.RemoteConfig, Resolver: d.Resolver, STS: d.STS, Dial: d.Dial, Log: d.Log, Now: d.Now})
 	q, err := queue.Open(queue.Deps{Dir: d.Dir, State: d.State, Config: d.QueueConfig, Log: d.Log, Now: d.Now, Sender: sender{s}})
 	if err != nil {
 		return nil, err
@@ -42,7 +42,10 @@ func (s *Service) Queue() *queue.Queue { return s.queue }
 
 // Run works the queue until ctx ends. Messages are taken before and after,
 // too; what they leave in the queue waits for the next Run.
-func (s *Service) Run(ctx context.Context) error { return s.queue.Run(ctx) }
+func (s *Service) Run(ctx context.Context) error {
+	defer s.smtp.Close()
+	return s.queue.Run(ctx)
+}
 
 func (s *Service) now() time.Time { return s.d.Now() }
 

@@ -504,15 +504,6 @@ func TestEffects(t *testing.T) {
 	f.until("filtered", func() bool { return len(f.sink.Messages()) == 2 })
 }
 
-func TestNotSupportedWaits(t *testing.T) {
-	f := newFixture(t)
-	f.run()
-	f.ok("s@x.test", "prog@me.test")
-	line := "status=deferred (delivery to commands is not supported: |/bin/true)"
-	f.until(line, func() bool { return strings.Contains(f.log.String(), line) })
-	f.until("waits", func() bool { return slices.Equal(f.queued(), []string{"prog@me.test 0"}) })
-}
-
 // TestChangedRowActsOnQueuedMail: the next hop is asked for at every attempt.
 func TestChangedRowActsOnQueuedMail(t *testing.T) {
 	f := newFixture(t)

@@ -17,6 +17,7 @@ var errSelectedGone = errors.New("selected mailbox was deleted")
 // the client the difference, RFC 9051 §7.
 func (s *session) tellChanges(ctx context.Context, allowExpunge bool) error {
 	c, err := s.box.view.Poll(ctx, allowExpunge)
+	s.box.words = flagWords{}
 	if errors.Is(err, storage.ErrNoMailbox) {
 		return errSelectedGone
 	}
@@ -104,19 +105,29 @@ func (s *session) writeFlags(m storage.Msg) {
 	s.writeFlagList(m)
 }
 
-// writeFlagList writes "(...)", \Recent before the keywords, as Dovecot does.
+// writeFlagList writes "(...)", \Recent before the keywords, as Dovecot does. A
+// message after the other mostly has the same flags: they are put into words
+// once.
 func (s *session) writeFlagList(m storage.Msg) {
+	w := &s.box.words
+	if w.text == nil || w.flags != m.Flags || w.recent != m.Recent {
+		w.text = s.inWords(w.text[:0], m)
+		w.flags, w.recent = m.Flags, m.Recent
+	}
+	s.enc.Text(w.text)
+}
+
+func (s *session) inWords(buf []byte, m storage.Msg) []byte {
 	const system = storage.Seen | storage.Answered | storage.Flagged | storage.Deleted | storage.DraftFlag
-	var room [256]byte
 	v := s.box.view
-	buf := v.AppendFlags(append(room[:0], '('), m.Flags&system)
+	buf = v.AppendFlags(append(buf, '('), m.Flags&system)
 	if m.Recent && !s.on.rev2 {
 		buf = append(spaced(buf), `\Recent`...)
 	}
 	if words := m.Flags &^ system; words != 0 {
 		buf = v.AppendFlags(spaced(buf), words)
 	}
-	s.enc.Write(append(buf, ')'))
+	return append(buf, ')')
 }
 
 func spaced(b []byte) []byte {

@@ -68,9 +68,10 @@ type fetching struct {
 	s      *session
 	a      *fetchArgs
 	values []value
-	marked imapwire.Set // UIDs that this command has marked \Seen
-	gone   bool         // a message could not be opened any more
-	failed error        // what to answer at the end
+	record message.Record // of the message that is being sent
+	marked imapwire.Set   // UIDs that this command has marked \Seen
+	gone   bool           // a message could not be opened any more
+	failed error          // what to answer at the end
 }
 
 // marking goes through the set in batches: mark, then send.
@@ -111,8 +112,8 @@ func cut(s imapwire.Set, n uint32) (first, rest imapwire.Set) {
 // all sends every message of a set.
 func (f *fetching) all(ctx context.Context, set imap.NumSet) error {
 	v := f.s.box.view
-	if f.a.needsRecord {
-		return v.Cached(ctx, recordVersion, set, func(seq uint32, m storage.Msg, data []byte) error {
+	if f.a.needs != 0 {
+		return v.Cached(ctx, f.a.needs, set, func(seq uint32, m storage.Msg, data *storage.Columns) error {
 			return f.one(ctx, seq, m, data)
 		})
 	}
@@ -125,14 +126,14 @@ func (f *fetching) all(ctx context.Context, set imap.NumSet) error {
 }
 
 // one sends a message, unless it has not changed since.
-func (f *fetching) one(ctx context.Context, seq uint32, m storage.Msg, data []byte) error {
+func (f *fetching) one(ctx context.Context, seq uint32, m storage.Msg, data *storage.Columns) error {
 	if f.a.modified && m.ModSeq <= f.a.changedSince {
 		return nil
 	}
 	if err := ctx.Err(); err != nil {
 		return errors.Join(errBroken, err)
 	}
-	if !f.a.needsRecord {
+	if f.a.needs == 0 {
 		return f.write(seq, m)
 	}
 	o := f.opened(ctx, m, data)
@@ -150,18 +151,16 @@ func (f *fetching) one(ctx context.Context, seq uint32, m storage.Msg, data []by
 	return f.write(seq, m)
 }
 
-func (f *fetching) opened(ctx context.Context, m storage.Msg, data []byte) *openMessage {
+func (f *fetching) opened(ctx context.Context, m storage.Msg, data *storage.Columns) *openMessage {
 	v := f.s.box.view
-	o := &openMessage{
-		open: func() (*storage.Body, error) { return v.Open(ctx, m.UID) },
-		keep: func(record []byte) { v.PutCache(m.UID, recordVersion, record) },
+	if f.record.Read(message.Pieces(*data)) != nil {
+		f.record = message.Record{}
 	}
-	if len(data) > 0 {
-		if r, err := message.OpenRecord(data); err == nil {
-			o.record = r
-		}
+	return &openMessage{
+		open:   func() (*storage.Body, error) { return v.Open(ctx, m.UID) },
+		keep:   func(record storage.Columns) { v.PutCache(m.UID, record) },
+		record: &f.record,
 	}
-	return o
 }
 
 // without leaves a message out; the answer to the command says so.

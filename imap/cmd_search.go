@@ -53,6 +53,10 @@ func (s *session) search(ctx context.Context, a *searchArgs) (*hits, error) {
 	r := &searching{s: s, a: a, now: s.srv.d.Now().Unix()}
 	if len(a.texts) > 0 {
 		r.text = message.NewSearch(a.texts)
+		r.needs = storage.ColumnSet(r.text.Pieces())
+	}
+	if a.key.sent() {
+		r.needs |= needSearch
 	}
 	set, narrow := a.key.narrowed()
 	if !narrow {
@@ -87,6 +91,10 @@ type searching struct {
 	a    *searchArgs
 	text *message.Search
 	now  int64
+
+	needs  storage.ColumnSet // pieces of the cache record that help
+	record message.Record
+	one    candidate // the message that is looked at
 }
 
 // walk goes through the index, and reads records and files only for messages
@@ -95,7 +103,8 @@ func (r *searching) walk(ctx context.Context, set imap.NumSet) error {
 	v := r.s.box.view
 	var open imapwire.Set
 	for seq, m := range v.Messages(set) {
-		switch r.a.key.match(&candidate{seq: seq, m: m, now: r.now}) {
+		r.one = candidate{seq: seq, m: m, now: r.now}
+		switch r.a.key.match(&r.one) {
 		case yes3:
 			r.add(seq, m)
 		case unknown:
@@ -114,7 +123,7 @@ func (r *searching) walkOpen(ctx context.Context, open imapwire.Set) error {
 	settled := r.hits
 	r.hits = hits{}
 	var extra hits
-	err := r.s.box.view.Cached(ctx, recordVersion, toSeqSet(open), func(seq uint32, m storage.Msg, data []byte) error {
+	err := r.s.box.view.Cached(ctx, r.needs, toSeqSet(open), func(seq uint32, m storage.Msg, data *storage.Columns) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -137,29 +146,32 @@ func merge(a, b hits) hits {
 }
 
 // read matches with the cache record, and if need be with the file.
-func (r *searching) read(ctx context.Context, seq uint32, m storage.Msg, data []byte) (bool, error) {
-	c := &candidate{seq: seq, m: m, now: r.now}
-	record, err := r.record(ctx, m, data)
-	if errors.Is(err, storage.ErrExpunged) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	c.sentKnown = true
-	if t, ok := record.SentDate(); ok {
-		c.sent = &t
-	}
-	if len(r.a.texts) > 0 {
-		c.found, c.known = r.text.MatchRecord(record)
-	}
-	if t := r.a.key.match(c); t != unknown {
-		return t == yes3, nil
+func (r *searching) read(ctx context.Context, seq uint32, m storage.Msg, data *storage.Columns) (bool, error) {
+	c := &r.one
+	*c = candidate{seq: seq, m: m, now: r.now}
+	if r.needs != 0 {
+		err := r.readRecord(ctx, m, data)
+		if errors.Is(err, storage.ErrExpunged) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		c.record = &r.record
+		if len(r.a.texts) > 0 {
+			c.found, c.known = r.text.MatchRecord(c.record)
+		}
+		if t := r.a.key.match(c); t != unknown {
+			return t == yes3, nil
+		}
 	}
 	return r.readFile(ctx, m, c)
 }
 
 func (r *searching) readFile(ctx context.Context, m storage.Msg, c *candidate) (bool, error) {
+	if r.text == nil {
+		return false, nil
+	}
 	body, err := r.s.box.view.Open(ctx, m.UID)
 	if errors.Is(err, storage.ErrExpunged) {
 		return false, nil
@@ -184,24 +196,26 @@ func allKnown(n int) []bool {
 	return known
 }
 
-// record is the cache record of a message; without one the file is parsed, and
-// the record kept for the next time.
-func (r *searching) record(ctx context.Context, m storage.Msg, data []byte) (*message.Record, error) {
-	if len(data) > 0 {
-		if rec, err := message.OpenRecord(data); err == nil {
-			return rec, nil
-		}
+// readRecord reads the cache record of a message; where a piece is missing the
+// file is parsed, and the record kept for the next time.
+func (r *searching) readRecord(ctx context.Context, m storage.Msg, data *storage.Columns) error {
+	there := true
+	for i := range data {
+		there = there && (data[i] != nil || r.needs>>i&1 == 0)
+	}
+	if there && r.record.Read(message.Pieces(*data)) == nil {
+		return nil
 	}
 	v := r.s.box.view
 	o := &openMessage{
 		open: func() (*storage.Body, error) { return v.Open(ctx, m.UID) },
-		keep: func(record []byte) { v.PutCache(m.UID, recordVersion, record) },
+		keep: func(record storage.Columns) { v.PutCache(m.UID, record) },
 	}
 	defer o.close()
 	if err := o.parse(); err != nil {
-		return nil, err
+		return err
 	}
-	return message.OpenRecord(o.parsed.Record())
+	return r.record.Read(o.parsed.Record())
 }
 
 func (r *searching) add(seq uint32, m storage.Msg) {

@@ -16,8 +16,9 @@ import (
 // are made ready before the response begins, since a response that has begun
 // cannot be taken back, and then written.
 type fetchItem struct {
-	name  string // what stands before the value
-	seen  bool   // sets \Seen
+	name  string            // what stands before the value
+	seen  bool              // sets \Seen
+	needs storage.ColumnSet // pieces of the cache record
 	say   func(*session, storage.Msg)
 	ready func(*openMessage) (value, error)
 }
@@ -35,13 +36,13 @@ var (
 	fetchSize  = fetchItem{name: "RFC822.SIZE", say: func(s *session, m storage.Msg) { s.enc.Number(uint64(m.Size)) }}
 	fetchDate  = fetchItem{name: "INTERNALDATE", say: func(s *session, m storage.Msg) {
 		var room [32]byte
-		s.enc.Write(imapwire.AppendDateTime(room[:0], time.Unix(m.Time, 0)))
+		s.enc.Text(imapwire.AppendDateTime(room[:0], time.Unix(m.Time, 0)))
 	}}
 	fetchModSeq = fetchItem{name: "MODSEQ", say: func(s *session, m storage.Msg) { s.enc.Raw("(").Number(m.ModSeq).Raw(")") }}
 
-	fetchEnvelope      = fetchItem{name: "ENVELOPE", ready: func(o *openMessage) (value, error) { return o.envelope() }}
-	fetchBodyStructure = fetchItem{name: "BODYSTRUCTURE", ready: func(o *openMessage) (value, error) { return o.bodyStructure() }}
-	fetchBody          = fetchItem{name: "BODY", ready: func(o *openMessage) (value, error) {
+	fetchEnvelope      = fetchItem{name: "ENVELOPE", needs: needEnvelope, ready: func(o *openMessage) (value, error) { return o.envelope() }}
+	fetchBodyStructure = fetchItem{name: "BODYSTRUCTURE", needs: needStructure, ready: func(o *openMessage) (value, error) { return o.bodyStructure() }}
+	fetchBody          = fetchItem{name: "BODY", needs: needStructure, ready: func(o *openMessage) (value, error) {
 		v, err := o.bodyStructure()
 		if err == nil {
 			v.text = message.Body(v.text)
@@ -55,15 +56,19 @@ func bodyItem(section *imap.FetchItemBodySection, name string) fetchItem {
 	if name == "" {
 		name = sectionName("BODY", section.Part, section, section.Partial)
 	}
+	needs := needStructure
+	if len(section.Part) == 0 && len(section.HeaderFields) > 0 {
+		needs |= needHeader
+	}
 	return fetchItem{
-		name: name, seen: !section.Peek,
+		name: name, seen: !section.Peek, needs: needs,
 		ready: func(o *openMessage) (value, error) { return o.section(section) },
 	}
 }
 
 func binaryItem(section *imap.FetchItemBinarySection) fetchItem {
 	return fetchItem{
-		name: sectionName("BINARY", section.Part, nil, section.Partial), seen: !section.Peek,
+		name: sectionName("BINARY", section.Part, nil, section.Partial), seen: !section.Peek, needs: needStructure,
 		ready: func(o *openMessage) (value, error) { return o.binarySection(section) },
 	}
 }
@@ -71,20 +76,25 @@ func binaryItem(section *imap.FetchItemBinarySection) fetchItem {
 func binarySizeItem(section *imap.FetchItemBinarySectionSize) fetchItem {
 	return fetchItem{
 		name:  sectionName("BINARY.SIZE", section.Part, nil, nil),
+		needs: needStructure,
 		ready: func(o *openMessage) (value, error) { return o.binarySize(section) },
 	}
 }
 
-// recordVersion names what FETCH keeps with storage; a record says itself which
-// form it has.
-const recordVersion = 1
+// Pieces of the cache record are the columns of what storage keeps.
+const (
+	needEnvelope  storage.ColumnSet = 1 << message.PieceEnvelope
+	needStructure storage.ColumnSet = 1 << message.PieceStructure
+	needHeader    storage.ColumnSet = 1 << message.PieceHeader
+	needSearch    storage.ColumnSet = 1 << message.PieceSearch
+)
 
 // openMessage is a message that is being fetched: its cache record, and its
 // file once an item needs it.
 type openMessage struct {
 	open   func() (*storage.Body, error)
-	keep   func(record []byte)
-	record *message.Record    // nil without one
+	keep   func(storage.Columns)
+	record *message.Record    // what of it was asked for and is there
 	parsed *message.Structure // nil unless the file was parsed now
 	layout message.Layout
 	body   *storage.Body
@@ -122,12 +132,12 @@ func (o *openMessage) parse() error {
 		return err
 	}
 	o.layout = o.parsed.Layout
-	o.keep(o.parsed.Record())
+	o.keep(storage.Columns(o.parsed.Record()))
 	return nil
 }
 
 func (o *openMessage) envelope() (value, error) {
-	if o.record != nil && o.record.Envelope != nil {
+	if o.record.Envelope != nil {
 		return value{text: o.record.Envelope}, nil
 	}
 	if err := o.parse(); err != nil {
@@ -137,7 +147,7 @@ func (o *openMessage) envelope() (value, error) {
 }
 
 func (o *openMessage) bodyStructure() (value, error) {
-	if o.record != nil && o.record.BodyStructure != nil {
+	if o.record.BodyStructure != nil {
 		return value{text: o.record.BodyStructure}, nil
 	}
 	if err := o.parse(); err != nil {
@@ -152,7 +162,7 @@ func (o *openMessage) places() (message.Layout, io.ReaderAt, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if o.layout == nil && o.record != nil {
+	if o.layout == nil {
 		o.layout = o.record.Layout()
 	}
 	if o.layout == nil {
@@ -165,7 +175,7 @@ func (o *openMessage) places() (message.Layout, io.ReaderAt, error) {
 }
 
 func (o *openMessage) section(item *imap.FetchItemBodySection) (value, error) {
-	if o.record != nil && len(item.HeaderFields) > 0 && item.Partial == nil {
+	if len(item.HeaderFields) > 0 && item.Partial == nil {
 		if data, ok := o.record.HeaderFields(item); ok {
 			return value{text: literalOf(data)}, nil
 		}

@@ -8,15 +8,16 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"mailserver/internal/imapwire"
+	"mailserver/storage"
 )
 
 type fetchArgs struct {
 	messages
 	items        []fetchItem
-	flags        bool // FLAGS is among the items
-	modSeq       bool // MODSEQ is
-	marksSeen    bool // an item sets \Seen
-	needsRecord  bool // an item is answered from the cache record, or from the file
+	flags        bool              // FLAGS is among the items
+	modSeq       bool              // MODSEQ is
+	marksSeen    bool              // an item sets \Seen
+	needs        storage.ColumnSet // pieces of the cache record that items are answered from
 	changedSince uint64
 	modified     bool // CHANGEDSINCE was given
 	vanished     bool
@@ -162,7 +163,7 @@ func (a *fetchArgs) add(item fetchItem) {
 	a.flags = a.flags || item.name == fetchFlags.name
 	a.modSeq = a.modSeq || item.name == fetchModSeq.name
 	a.marksSeen = a.marksSeen || item.seen
-	a.needsRecord = a.needsRecord || item.say == nil
+	a.needs |= item.needs
 }
 
 // readSection reads "[...]" and a partial, RFC 9051 §6.4.5.

@@ -1,11 +1,12 @@
 package imap
 
 import (
-	"time"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 
 	"mailserver/internal/imapwire"
+	"mailserver/internal/message"
 	"mailserver/storage"
 )
 
@@ -31,8 +32,7 @@ type candidate struct {
 	m            storage.Msg
 	now          int64
 	found, known []bool // of each text
-	sent         *time.Time
-	sentKnown    bool
+	record       *message.Record
 }
 
 // match evaluates a key with what is known of the message.
@@ -119,20 +119,33 @@ func (k *searchKey) matchIndex(c *candidate) bool {
 	return true
 }
 
+// sent tells whether a key, or one below it, asks for the date of the header.
+func (k *searchKey) sent() bool {
+	switch k.op {
+	case opSentBefore, opSentOn, opSentSince:
+		return true
+	}
+	return slices.ContainsFunc(k.sub, (*searchKey).sent)
+}
+
 func (k *searchKey) matchSent(c *candidate) truth {
-	if !c.sentKnown {
+	if c.record == nil {
 		return unknown
 	}
-	if c.sent == nil {
+	sent, ok, known := c.record.SentDate()
+	switch {
+	case !known:
+		return unknown
+	case !ok:
 		return no3
 	}
 	switch k.op {
 	case opSentBefore:
-		return truthOf(c.sent.Before(k.day))
+		return truthOf(sent.Before(k.day))
 	case opSentOn:
-		return truthOf(c.sent.Equal(k.day))
+		return truthOf(sent.Equal(k.day))
 	}
-	return truthOf(!c.sent.Before(k.day))
+	return truthOf(!sent.Before(k.day))
 }
 
 // bind gives a key what it needs of the mailbox: numbers for sets, bits for

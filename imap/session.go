@@ -75,6 +75,14 @@ type selection struct {
 	view  *storage.View
 	flags string       // what FLAGS has told
 	saved imapwire.Set // UIDs of SEARCH RETURN (SAVE), RFC 5182
+	words flagWords    // of the last message told; dropped by each Poll
+}
+
+// flagWords is what a set of flags is called.
+type flagWords struct {
+	flags  storage.FlagSet
+	recent bool
+	text   []byte
 }
 
 func newSession(srv *Server, c net.Conn, opt ListenerOptions) *session {

@@ -3,6 +3,8 @@ package policy_test
 import (
 	"strings"
 	"testing"
+
+	"mailserver/policy"
 )
 
 // Every row is a set of lists, and what RCPT answers. The lists are
@@ -185,7 +187,7 @@ func TestMessageLists(t *testing.T) {
 	s.Rcpt(ctx, two)
 	check(t, "other", reply(s.Data(ctx)), "ok")
 	v.set("smtpd_end_of_data_restrictions", "reject")
-	check(t, "end", reply(s.EndOfData(ctx, 1)), "554 5.7.1 <END-OF-MESSAGE>: End-of-data rejected: Access denied")
+	check(t, "end", reply(s.EndOfData(ctx, policy.Content{Size: 1})), "554 5.7.1 <END-OF-MESSAGE>: End-of-data rejected: Access denied")
 	v.set("smtpd_data_restrictions", "static:{REJECT}")
 	check(t, "bare table", reply(s.Data(ctx)), "451 4.3.5 Server configuration error")
 	v.set("smtpd_recipient_restrictions", "reject_multi_recipient_bounce")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+
+	"mailserver/policy"
 )
 
 var ctx = context.Background()
@@ -24,7 +26,7 @@ func TestThreeClassesInOneSession(t *testing.T) {
 	check(t, "later", reply(later), "450 4.2.1 <l@here.example>: Recipient address rejected: Away until Monday")
 	check(t, "rule", later.Rule, "RC36-later/z-wait/defer")
 	check(t, "data", reply(s.Data(ctx)), "ok")
-	check(t, "end", reply(s.EndOfData(ctx, 100)), "ok")
+	check(t, "end", reply(s.EndOfData(ctx, policy.Content{Size: 100})), "ok")
 }
 
 // A class by number, as the appendix blocks an address; the plain text.

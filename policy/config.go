@@ -59,6 +59,16 @@ type Config struct {
 	// asked later counts as not to be had now.
 	DNSTimeLimit time.Duration `setting:"policy_dns_time_limit" default:"30s"`
 
+	// Servers that check_policy_service names, unless its braces say otherwise.
+	ServiceTimeout  time.Duration `setting:"smtpd_policy_service_timeout" default:"100s"`
+	ServiceIdle     time.Duration `setting:"smtpd_policy_service_max_idle" default:"300s"`
+	ServiceTTL      time.Duration `setting:"smtpd_policy_service_max_ttl" default:"1000s"`
+	ServiceDelay    time.Duration `setting:"smtpd_policy_service_retry_delay" default:"1s"`
+	ServiceTries    int           `setting:"smtpd_policy_service_try_limit" default:"2"`
+	ServiceRequests int           `setting:"smtpd_policy_service_request_limit" default:"0"`
+	ServiceDefault  string        `setting:"smtpd_policy_service_default_action" default:"451 4.3.5 Server configuration problem"`
+	ServiceContext  string        `setting:"smtpd_policy_service_policy_context" default:""`
+
 	RejectCode         int `setting:"reject_code" default:"554"`
 	DeferCode          int `setting:"defer_code" default:"450"`
 	AccessRejectCode   int `setting:"access_map_reject_code" default:"554"`

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"mailserver/internal/dns"
+	"mailserver/internal/policyd"
 	"mailserver/schema"
 )
 
@@ -27,8 +28,9 @@ type Deps struct {
 // Engine judges by the restriction lists in mail.sqlite. Its methods may be
 // called from any goroutine.
 type Engine struct {
-	d     Deps
-	rules map[string]*rule
+	d        Deps
+	rules    map[string]*rule
+	services policyd.Client
 
 	mu       sync.Mutex
 	compiled *compiled // of the newest generation seen

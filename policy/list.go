@@ -19,6 +19,7 @@ type item struct {
 	arg     string
 	table   tableRef // argument of a check_*_access
 	dnsList *dnsList // argument of a restriction by a DNS list
+	service *service // argument of check_policy_service
 	bare    bool     // a table without check_*_access before it
 	bad     string   // why it cannot be evaluated: 451 4.3.5 when it is reached
 }
@@ -120,6 +121,9 @@ func (it *item) setArg(word string) {
 	err := it.rule.arg.check(word)
 	if it.rule.arg == listArg {
 		it.dnsList, err = parseDNSList(word)
+	}
+	if it.rule.arg == serverArg && err == nil {
+		it.service, err = parseService(word)
 	}
 	if err != nil {
 		it.bad = err.Error()

@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net/netip"
 	"strings"
 
@@ -23,9 +24,10 @@ const (
 type Client struct {
 	Addr        netip.Addr
 	Port        uint16
-	Name        string // verified name, or "unknown"
-	ReverseName string // name of the PTR record, or "unknown"
-	TempFail    bool   // the names could not be looked up now
+	Local       netip.AddrPort // which of our sockets it has reached
+	Name        string         // verified name, or "unknown"
+	ReverseName string         // name of the PTR record, or "unknown"
+	TempFail    bool           // the names could not be looked up now
 	Role        Role
 	Tag         string // of the listener
 }
@@ -68,6 +70,8 @@ type Session struct {
 
 	sender   *Sender // nil outside of a transaction
 	size     int64
+	instance string     // of the transaction, for policy servers; '' not yet needed
+	content  Content    // at the end of data
 	accepted int        // recipients of this transaction
 	last     *Recipient // the last of them
 	discard  bool       // DISCARD was said: nothing more is asked
@@ -212,9 +216,18 @@ func (s *Session) Data(ctx context.Context) Verdict {
 	})
 }
 
-// EndOfData judges the message that has come in; size in bytes.
-func (s *Session) EndOfData(ctx context.Context, size int64) Verdict {
-	s.size = size
+// Content is a message that has come in.
+type Content struct {
+	ID   string // queue ID
+	Size int64  // bytes
+	// Open reads it from its first byte, our own header lines among them. It
+	// may be called more than once; nil: there is nothing to read.
+	Open func() io.Reader
+}
+
+// EndOfData judges the message that has come in.
+func (s *Session) EndOfData(ctx context.Context, m Content) Verdict {
+	s.size, s.content = m.Size, m
 	return s.judge(ctx, "END-OF-MESSAGE", func(x *query) outcome {
 		return x.messageList(x.texts.endOfData, "smtpd_end_of_data_restrictions", "END-OF-MESSAGE", ClassEndOfData)
 	})
@@ -223,6 +236,7 @@ func (s *Session) EndOfData(ctx context.Context, size int64) Verdict {
 // Reset ends the transaction.
 func (s *Session) Reset() {
 	s.sender, s.size, s.accepted, s.last, s.discard = nil, 0, 0, nil, false
+	s.content, s.instance = Content{}, ""
 }
 
 // nameAddr is the client as replies and the log call it.

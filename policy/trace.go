@@ -4,18 +4,18 @@ import "fmt"
 
 // Step is one restriction that was evaluated, for "policy test".
 type Step struct {
-	List    string // setting whose list it stands in
-	Depth   int    // 1: in the list itself, 2: in a class of it ...
-	Rule    string // as written, with its argument
-	Outcome string // dunno, permit, or what it refused with
-	Lookups []Lookup
+	List    string   `json:"list"`    // setting whose list it stands in
+	Depth   int      `json:"depth"`   // 1: in the list itself, 2: in a class of it ...
+	Rule    string   `json:"rule"`    // as written, with its argument
+	Outcome string   `json:"outcome"` // dunno, permit, or what it refused with
+	Lookups []Lookup `json:"lookups,omitempty"`
 }
 
 // Lookup is a row or a DNS answer that a step asked for.
 type Lookup struct {
-	Where  string // table or DNS type
-	Key    string
-	Answer string // '' is none
+	Where  string `json:"where"` // table or DNS type
+	Key    string `json:"key"`
+	Answer string `json:"answer"` // '' is none
 }
 
 // traceStep begins the step of an item; -1 when nobody asks.

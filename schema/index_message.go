@@ -112,14 +112,11 @@ func (t *Tx) SetSize(mailbox int64, uid uint32, size int64) error {
 }
 
 // ExpungeMessages removes the messages in the ranges and remembers them as
-// expunged at modSeq. A range may span UIDs that are gone already.
+// expunged at modSeq. They ascend; a range may span UIDs that are gone already.
 func (t *Tx) ExpungeMessages(mailbox int64, ranges []UIDRange, modSeq uint64) error {
 	for _, r := range ranges {
 		first, last := messageKey(mailbox, r.First), messageKey(mailbox, r.Last)
 		if err := t.exec(`DELETE FROM Message WHERE msgKey BETWEEN ? AND ?`, first, last); err != nil {
-			return err
-		}
-		if err := t.exec(`DELETE FROM MessageCache WHERE mcKey BETWEEN ? AND ?`, first, last); err != nil {
 			return err
 		}
 		err := t.exec(`INSERT INTO Expunged VALUES (?, ?, ?, ?)`, mailbox, int64(modSeq), r.First, r.Last)
@@ -127,7 +124,7 @@ func (t *Tx) ExpungeMessages(mailbox int64, ranges []UIDRange, modSeq uint64) er
 			return err
 		}
 	}
-	return nil
+	return t.dropCached(mailbox, ranges)
 }
 
 // ExpungedFloor returns the MODSEQ up to which the history of a mailbox must be

@@ -148,6 +148,20 @@ func TestOpenMailRefuses(t *testing.T) {
 	}
 }
 
+func TestViewAfterClose(t *testing.T) {
+	m, _ := newMail(t, someRows)
+	view(t, m)
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.View(context.Background()); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	if err := m.Close(); err != nil {
+		t.Errorf("closed again: %v", err)
+	}
+}
+
 func TestMigrationKeepsACopy(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "x.sqlite")

@@ -60,8 +60,10 @@ CREATE TABLE Keyword (
   PRIMARY KEY (kwMbNum, kwNum)
 ) WITHOUT ROWID;
 
-CREATE TABLE MessageCache (                   -- envelope, structure and offsets, as imap encodes them
+-- What imap derives from messages, in columns that it reads by themselves. A row
+-- holds one column of the messages with 32 UIDs in a row:
+-- mcKey = mailbox << 32 | column << 27 | uid >> 5.
+CREATE TABLE MessageCache (
   mcKey     INTEGER PRIMARY KEY,
-  mcVersion INTEGER NOT NULL,
-  mcData    BLOB NOT NULL
+  mcData    BLOB NOT NULL                     -- schema/index_cache.go
 );

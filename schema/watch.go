@@ -21,6 +21,8 @@ type watch struct {
 	seen  atomic.Pointer[seen]
 	turn  chan struct{} // holds one: the right to use stmt
 	asked atomic.Int64  // when who has it began to ask, in ns; 0: nobody does
+
+	closed atomic.Bool
 }
 
 // seen is a state of the file.
@@ -47,8 +49,13 @@ func (w *watch) open(ctx context.Context, db *sql.DB, path string) (err error) {
 	return nil
 }
 
-// close waits for a question that hangs: SQLite ends it after some seconds.
+// close waits for a question that hangs: SQLite ends it after some seconds. The
+// right to ask stays taken.
 func (w *watch) close() {
+	if w.closed.Swap(true) {
+		return
+	}
+	w.seen.Store(nil) // nobody looks at the map again
 	w.turn <- struct{}{}
 	w.index.close()
 	w.stmt.Close()
@@ -61,6 +68,9 @@ func (w *watch) version(ctx context.Context) (n int64, err error) {
 
 // look returns the cache of the file's present contents.
 func (w *watch) look(ctx context.Context) (*cache, error) {
+	if w.closed.Load() {
+		return nil, ErrClosed
+	}
 	if s := w.unchanged(); s != nil {
 		return s.cache, nil
 	}

@@ -3,6 +3,7 @@ package smtp
 import (
 	"context"
 	"crypto/tls"
+	"io"
 
 	"github.com/emersion/go-sasl"
 
@@ -24,7 +25,7 @@ type Judge interface {
 	Rcpt(ctx context.Context, to policy.Recipient) policy.Verdict
 	Vrfy(ctx context.Context, to policy.Recipient) policy.Verdict
 	Data(ctx context.Context) policy.Verdict
-	EndOfData(ctx context.Context, size int64) policy.Verdict
+	EndOfData(ctx context.Context, m policy.Content) policy.Verdict
 	Reset()
 }
 
@@ -45,6 +46,7 @@ type Message interface {
 	ID() string
 	Write(p []byte) (int, error)
 	Size() int64
+	Open() io.Reader // what has been written, from its beginning
 	Commit(ctx context.Context, eff policy.Effects) []delivery.Outcome
 	Abort()
 }

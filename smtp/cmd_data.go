@@ -44,7 +44,7 @@ func (s *session) judgeData(ctx context.Context, where string) (reply, bool) {
 	v := s.judge.Data(ctx)
 	s.warnings(where, s.onlyRcpt(), v)
 	if r, refused := verdictReply(v); refused {
-		s.rejected(where, s.onlyRcpt(), r)
+		s.judged(where, s.onlyRcpt(), r, v)
 		s.done = v.Action == policy.Disconnect
 		return r, true
 	}
@@ -169,10 +169,10 @@ func (s *session) finish(ctx context.Context, taken func(id string) reply) reply
 		s.rejected("END-OF-MESSAGE", s.onlyRcpt(), r)
 		return s.forEach(r)
 	}
-	v := s.judge.EndOfData(ctx, tx.msg.Size())
+	v := s.judge.EndOfData(ctx, policy.Content{ID: id, Size: tx.msg.Size(), Open: tx.msg.Open})
 	s.warnings("END-OF-MESSAGE", s.onlyRcpt(), v)
 	if r, refused := verdictReply(v); refused {
-		s.rejected("END-OF-MESSAGE", s.onlyRcpt(), r)
+		s.judged("END-OF-MESSAGE", s.onlyRcpt(), r, v)
 		s.done = v.Action == policy.Disconnect
 		return s.forEach(r)
 	}

@@ -43,7 +43,7 @@ func (s *session) hello(ctx context.Context, verb, args string, esmtp bool) (rep
 	s.warnings(verb, "", v)
 	if r, refused := verdictReply(v); refused {
 		s.helo = name
-		s.rejected(verb, "", r)
+		s.judged(verb, "", r, v)
 		s.helo = ""
 		s.done = v.Action == policy.Disconnect
 		return r, true

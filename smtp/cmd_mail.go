@@ -55,7 +55,7 @@ func (s *session) judgeMail(ctx context.Context, from address.Address, size int6
 	v := s.judge.Mail(ctx, sender, size)
 	s.warnings("MAIL", "", v)
 	if r, refused := verdictReply(v); refused {
-		s.rejected("MAIL", "", r)
+		s.judged("MAIL", "", r, v)
 		s.done = v.Action == policy.Disconnect
 		return r, true
 	}

@@ -53,7 +53,7 @@ func (s *session) judgeRcpt(ctx context.Context, to address.Address) (policy.Rec
 	s.warnings("RCPT", to.String(), v)
 	r, refused := verdictReply(v)
 	if refused && !isPostmaster(to) {
-		s.rejected("RCPT", to.String(), r)
+		s.judged("RCPT", to.String(), r, v)
 		s.done = v.Action == policy.Disconnect
 		return rcpt, r, true
 	}

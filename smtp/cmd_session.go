@@ -56,7 +56,7 @@ func (s *session) vrfy(ctx context.Context, args string) reply {
 	v := s.judge.Vrfy(ctx, rcpt)
 	s.warnings("VRFY", a.String(), v)
 	if r, refused := verdictReply(v); refused {
-		s.rejected("VRFY", a.String(), r)
+		s.judged("VRFY", a.String(), r, v)
 		s.done = v.Action == policy.Disconnect
 		return r
 	}

@@ -88,7 +88,7 @@ func (s *session) greet(ctx context.Context) bool {
 	v := s.judge.Connect(ctx)
 	s.warnings("CONNECT", "", v)
 	if r, refused := verdictReply(v); refused {
-		s.rejected("CONNECT", "", r)
+		s.judged("CONNECT", "", r, v)
 		s.errors++
 		s.denied = true
 		s.done = v.Action == policy.Disconnect || r.ends()

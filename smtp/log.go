@@ -47,10 +47,10 @@ func (s *session) backendError(doing string, err error) {
 
 // whatsup logs a decision about the command where, as smtpd(8) does:
 // "NOQUEUE: reject: RCPT from name[ip]: 554 5.7.1 ...; from=<> to=<> proto= helo=".
-func (s *session) whatsup(kind, where, rcpt, text string) {
+func (s *session) whatsup(kind, where, rcpt, text, rule string) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s: %s from %s: %s;", s.queueID(), kind, where, s.namaddr, text)
-	attrs := make([]slog.Attr, 0, 6)
+	attrs := make([]slog.Attr, 0, 7)
 	if s.tx != nil {
 		from := s.tx.env.From.String()
 		fmt.Fprintf(&b, " from=<%s>", from)
@@ -65,16 +65,26 @@ func (s *session) whatsup(kind, where, rcpt, text string) {
 		fmt.Fprintf(&b, " helo=<%s>", s.helo)
 	}
 	attrs = append(attrs, slog.String(maillog.Helo, s.helo), slog.String(maillog.Reason, text))
+	if rule != "" {
+		attrs = append(attrs, slog.String(maillog.Rule, rule))
+	}
 	s.event(slog.LevelInfo, kind, printable(b.String()), attrs...)
 }
 
-// rejected logs a refusal.
-func (s *session) rejected(where, rcpt string, r reply) { s.whatsup("reject", where, rcpt, r.String()) }
+// rejected logs a refusal of the server itself.
+func (s *session) rejected(where, rcpt string, r reply) {
+	s.whatsup("reject", where, rcpt, r.String(), "")
+}
+
+// judged logs a refusal of policy, with the rule that decided.
+func (s *session) judged(where, rcpt string, r reply, v policy.Verdict) {
+	s.whatsup("reject", where, rcpt, r.String(), v.Rule)
+}
 
 // warnings logs what a verdict says for the log only.
 func (s *session) warnings(where, rcpt string, v policy.Verdict) {
 	for _, w := range v.Warnings {
-		s.whatsup(w.Event, where, rcpt, LogText(w))
+		s.whatsup(w.Event, where, rcpt, LogText(w), w.Rule)
 	}
 }
 

@@ -87,6 +87,7 @@ func clientOf(nc net.Conn, opt ListenerOptions) (policy.Client, netip.Addr) {
 	}
 	c.Addr, c.Port = remote.Addr().Unmap().WithZone(""), remote.Port()
 	local, _ := netip.ParseAddrPort(nc.LocalAddr().String())
+	c.Local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
 	return c, local.Addr().Unmap()
 }
 

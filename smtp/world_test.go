@@ -193,7 +193,7 @@ func (j *fakeJudge) Vrfy(ctx context.Context, to policy.Recipient) policy.Verdic
 	return j.Rcpt(ctx, to)
 }
 func (j *fakeJudge) Data(context.Context) policy.Verdict { return policy.Verdict{} }
-func (j *fakeJudge) EndOfData(context.Context, int64) policy.Verdict {
+func (j *fakeJudge) EndOfData(context.Context, policy.Content) policy.Verdict {
 	j.w.mu.Lock()
 	defer j.w.mu.Unlock()
 	return j.w.endOfData
@@ -238,6 +238,8 @@ type fakeMessage struct {
 	env  delivery.Envelope
 	text bytes.Buffer
 }
+
+func (m *fakeMessage) Open() io.Reader { return bytes.NewReader(m.text.Bytes()) }
 
 func (m *fakeMessage) ID() string { return "4F3A21" }
 func (m *fakeMessage) Write(p []byte) (int, error) {

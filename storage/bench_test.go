@@ -216,9 +216,9 @@ func BenchmarkCached(b *testing.B) {
 	data := make([]byte, 400)
 	for hits := 0; hits < 10000; {
 		hits = 0
-		v.Cached(ctx, 1, all, func(_ uint32, m Msg, have []byte) error {
-			if have == nil {
-				v.PutCache(m.UID, 1, data)
+		v.Cached(ctx, 1, all, func(_ uint32, m Msg, have *Columns) error {
+			if have[0] == nil {
+				v.PutCache(m.UID, Columns{data})
 			} else {
 				hits++
 			}
@@ -226,7 +226,7 @@ func BenchmarkCached(b *testing.B) {
 		})
 	}
 	for b.Loop() {
-		v.Cached(ctx, 1, all, func(uint32, Msg, []byte) error { return nil })
+		v.Cached(ctx, 1, all, func(uint32, Msg, *Columns) error { return nil })
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
+	"math"
+	"slices"
 	"sync"
 
 	"github.com/emersion/go-imap/v2"
@@ -16,20 +17,51 @@ import (
 )
 
 // prefetch keeps what a command that opens many messages needs again and again:
-// the rows of the next ones, and the directory. It lives until the next Poll.
+// the rows of the next ones, their directory, and a few of their files. It lives
+// until the next Poll.
 type prefetch struct {
-	rows []schema.IndexMessage
-	cur  *dir
+	rows  []schema.IndexMessage
+	next  int // in rows: follows the row that was given last
+	cur   *dir
+	ready []readyFile
 }
 
-// prefetchRows is how many rows are read at once: about 12 KB.
-const prefetchRows = 64
+// readyFile is a file that was opened before it was asked for.
+type readyFile struct {
+	uid uint32
+	f   *file
+}
+
+const (
+	// prefetchRows is how many rows are read at once: about 12 KB.
+	prefetchRows = 64
+	// prefetchFiles is how many files are opened at once, since taking the
+	// owner's rights costs more than an open.
+	prefetchFiles = 8
+)
 
 func (p *prefetch) close() {
 	if p.cur != nil {
 		p.cur.close()
 	}
+	for _, r := range p.ready {
+		r.f.Close()
+	}
 	*p = prefetch{}
+}
+
+// take returns the file of a message that was opened before; nil if it was not.
+// Those before it will not be asked for.
+func (p *prefetch) take(uid uint32) (f *file) {
+	for len(p.ready) > 0 && p.ready[0].uid <= uid {
+		if p.ready[0].uid == uid {
+			f = p.ready[0].f
+		} else {
+			p.ready[0].f.Close()
+		}
+		p.ready = p.ready[1:]
+	}
+	return f
 }
 
 // Open opens a message for reading. ErrExpunged.
@@ -41,31 +73,20 @@ func (v *View) Open(ctx context.Context, uid imap.UID) (*Body, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := f.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = ErrExpunged
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("open message %d of %s: %w", uid, v.Name(), err)
-	}
 	// Not a size that the file can have: it was written to after it came.
-	if len := st.Size(); len > size || size > 2*len {
+	if f.size > size || size > 2*f.size {
 		if size, err = v.b.measure(ctx, uint32(uid), f); err != nil {
 			f.Close()
 			return nil, fmt.Errorf("measure message %d of %s: %w", uid, v.Name(), err)
 		}
 	}
-	return &Body{f: f, size: size, crlf: st.Size() == size}, nil
+	return &Body{f: f, size: size, crlf: f.size == size}, nil
 }
 
 // measure corrects RFC822.SIZE of a message.
-func (b *box) measure(ctx context.Context, uid uint32, f *os.File) (int64, error) {
-	size, err := virtualSize(f)
+func (b *box) measure(ctx context.Context, uid uint32, f *file) (int64, error) {
+	size, err := virtualSize(io.NewSectionReader(f, 0, math.MaxInt64))
 	if err != nil {
-		return 0, err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return 0, err
 	}
 	b.mu.Lock()
@@ -87,89 +108,129 @@ func (b *box) measure(ctx context.Context, uid uint32, f *os.File) (int64, error
 	return size, nil
 }
 
-func (v *View) open(ctx context.Context, uid uint32) (f *os.File, size int64, err error) {
-	row, err := v.row(ctx, uid)
+func (v *View) open(ctx context.Context, uid uint32) (f *file, size int64, err error) {
+	rows, err := v.nextRows(ctx, uid)
 	if err != nil {
 		return nil, 0, err
 	}
-	b := v.b
-	which, file := fileOf(row)
-	err = b.t.owner.do(func() error {
-		if which == curDir && v.files.cur != nil {
-			f, err = v.files.cur.open(file)
+	size = rows[0].Size
+	if f := v.files.take(uid); f != nil {
+		return f, size, nil
+	}
+	err = v.b.t.owner.do(func() error {
+		if f, err = v.openRow(&rows[0]); err != nil {
 			return err
 		}
-		root, err := b.t.root()
-		if err != nil {
-			return err
+		for i := range rows[1:] {
+			row := &rows[1+i]
+			if ahead, err := v.openRow(row); err == nil {
+				v.files.ready = append(v.files.ready, readyFile{row.UID, ahead})
+			}
 		}
-		defer root.Close()
-		d, err := b.open(root, which)
-		if err != nil {
-			return err
-		}
-		if which == curDir {
-			v.files.cur = d
-		} else {
-			defer d.close()
-		}
-		f, err = d.open(file)
-		return err
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		f, err = v.search(row.Name)
-	}
-	return f, row.Size, err
-}
-
-// row returns the index row of a message, with the flags of now.
-func (v *View) row(ctx context.Context, uid uint32) (*schema.IndexMessage, error) {
-	b := v.b
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	if b.msgs == nil {
-		return nil, ErrExpunged
-	}
-	pos := b.msgs.find(uid)
-	if pos < 0 {
-		return nil, ErrExpunged
-	}
-	for i := range v.files.rows {
-		if row := &v.files.rows[i]; row.UID == uid && FlagSet(row.Flags)&oddInfo == 0 {
-			row.Flags = uint64(b.msgs.flags[pos])
-			return row, nil
-		}
-	}
-	// Who reads one message after the other gets the names of many at once.
-	want := 1
-	if n := len(v.files.rows); n > 0 && pos > 0 && b.msgs.uid[pos-1] == v.files.rows[n-1].UID {
-		want = prefetchRows
-	}
-	last := min(pos+want, len(b.msgs.uid)) - 1
-	v.files.rows = v.files.rows[:0]
-	err := b.t.s.d.State.EachMessage(ctx, b.num, uid, b.msgs.uid[last], func(row *schema.IndexMessage) error {
-		v.files.rows = append(v.files.rows, *row)
 		return nil
 	})
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = v.search(rows[0].Name)
+	}
+	return f, size, err
+}
+
+// openRow opens the file of a row. The caller has the owner's rights.
+func (v *View) openRow(row *schema.IndexMessage) (*file, error) {
+	which, name := fileOf(row)
+	if which == curDir && v.files.cur != nil {
+		return v.files.cur.openMessage(name)
+	}
+	root, err := v.b.t.root()
 	if err != nil {
 		return nil, err
 	}
-	if len(v.files.rows) == 0 || v.files.rows[0].UID != uid {
+	defer root.Close()
+	d, err := v.b.open(root, which)
+	if err != nil {
+		return nil, err
+	}
+	if which == curDir {
+		v.files.cur = d
+	} else {
+		defer d.close()
+	}
+	return d.openMessage(name)
+}
+
+// nextRows returns the index row of a message, with the flags of now, and those
+// of messages whose files are to be opened together with it. ErrExpunged.
+func (v *View) nextRows(ctx context.Context, uid uint32) ([]schema.IndexMessage, error) {
+	b, p := v.b, &v.files
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	pos := -1
+	if b.msgs != nil {
+		pos = b.msgs.find(uid)
+	}
+	if pos < 0 {
 		return nil, ErrExpunged
 	}
-	return &v.files.rows[0], nil
+	at := p.find(uid)
+	// Who reads one message after the other gets the names of many at once.
+	inOrder := at > 0 && at == p.next
+	if at < 0 || FlagSet(p.rows[at].Flags)&oddInfo != 0 {
+		want := 1
+		if n := len(p.rows); n > 0 && p.next == n && pos > 0 && b.msgs.uid[pos-1] == p.rows[n-1].UID {
+			want, inOrder = prefetchRows, true
+		}
+		if err := v.readRows(ctx, pos, want); err != nil {
+			return nil, err
+		}
+		at = 0
+	}
+	p.next = at + 1
+	rows := p.rows[at : at+1]
+	if inOrder && len(p.ready) == 0 {
+		rows = p.rows[at:min(at+prefetchFiles, len(p.rows))]
+	}
+	for i := range rows {
+		if pos := b.msgs.find(rows[i].UID); pos >= 0 {
+			rows[i].Flags = uint64(b.msgs.flags[pos])
+		}
+	}
+	return rows, nil
+}
+
+func (p *prefetch) find(uid uint32) int {
+	if p.next < len(p.rows) && p.rows[p.next].UID == uid {
+		return p.next
+	}
+	return slices.IndexFunc(p.rows, func(row schema.IndexMessage) bool { return row.UID == uid })
+}
+
+// readRows reads the rows of up to want messages from a position on. b.mu is
+// held.
+func (v *View) readRows(ctx context.Context, pos, want int) error {
+	b, p := v.b, &v.files
+	uids := b.msgs.uid[pos:min(pos+want, len(b.msgs.uid))]
+	p.rows = p.rows[:0]
+	err := b.t.s.d.State.EachMessage(ctx, b.num, uids[0], uids[len(uids)-1], func(row *schema.IndexMessage) error {
+		p.rows = append(p.rows, *row)
+		return nil
+	})
+	if err == nil && (len(p.rows) == 0 || p.rows[0].UID != uids[0]) {
+		p.rows = p.rows[:0]
+		err = ErrExpunged
+	}
+	return err
 }
 
 // search opens a message whose file another program has renamed.
-func (v *View) search(base string) (f *os.File, err error) {
+func (v *View) search(base string) (f *file, err error) {
 	b := v.b
 	b.distrust()
 	err = b.both(func(dirs [2]*dir) error {
-		which, file, found := locate(dirs, base)
+		which, name, found := locate(dirs, base)
 		if !found {
 			return ErrExpunged
 		}
-		f, err = dirs[which].open(file)
+		f, err = dirs[which].openMessage(name)
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
@@ -183,7 +244,7 @@ func (v *View) search(base string) (f *os.File, err error) {
 // Seek costs nothing in a file with CRLF and a scan in one with LF, unless
 // SeekFile says where to begin.
 type Body struct {
-	f    *os.File
+	f    *file
 	size int64
 	crlf bool
 
@@ -212,7 +273,7 @@ func (b *Body) Close() error {
 func (b *Body) Size() int64 { return b.size }
 
 // File is the file itself. CRLF says that its bytes are those of the reader.
-func (b *Body) File() (f *os.File, crlf bool) { return b.f, b.crlf }
+func (b *Body) File() (f io.ReaderAt, crlf bool) { return b.f, b.crlf }
 
 // Pos tells where the next Read begins, as the reader counts and in the file;
 // between the CR and the LF of a line end, where that begins.
@@ -344,7 +405,7 @@ func (d *dir) virtualSize(name string) (size int64, err error) {
 	return virtualSize(f)
 }
 
-func virtualSize(f *os.File) (size int64, err error) {
+func virtualSize(f io.Reader) (size int64, err error) {
 	mem := bodyBuffers.Get().(*[]byte)
 	defer bodyBuffers.Put(mem)
 	buf := *mem

@@ -261,9 +261,14 @@ func (b *box) load(ctx context.Context) error {
 	return nil
 }
 
-// unload gives the memory back when no view needs it. b.mu is held for writing.
+// unload gives the memory back when no view needs it, or soon after. b.mu is held
+// for writing.
 func (b *box) unload() {
-	if b.views == 0 {
+	s := b.t.s
+	if b.views > 0 || b.msgs == nil {
+		return
+	}
+	if b.gone || !s.idle.put(b, s.d.Now()) {
 		b.msgs = nil
 	}
 }

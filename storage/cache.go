@@ -14,12 +14,19 @@ import (
 // Derived data is read many messages at a time and written many at a time. It
 // is only a cache: losing it costs a parse.
 const (
-	maxCached       = 64 << 10 // of one message
-	cacheStep       = 128      // messages read at a time
-	cacheStepBytes  = 128 << 10
+	maxCached       = 20 << 10  // of one message, in one column
+	cacheStep       = 128       // messages read at a time
+	cacheStepBytes  = 128 << 10 // of one column
 	cacheWriteBytes = 64 << 10  // collected before a write
 	maxCacheWrites  = 512 << 10 // collected during a write; more is not kept
 )
+
+// Columns is derived data of a message: what its user reads by itself is a
+// column by itself.
+type Columns [schema.CacheColumns][]byte
+
+// ColumnSet is a set of columns, a bit each.
+type ColumnSet uint8
 
 // cacheWrites collects what is to be written.
 type cacheWrites struct {
@@ -30,12 +37,12 @@ type cacheWrites struct {
 }
 
 // Cached walks through the messages of a set like Messages, with what PutCache
-// kept for each under the same version; data is nil if there is none, and valid
-// until the next step only. Many are read at a time; no database lock is held
-// between two steps. An error of fn ends it.
-func (v *View) Cached(ctx context.Context, version uint8, set imap.NumSet, fn func(seq uint32, m Msg, data []byte) error) error {
+// kept for each in the columns wanted; the others, and those that have nothing,
+// are nil. data is valid until the next step only. Many are read at a time; no
+// database lock is held between two steps. An error of fn ends it.
+func (v *View) Cached(ctx context.Context, want ColumnSet, set imap.NumSet, fn func(seq uint32, m Msg, data *Columns) error) error {
 	defer v.b.flushCache()
-	c := &cachedStep{v: v, version: version}
+	c := &cachedStep{v: v, want: want}
 	for _, s := range v.spans(set) {
 		for from := s.from; from < s.to; {
 			n, err := c.read(ctx, from, s.to)
@@ -53,13 +60,14 @@ func (v *View) Cached(ctx context.Context, version uint8, set imap.NumSet, fn fu
 
 // cachedStep is one step of Cached.
 type cachedStep struct {
-	v       *View
-	version uint8
-	n       int
-	msgs    [cacheStep]Msg
-	seqs    [cacheStep]uint32
-	data    [cacheStep]struct{ from, to int } // in buf
-	buf     []byte
+	v    *View
+	want ColumnSet
+	n    int
+	msgs [cacheStep]Msg
+	seqs [cacheStep]uint32
+	data [cacheStep][schema.CacheColumns]struct{ from, to int } // in buf
+	buf  []byte
+	cols Columns // of the message that fn is called for
 }
 
 // read takes the messages at positions from to at most to, and their data; it
@@ -69,44 +77,55 @@ func (c *cachedStep) read(ctx context.Context, from, to int) (int, error) {
 	c.n = c.v.msgs(from, to, c.msgs[:], c.seqs[:])
 	clear(c.data[:])
 	c.buf = c.buf[:0]
-	if c.n == 0 {
-		return to - from, nil
+	all := c.n
+	for column := range schema.CacheColumns {
+		if c.n == 0 || c.want>>column&1 == 0 {
+			continue
+		}
+		if err := c.readColumn(ctx, column); err != nil {
+			return 0, fmt.Errorf("read cache of %s: %w", c.v.b.name(), err)
+		}
 	}
-	i := 0
+	if c.n < all {
+		return int(c.seqs[c.n-1]) - from, nil // the rest comes with the next step
+	}
+	return to - from, nil
+}
+
+// readColumn takes one column. When that is too much, c.n becomes less, but not
+// 0.
+func (c *cachedStep) readColumn(ctx context.Context, column int) error {
 	b := c.v.b
-	err := b.t.s.d.State.EachCached(ctx, b.num, c.version, uint32(c.msgs[0].UID), uint32(c.msgs[c.n-1].UID), func(uid uint32, data []byte) bool {
-		if len(c.buf) > cacheStepBytes {
+	i, start := 0, len(c.buf)
+	first, last := uint32(c.msgs[0].UID), uint32(c.msgs[c.n-1].UID)
+	return b.t.s.d.State.EachCached(ctx, b.num, column, first, last, func(uid uint32, data []byte) bool {
+		if len(c.buf)-start > cacheStepBytes {
+			c.n = i
 			return false
 		}
 		for i < c.n && uint32(c.msgs[i].UID) < uid {
 			i++
 		}
 		if i < c.n && uint32(c.msgs[i].UID) == uid {
-			start := len(c.buf)
+			at := &c.data[i][column]
+			at.from = len(c.buf)
 			c.buf = append(c.buf, data...)
-			c.data[i].from, c.data[i].to = start, len(c.buf)
+			at.to = len(c.buf)
 			i++
 		}
 		return true
 	})
-	if err != nil {
-		return 0, fmt.Errorf("read cache of %s: %w", b.name(), err)
-	}
-	if len(c.buf) > cacheStepBytes && i < c.n {
-		// The rest comes with the next step.
-		c.n = i
-		return int(c.seqs[i-1]) - from, nil
-	}
-	return to - from, nil
 }
 
-func (c *cachedStep) each(fn func(uint32, Msg, []byte) error) error {
+func (c *cachedStep) each(fn func(uint32, Msg, *Columns) error) error {
 	for i := range c.n {
-		var data []byte
-		if d := c.data[i]; d.to > d.from {
-			data = c.buf[d.from:d.to]
+		clear(c.cols[:])
+		for column, at := range &c.data[i] {
+			if at.to > at.from {
+				c.cols[column] = c.buf[at.from:at.to:at.to]
+			}
 		}
-		if err := fn(c.seqs[i], c.msgs[i], data); err != nil {
+		if err := fn(c.seqs[i], c.msgs[i], &c.cols); err != nil {
 			return err
 		}
 	}
@@ -114,17 +133,26 @@ func (c *cachedStep) each(fn func(uint32, Msg, []byte) error) error {
 }
 
 // PutCache keeps derived data of a message (envelope, body structure, offsets)
-// until it is expunged. It is written later, many at a time, and may be lost.
-// data is copied; at most 64 KiB, more is not kept.
-func (v *View) PutCache(uid imap.UID, version uint8, data []byte) {
-	if len(data) == 0 || len(data) > maxCached {
+// until it is expunged, or some time longer. It is written later, many at a
+// time, and may be lost. data is copied; of a column at most 20 KiB, more is not
+// kept.
+func (v *View) PutCache(uid imap.UID, data Columns) {
+	entry := schema.CachedData{UID: uint32(uid)}
+	bytes := 0
+	for column, d := range data {
+		if len(d) > 0 && len(d) <= maxCached {
+			entry.Data[column] = append([]byte(nil), d...)
+			bytes += len(d) + 64
+		}
+	}
+	if bytes == 0 {
 		return
 	}
 	c := &v.b.cache
 	c.mu.Lock()
 	if c.bytes < maxCacheWrites {
-		c.list = append(c.list, schema.CachedData{UID: uint32(uid), Version: version, Data: append([]byte(nil), data...)})
-		c.bytes += len(data) + 64
+		c.list = append(c.list, entry)
+		c.bytes += bytes
 	}
 	full := c.bytes >= cacheWriteBytes
 	c.mu.Unlock()

@@ -62,6 +62,53 @@ func (d *dir) open(name string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), filepath.Join(d.path, name)), nil
 }
 
+// file is an open message. It is no os.File, which asks the kernel again what
+// it is and whether it can be waited for.
+type file struct {
+	fd   int
+	size int64 // when it was opened
+	path string
+}
+
+// openMessage opens a file for reading. ErrExpunged: it is no regular file.
+func (d *dir) openMessage(name string) (*file, error) {
+	fd, err := retry(func() (int, error) {
+		return unix.Openat(d.fd(), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return nil, d.fail("open", name, err)
+	}
+	f := &file{fd: fd, path: d.path}
+	var st unix.Stat_t
+	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
+		err = ErrExpunged
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	f.size = st.Size
+	return f, nil
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *file) ReadAt(p []byte, off int64) (total int, err error) {
+	for total < len(p) {
+		n, err := retry(func() (int, error) { return unix.Pread(f.fd, p[total:], off+int64(total)) })
+		if err != nil {
+			return total, &os.PathError{Op: "read", Path: f.path, Err: err}
+		}
+		if n == 0 {
+			return total, io.EOF
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// Close implements io.Closer; once only.
+func (f *file) Close() error { return unix.Close(f.fd) }
+
 func retry(call func() (int, error)) (int, error) {
 	for {
 		n, err := call()

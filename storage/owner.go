@@ -10,8 +10,9 @@ import (
 
 // owner is whose rights files are made and opened with.
 type owner struct {
-	uid, gid int
-	change   bool // the thread must take these rights
+	uid, gid   int
+	change     bool // the thread must take these rights
+	euid, egid int  // and give them back for these
 }
 
 // ownerOf decides whether this process can and must act as uid and gid. The
@@ -25,7 +26,7 @@ func ownerOf(uid, gid int) owner {
 	if gid < 0 {
 		gid = o.gid
 	}
-	want := owner{uid: uid, gid: gid, change: true}
+	want := owner{uid: uid, gid: gid, change: true, euid: o.uid, egid: o.gid}
 	if err := want.do(func() error { return nil }); err != nil {
 		return o
 	}
@@ -39,30 +40,33 @@ func (o owner) do(fn func() error) error {
 		return fn()
 	}
 	runtime.LockOSThread()
-	if err := setFileIDs(o.uid, o.gid); err != nil {
-		if setFileIDs(os.Geteuid(), os.Getegid()) == nil {
-			runtime.UnlockOSThread()
-		}
+	if err := takeFileIDs(o.uid, o.gid); err != nil {
+		unix.SetfsgidRetGid(o.egid)
+		unix.SetfsuidRetUid(o.euid)
+		runtime.UnlockOSThread()
 		return err
 	}
 	err := fn()
-	// A thread that cannot be given back its rights stays locked, and ends
+	// The kernel always lets a thread have its effective IDs; the answers tell
+	// what it had until now. A thread that had others stays locked, and ends
 	// with its goroutine.
-	if back := setFileIDs(os.Geteuid(), os.Getegid()); back != nil {
-		return fmt.Errorf("give up rights of UID %d: %w", o.uid, back)
+	gid, _ := unix.SetfsgidRetGid(o.egid)
+	uid, _ := unix.SetfsuidRetUid(o.euid)
+	if uid != o.uid || gid != o.gid {
+		return fmt.Errorf("rights of UID %d were lost in use: %w", o.uid, os.ErrPermission)
 	}
 	runtime.UnlockOSThread()
 	return err
 }
 
-// setFileIDs sets the group first, which needs the rights that the user may
+// takeFileIDs sets the group first, which needs the rights that the user may
 // take away. The calls do not fail; they answer what was, so ask again.
-func setFileIDs(uid, gid int) error {
+func takeFileIDs(uid, gid int) error {
 	unix.SetfsgidRetGid(gid)
+	unix.SetfsuidRetUid(uid)
 	if got, _ := unix.SetfsgidRetGid(-1); got != gid {
 		return fmt.Errorf("take rights of GID %d: %w", gid, os.ErrPermission)
 	}
-	unix.SetfsuidRetUid(uid)
 	if got, _ := unix.SetfsuidRetUid(-1); got != uid {
 		return fmt.Errorf("take rights of UID %d: %w", uid, os.ErrPermission)
 	}

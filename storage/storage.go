@@ -85,6 +85,7 @@ type Store struct {
 	d    Deps
 	seed maphash.Seed
 	name *namer
+	idle idleBoxes
 
 	mu     sync.Mutex // guards what follows
 	trees  map[treeKey]*tree

@@ -27,6 +27,7 @@ func (s *Store) watch() {
 			return
 		case <-timer.C:
 		}
+		s.idle.expire(s.d.Now())
 		for _, b := range s.open() {
 			b.look()
 		}

@@ -70,7 +70,7 @@ func (a *app) change(ctx context.Context, do func(*schema.Tx) error) error {
 
 // withParts opens the whole data directory, as the server does.
 func (a *app) withParts(ctx context.Context, do func(*server.Parts) error) error {
-	p, err := server.Open(ctx, server.Options{Dir: a.dir})
+	p, err := server.Open(ctx, server.Options{Dir: a.dir, DNS: a.dns})
 	if err != nil {
 		return err
 	}

@@ -18,14 +18,14 @@ import (
 )
 
 func authCommands() []command {
-	return []command{
+	return append(certCommands(), []command{
 		{name: "auth test", args: "USER", min: 1, max: 1, about: "log in with the password on standard input, as doveadm auth test, and say why not; exit 0 or 1", setup: authTest},
 		{name: "app-password add", args: "USER@DOMAIN NAME", min: 2, max: 2, about: "make a password for one program, and show it once", setup: appAdd},
 		{name: "app-password list", args: "[USER@DOMAIN]", max: 1, about: "app passwords and their last use", setup: appList},
 		{name: "app-password rm", args: "USER@DOMAIN NAME", min: 2, max: 2, about: "delete an app password", setup: appRemove},
 		{name: "ban list", about: "addresses that may not log in, for guessing passwords", setup: banList},
 		{name: "ban lift", args: "ADDRESS|ALL", min: 1, max: 1, about: "end a ban; a running server lets the address in at once", setup: banLift},
-	}
+	}...)
 }
 
 func authTest(fs *flag.FlagSet) action {

@@ -51,6 +51,7 @@ var exits = []struct {
 }{
 	{errNotFound, exitNotFound},
 	{errWrong, exitNotFound},
+	{errRefused, exitNotFound},
 	{errFaults, exitConfig},
 	{server.ErrConfig, exitConfig},
 	{config.ErrInvalid, exitConfig},

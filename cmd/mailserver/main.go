@@ -42,8 +42,7 @@ type action func(ctx context.Context, a *app, args []string) error
 func commands() []command {
 	var all []command
 	for _, part := range []func() []command{serveCommands, domainCommands, addressCommands, aliasCommands, mailboxCommands,
-		classCommands, lookupCommands, passwordCommands, authCommands, certCommands, queueCommands, dkimCommands, configCommands,
-		versionCommands} {
+		classCommands, policyCommands, lookupCommands, passwordCommands, authCommands, queueCommands, dkimCommands, configCommands, versionCommands} {
 		all = append(all, part()...)
 	}
 	return all

@@ -25,8 +25,12 @@ func LogOutcome(log *slog.Logger, id string, r *Recipient, res Result, delays [4
 		sum += d
 		parts[i] = seconds(d)
 	}
-	fmt.Fprintf(&b, " relay=%s, delay=%s, delays=%s, dsn=%s, status=%s (%s)",
-		res.Relay, seconds(sum), strings.Join(parts[:], "/"), res.Enhanced, res.Status, oneLine(res.Text))
+	use := ""
+	if res.Uses > 1 {
+		use = fmt.Sprintf(", conn_use=%d", res.Uses)
+	}
+	fmt.Fprintf(&b, " relay=%s%s, delay=%s, delays=%s, dsn=%s, status=%s (%s)",
+		res.Relay, use, seconds(sum), strings.Join(parts[:], "/"), res.Enhanced, res.Status, oneLine(res.Text))
 	maillog.Event(log, slog.LevelInfo, res.Tag, b.String(), "delivery",
 		slog.String(maillog.QueueID, id), slog.String(maillog.Rcpt, r.Address), slog.String("status", res.Status.String()),
 		slog.String(maillog.Enhanced, res.Enhanced), slog.String(maillog.MX, res.Relay),

@@ -24,6 +24,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"mailserver/schema"
@@ -83,7 +84,8 @@ type Queue struct {
 	sched *scheduler
 	// opened divides what this program has put into the spool from what one
 	// before it has left.
-	opened time.Time
+	opened   time.Time
+	inMemory atomic.Int64 // bytes taken of memoryRoom
 }
 
 // Open returns the queue below d.Dir and makes its directories. It starts

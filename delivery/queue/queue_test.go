@@ -582,7 +582,7 @@ func TestIDs(t *testing.T) {
 func TestSpool(t *testing.T) {
 	b := newBench(t, &fake{})
 	defer b.state.Close()
-	for _, size := range []int{0, 10, memoryLimit, memoryLimit + 1, 3 * memoryLimit} {
+	for _, size := range []int{0, 10, memoryLimit, memoryLimit + 1, memoryMost, memoryMost + 1, 3 * memoryMost} {
 		text, err := b.q.Begin()
 		if err != nil {
 			t.Fatal(err)
@@ -601,13 +601,43 @@ func TestSpool(t *testing.T) {
 		if string(got) != want || string(again) != want || text.Size() != int64(size) {
 			t.Errorf("%d bytes come back as %d and %d", size, len(got), len(again))
 		}
-		if (text.file != nil) != (size > memoryLimit) {
+		if (text.file != nil) != (size > memoryMost) {
 			t.Errorf("%d bytes: file %v", size, text.file != nil)
 		}
 		text.Drop()
 		if list, _ := os.ReadDir(filepath.Join(b.dir, "spool", "tmp")); len(list) != 0 {
 			t.Errorf("%d bytes leave a file", size)
 		}
+	}
+}
+
+// TestSpoolBoundsMemory: many large messages at once go to files.
+func TestSpoolBoundsMemory(t *testing.T) {
+	b := newBench(t, &fake{})
+	defer b.state.Close()
+	var all []*Text
+	inMemory := 0
+	for range 20 {
+		text, err := b.q.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := text.Write(make([]byte, memoryMost)); err != nil {
+			t.Fatal(err)
+		}
+		if text.file == nil {
+			inMemory++
+		}
+		all = append(all, text)
+	}
+	if want := memoryRoom / (memoryMost - memoryLimit); inMemory != want {
+		t.Errorf("%d of 20 are in memory, want %d", inMemory, want)
+	}
+	for _, text := range all {
+		text.Drop()
+	}
+	if n := b.q.inMemory.Load(); n != 0 {
+		t.Errorf("%d bytes are held after all", n)
 	}
 }
 

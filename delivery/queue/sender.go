@@ -55,6 +55,7 @@ type Result struct {
 	Unreachable bool
 	// Relayed says that the next hop took over the duty to report success.
 	Relayed bool
+	Uses    int           // deliveries over the connection, with this one; 0: none was made
 	Setup   time.Duration // connecting
 	Talk    time.Duration // sending
 }

@@ -15,9 +15,13 @@ import (
 	"mailserver/schema"
 )
 
-// memoryLimit is how many bytes of a message stay in memory before a file is
-// begun. Most mail is smaller, and most mail for mailboxes here needs no file.
-const memoryLimit = 64 << 10
+// What stays of messages in memory before a file is begun. Most mail for
+// mailboxes here needs no file.
+const (
+	memoryLimit = 64 << 10  // of each
+	memoryMost  = 512 << 10 // of one while there is room
+	memoryRoom  = 4 << 20   // what all have above memoryLimit, together
+)
 
 // Text is a message coming in. One goroutine writes it; then any number may
 // read, until Drop.
@@ -26,6 +30,7 @@ type Text struct {
 	id   string
 	buf  *[]byte  // until the file takes over; from buffers
 	file *os.File // nil while in memory
+	held int      // bytes taken of memoryRoom
 	size int64
 	err  error // of a Write; sticks
 	kept bool  // the file is spool/queue/ID now
@@ -59,7 +64,7 @@ func (t *Text) Write(p []byte) (int, error) {
 	if t.err != nil {
 		return 0, t.err
 	}
-	if t.file == nil && len(*t.buf)+len(p) <= memoryLimit {
+	if t.file == nil && t.fits(len(*t.buf)+len(p)) {
 		*t.buf = append(*t.buf, p...)
 		t.size += int64(len(p))
 		return len(p), nil
@@ -75,6 +80,24 @@ func (t *Text) Write(p []byte) (int, error) {
 		t.err = fmt.Errorf("write spool %s: %w", t.id, err)
 	}
 	return n, t.err
+}
+
+// fits reports whether a message of n bytes may stay in memory.
+func (t *Text) fits(n int) bool {
+	more := n - memoryLimit - t.held
+	switch {
+	case more <= 0:
+		return true
+	case n > memoryMost:
+		return false
+	}
+	more = (more + memoryLimit - 1) / memoryLimit * memoryLimit
+	if t.q.inMemory.Add(int64(more)) > memoryRoom {
+		t.q.inMemory.Add(int64(-more))
+		return false
+	}
+	t.held += more
+	return true
 }
 
 // spill moves the message from memory to a file.
@@ -99,6 +122,8 @@ func (t *Text) free() {
 		buffers.Put(t.buf)
 		t.buf = nil
 	}
+	t.q.inMemory.Add(int64(-t.held))
+	t.held = 0
 }
 
 // Open returns a reader of the whole message; readers do not disturb each other.

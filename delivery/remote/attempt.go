@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,7 +18,10 @@ type attempt struct {
 	cfg     *Config
 	hop     *Hop
 	m       *Mail
-	policy  tlsPolicy
+	policy  tlsPolicy // of the next hop; DANE makes one for each host of it
+	dest    string    // destination
+	domain  string    // whose exchangers were looked up, in ASCII
+	viaMX   bool      // by MX records, not by the address of the domain itself
 	begun   time.Time
 	results []Result
 	pending []bool // not settled for good at this attempt
@@ -37,11 +41,20 @@ func (c *Client) Deliver(ctx context.Context, hop *Hop, m *Mail) []Result {
 		a.cfg = cfg
 		a.policy, err = parsePolicy(hop.TLS, cfg.TLSLevel)
 	}
+	if err == nil && hop.Unix && a.policy.authenticates() {
+		err = errors.New("no certificate can be verified over a unix-domain socket")
+	}
 	if err != nil {
 		a.settle(&Result{Status: Deferred, Enhanced: "4.3.5", Text: err.Error(), Relay: "none"})
 		return a.results
 	}
+	a.dest = a.destination()
+	c.idle.begin(a.dest, a.begun, cfg.CacheTime)
+	defer func() { c.idle.end(a.dest, c.d.Now()) }()
 	hosts, res := a.hosts(ctx)
+	if res == nil {
+		res = a.mtaSTS(ctx, &hosts)
+	}
 	if res != nil {
 		a.settle(res)
 		return a.results
@@ -104,15 +117,31 @@ func (a *attempt) set(i int, r *Result) {
 // try holds one conversation and reports whether the host was reached. When
 // TLS fails and the policy allows it, a second one goes without.
 func (a *attempt) try(ctx context.Context, h host) (reached bool) {
-	again, reached := a.converse(ctx, h, a.policy.level != levelNone)
+	p := a.policy
+	if p.level == levelDANE || p.level == levelDANEOnly {
+		var err error
+		if p, err = a.danePolicy(ctx, h); err != nil {
+			a.settle(&Result{Status: Deferred, Enhanced: "4.7.5", Relay: "none", Unreachable: true, Text: err.Error()})
+			return false
+		}
+	}
+	again, reached := a.converse(ctx, h, p)
 	if again {
-		_, reached = a.converse(ctx, h, false)
+		_, reached = a.converse(ctx, h, tlsPolicy{})
 	}
 	return reached
 }
 
 // converse connects and sends; again asks for another try without TLS.
-func (a *attempt) converse(ctx context.Context, h host, useTLS bool) (again, reached bool) {
+func (a *attempt) converse(ctx context.Context, h host, p tlsPolicy) (again, reached bool) {
+	if s := a.reused(h, &p); s != nil {
+		s.uses++
+		stop := context.AfterFunc(ctx, func() { s.nc.SetDeadline(time.Unix(1, 0)) })
+		defer stop()
+		s.setup = a.c.d.Now().Sub(a.begun)
+		s.transfer()
+		return false, true
+	}
 	nc, err := a.dial(ctx, h)
 	if err != nil {
 		a.settle(&Result{Status: Deferred, Enhanced: "4.4.1", Relay: "none", Unreachable: true,
@@ -120,10 +149,11 @@ func (a *attempt) converse(ctx context.Context, h host, useTLS bool) (again, rea
 		return false, false
 	}
 	s := newSession(a, h, nc)
-	defer s.close()
+	s.policy, s.key, s.dest, s.opened, s.uses = p, a.connectionKey(h, &p), a.dest, a.c.d.Now(), 1
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if again := s.handshake(useTLS); again || s.over {
+	if again := s.handshake(p.level != levelNone); again || s.over {
+		s.close()
 		return again, true
 	}
 	s.setup = a.c.d.Now().Sub(a.begun)
@@ -135,9 +165,37 @@ func (a *attempt) dial(ctx context.Context, h host) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.ConnectTimeout)
 	defer cancel()
 	if !h.addr.IsValid() {
-		return a.c.d.Dial(ctx, "unix", h.name)
+		if a.c.d.Dial != nil {
+			return a.c.d.Dial(ctx, "unix", h.name)
+		}
+		return new(net.Dialer).DialContext(ctx, "unix", h.name)
 	}
-	return a.c.d.Dial(ctx, "tcp", net.JoinHostPort(h.addr.String(), strconv.Itoa(h.port)))
+	addr := net.JoinHostPort(h.addr.String(), strconv.Itoa(h.port))
+	if a.c.d.Dial != nil {
+		return a.c.d.Dial(ctx, "tcp", addr)
+	}
+	from, err := a.source(h)
+	if err != nil {
+		return nil, err
+	}
+	return (&net.Dialer{LocalAddr: from}).DialContext(ctx, "tcp", addr)
+}
+
+// source is the address that connections to h come from; nil leaves the
+// choice to the system. Within this host the system chooses always.
+func (a *attempt) source(h host) (net.Addr, error) {
+	name, text := "smtp_bind_address", a.cfg.BindAddress
+	if h.addr.Is6() {
+		name, text = "smtp_bind_address6", a.cfg.BindAddress6
+	}
+	if text == "" || h.addr.IsLoopback() {
+		return nil, nil
+	}
+	ip, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	if err != nil || ip.Is4() != h.addr.Is4() {
+		return nil, fmt.Errorf("setting %s: %q is no such address", name, text)
+	}
+	return net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)), nil
 }
 
 // reason gives the words of the system for a failed connection.

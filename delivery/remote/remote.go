@@ -33,6 +33,25 @@ type Config struct {
 	Preference string   `setting:"smtp_address_preference" default:"any"`
 	TLSLevel   string   `setting:"smtp_tls_security_level" default:"may"`
 	TLSCAFile  string   `setting:"smtp_tls_CAfile" default:""`
+	// InsecureMX is dane if TLSA records of a host bind although its domain's
+	// MX records are not signed; may if not.
+	InsecureMX string `setting:"smtp_tls_dane_insecure_mx_policy" default:"dane"`
+	// FingerprintDigest is that of match= at the level fingerprint.
+	FingerprintDigest string `setting:"smtp_tls_fingerprint_digest" default:"sha256"`
+	MTASTS            bool   `setting:"smtp_tls_mta_sts" default:"yes"`
+
+	// ReuseOnDemand keeps connections to busy destinations for CacheTime; one
+	// serves for at most ReuseTime and ReuseCount messages, 0: any.
+	ReuseOnDemand bool          `setting:"smtp_connection_cache_on_demand" default:"yes"`
+	CacheTime     time.Duration `setting:"smtp_connection_cache_time_limit" default:"2s"`
+	ReuseTime     time.Duration `setting:"smtp_connection_reuse_time_limit" default:"300s"`
+	ReuseCount    int           `setting:"smtp_connection_reuse_count_limit" default:"0"`
+	ReuseTLS      bool          `setting:"smtp_tls_connection_reuse" default:"yes"`
+	RsetTimeout   time.Duration `setting:"smtp_rset_timeout" default:"20s"`
+
+	// BindAddress and BindAddress6 are where connections come from.
+	BindAddress  string `setting:"smtp_bind_address" default:""`
+	BindAddress6 string `setting:"smtp_bind_address6" default:""`
 
 	// SASLOptions and SASLTLSOptions: noplaintext forbids PLAIN and LOGIN
 	// without, and with, TLS.
@@ -58,6 +77,8 @@ type Deps struct {
 	// Own reports whether an address is this host's: mail for it must not be
 	// sent to ourselves. nil: addresses of this machine's interfaces, port 25.
 	Own func(netip.AddrPort) bool
+	// STS gives the MTA-STS policy of a domain; nil: there is none.
+	STS func(ctx context.Context, domain string) STSPolicy
 	Log *slog.Logger
 	Now func() time.Time
 }
@@ -130,21 +151,22 @@ type Result struct {
 	Relay    string // host[address]:port, or none
 	// Unreachable: no host answered properly up to MAIL FROM.
 	Unreachable bool
+	Uses        int           // deliveries over the connection, with this one
 	DSN         bool          // the next hop takes over NOTIFY
 	Setup       time.Duration // name look-ups, connecting, greeting, TLS
 	Talk        time.Duration
 }
 
 // Client delivers. Safe for concurrent use.
-type Client struct{ d Deps }
+type Client struct {
+	d    Deps
+	idle idle
+}
 
 // New returns a Client.
 func New(d Deps) *Client {
 	if d.Resolver == nil {
 		d.Resolver = System{}
-	}
-	if d.Dial == nil {
-		d.Dial = new(net.Dialer).DialContext
 	}
 	if d.Own == nil {
 		d.Own = ownAddress
@@ -152,5 +174,5 @@ func New(d Deps) *Client {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	return &Client{d}
+	return &Client{d: d}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -55,7 +56,7 @@ func (z zone) Addresses(_ context.Context, host string) ([]netip.Addr, error) {
 
 func settings() *Config {
 	return &Config{Hostname: "me.test", Helo: "helo.me.test", LMTPHelo: "helo.me.test", Addresses: 5, Sessions: 2,
-		Protocols: []string{"all"}, Preference: "any", TLSLevel: "may",
+		Protocols: []string{"all"}, Preference: "any", TLSLevel: "may", FingerprintDigest: "sha256",
 		SASLOptions: []string{"noplaintext", "noanonymous"}, SASLTLSOptions: []string{"noanonymous"},
 		ConnectTimeout: 5 * time.Second, HeloTimeout: 5 * time.Second, TLSTimeout: 5 * time.Second, MailTimeout: 5 * time.Second,
 		RcptTimeout: 5 * time.Second, DataInitTimeout: 5 * time.Second, DataXferTimeout: 5 * time.Second,
@@ -362,6 +363,12 @@ func certificate(t *testing.T, name string, until time.Time) (tls.Certificate, *
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
+// print256 is a fingerprint as openssl writes it.
+func print256(der []byte) string {
+	sum := sha256.Sum256(der)
+	return strings.ReplaceAll(fmt.Sprintf("% X", sum), " ", ":")
+}
+
 func TestTLSLevels(t *testing.T) {
 	good, roots := certificate(t, "mx.test", time.Now().Add(time.Hour))
 	expired, oldRoots := certificate(t, "mx.test", time.Now().Add(-time.Hour))
@@ -387,9 +394,18 @@ func TestTLSLevels(t *testing.T) {
 		{name: "verify", policy: "verify", server: with(good), roots: roots, want: "tls"},
 		{name: "verify, unknown authority", policy: "verify", server: with(good), want: "Server certificate not verified"},
 		{name: "verify, expired", policy: "verify", server: with(expired), roots: oldRoots, want: "Server certificate not verified"},
-		{name: "verify, another name", policy: "verify match=other.test", server: with(good), roots: roots, want: "certificate names none of other.test"},
+		{name: "verify, another name", policy: "verify match=other.test", server: with(good), roots: roots, want: "Server certificate not verified"},
 		{name: "secure", policy: "secure", server: with(good), roots: roots, want: "tls"},
-		{name: "dane", policy: "dane", server: with(good), want: `TLS security level "dane" is not supported`},
+		{name: "secure, expired", policy: "secure", server: with(expired), roots: oldRoots, want: "Server certificate not verified"},
+		{name: "secure, not offered", policy: "secure", want: "TLS is required, but was not offered by host mx.test[192.0.2.1]"},
+		{name: "fingerprint", policy: "fingerprint match=00:11|" + print256(good.Certificate[0]), server: with(good), want: "tls"},
+		{name: "fingerprint, expired", policy: "fingerprint match=" + print256(expired.Certificate[0]), server: with(expired), want: "tls"},
+		{name: "fingerprint, another", policy: "fingerprint match=" + print256(expired.Certificate[0]), server: with(good), roots: roots, want: "Server certificate not verified"},
+		{name: "fingerprint without one", policy: "fingerprint", server: with(good), want: "the fingerprint level without match= lets no certificate pass"},
+		{name: "dane without DNSSEC", policy: "dane", server: with(good), want: "tls"},
+		{name: "dane-only without DNSSEC", policy: "dane-only", server: with(good), want: "non DNSSEC destination"},
+		{name: "unknown level", policy: "half", server: with(good), want: `TLS security level "half" is not supported`},
+		{name: "unknown attribute", policy: "encrypt ciphers=high", server: with(good), want: `TLS policy attribute "ciphers" is not supported`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

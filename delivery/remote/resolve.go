@@ -87,6 +87,7 @@ func (a *attempt) hosts(ctx context.Context) ([]host, *Result) {
 
 func (a *attempt) exchangers(ctx context.Context, domain string, port int) ([]host, *Result) {
 	list, err := a.c.d.Resolver.MX(ctx, domain)
+	a.domain, a.viaMX = domain, len(list) > 0
 	switch {
 	case err != nil && !notFound(err):
 		return nil, nameFailure(domain, "MX", "Host not found, try again", Deferred, "4.4.3")

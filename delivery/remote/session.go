@@ -26,6 +26,13 @@ type session struct {
 	tls   bool
 	over  bool // nothing more is to be said
 	setup time.Duration
+
+	policy tlsPolicy
+	key    string // of connections that may stand for this one
+	dest   string // of the demand for such
+	opened time.Time
+	uses   int         // deliveries, with this one
+	timer  *time.Timer // while it is kept
 }
 
 func newSession(a *attempt, h host, nc net.Conn) *session {
@@ -197,7 +204,7 @@ func (s *session) has(ext string) bool {
 // starttls does what the policy asks. ok is false when the conversation is
 // over; again then asks for one without TLS.
 func (s *session) starttls() (again, ok bool) {
-	must := s.a.policy.level >= levelEncrypt
+	must := s.policy.level >= levelEncrypt
 	if !s.has("STARTTLS") {
 		if must {
 			return false, s.site(Result{Status: Deferred, Enhanced: "4.7.4",
@@ -228,21 +235,24 @@ func (s *session) starttls() (again, ok bool) {
 // implicitTLS is the port where TLS comes before the greeting, RFC 8314 §3.3.
 const implicitTLS = 465
 
+// errCertificate: the handshake went well, and the host is not who it must be.
+var errCertificate = errors.New("certificate verification failed")
+
 func (s *session) noTLS(err error) Result {
-	why := "Cannot start TLS: handshake failure"
-	if s.a.policy.level >= levelVerify {
-		why = "Server certificate not verified"
+	text := "Cannot start TLS: handshake failure"
+	if errors.Is(err, errCertificate) {
+		text = "Server certificate not verified"
 	}
-	return Result{Status: Deferred, Enhanced: "4.7.5", Text: fmt.Sprintf("%s: host %s: %s", why, s.h, err)}
+	if s.a.c.d.Log != nil {
+		s.a.c.d.Log.Warn("TLS", "queue_id", s.a.m.ID, "host", s.h.relay(), "err", err.Error())
+	}
+	return Result{Status: Deferred, Enhanced: "4.7.5", Text: text}
 }
 
 // encrypt does the handshake. What the server sent before it is dropped: it
 // was not protected.
 func (s *session) encrypt() error {
-	cfg, err := s.a.policy.config(s.a, s.h)
-	if err != nil {
-		return err
-	}
+	cfg := s.policy.config(s.a, s.h)
 	if s.r.Buffered() > 0 {
 		return errors.New("data before the TLS handshake")
 	}
@@ -250,6 +260,9 @@ func (s *session) encrypt() error {
 	tc := tls.Client(s.nc, cfg)
 	if err := tc.HandshakeContext(context.Background()); err != nil {
 		return err
+	}
+	if err := s.policy.verdict(s.a, s.h, tc.ConnectionState()); err != nil {
+		return fmt.Errorf("%w: %w", errCertificate, err)
 	}
 	s.nc = tc
 	s.r.Reset(tc)

@@ -18,18 +18,16 @@ func (s *session) transfer() {
 	begun := s.a.c.d.Now()
 	if res := s.unfit(); res != nil {
 		s.result(s.openOnes(), *res, begun)
-		s.quit()
+		s.keep()
 		return
 	}
 	to := s.openOnes()
 	accepted, ok := s.envelope(to, begun)
-	if !ok {
+	if !ok || len(accepted) > 0 && !s.content(accepted, begun) {
+		s.close()
 		return
 	}
-	if len(accepted) > 0 && !s.content(accepted, begun) {
-		return
-	}
-	s.quit()
+	s.keep()
 }
 
 func (s *session) openOnes() []int {
@@ -44,7 +42,7 @@ func (s *session) openOnes() []int {
 
 // result settles recipients.
 func (s *session) result(who []int, r Result, begun time.Time) {
-	r.Host, r.Relay = s.h.name, s.h.relay()
+	r.Host, r.Relay, r.Uses = s.h.name, s.h.relay(), s.uses
 	r.Setup, r.Talk = max(s.setup, 1), s.a.c.d.Now().Sub(begun)
 	for _, i := range who {
 		s.a.set(i, &r)

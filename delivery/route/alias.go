@@ -2,15 +2,12 @@ package route
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"mailserver/internal/address"
+	"mailserver/internal/forward"
 	"mailserver/schema"
 )
 
@@ -76,8 +73,8 @@ func (q *query) standsAgainst(res *resolved) (bool, error) {
 }
 
 // rowAlias follows one candidate. Alias rows of local names count here too,
-// unless one of them is not an address: then local delivery follows them, and a
-// domain that is routed elsewhere goes there whole.
+// unless one of them is not an address, or the alias has an owner: then local
+// delivery follows them, and a domain that is routed elsewhere goes there whole.
 func (q *query) rowAlias(ctx context.Context, res *resolved, c candidate) (*alias, error) {
 	if c.row.HasVAlias {
 		list, err := q.view.VAliasTargets(ctx, c.row.Num)
@@ -99,10 +96,13 @@ func (q *query) rowAlias(ctx context.Context, res *resolved, c candidate) (*alia
 	}
 	a := &alias{row: c.row, names: true, how: "alias " + rowName(c.row)}
 	for _, t := range list {
-		if t.kind != toAddress {
+		if t.Kind != forward.Address {
 			return nil, nil
 		}
-		a.targets = append(a.targets, q.propagate(res, "alias", c.base, t.addr))
+		a.targets = append(a.targets, q.propagate(res, "alias", c.base, t.Address))
+	}
+	if owner, err := q.ownerOf(ctx, res, c.row); err != nil || owner != nil {
+		return nil, err // local delivery changes the sender
 	}
 	return a, nil
 }
@@ -144,8 +144,8 @@ func (q *query) patternAlias(ctx context.Context, res *resolved) (*alias, error)
 			continue
 		}
 		a := &alias{how: "pattern " + p.Pattern + "@" + res.dom.name}
-		for _, s := range splitList(p.Target) {
-			t, err := parseTarget(s)
+		for _, s := range forward.Split(p.Target) {
+			t, err := forward.ParseAddress(s)
 			if err != nil {
 				return nil, fmt.Errorf("target %q of pattern %s: %w", s, p.Pattern, err)
 			}
@@ -154,18 +154,6 @@ func (q *query) patternAlias(ctx context.Context, res *resolved) (*alias, error)
 		return a, nil
 	}
 	return nil, nil
-}
-
-// parseTarget reads an address, or @domain for the same name elsewhere.
-func parseTarget(s string) (address.Address, error) {
-	if domain, ok := strings.CutPrefix(s, "@"); ok && domain != "" {
-		return address.Address{Domain: domain}, nil
-	}
-	a, err := address.Parse(s)
-	if err == nil && a.Local == "" {
-		err = address.ErrSyntax
-	}
-	return a, err
 }
 
 // like matches as SQL's LIKE does: % any text, _ one character, letters of
@@ -194,138 +182,6 @@ func like(pattern, text string) bool {
 	return i == len(p)
 }
 
-// nameKind is what a target of aliases(5) is.
-type nameKind int
-
-const (
-	toAddress nameKind = iota
-	toUser             // \user: the user, no further alias
-	toFile
-	toCommand
-	toInclude
-)
-
-// nameTarget is one target of aliases(5).
-type nameTarget struct {
-	kind nameKind
-	addr address.Address
-	text string // file or command
-}
-
-// nameTargets reads the Alias rows of a name.
-func (q *query) nameTargets(ctx context.Context, row *schema.Address) ([]nameTarget, error) {
-	rows, err := q.view.AliasTargets(ctx, row.Num)
-	if err != nil {
-		return nil, err
-	}
-	var list []nameTarget
-	for _, text := range rows {
-		for _, s := range splitNames(text) {
-			t, err := parseName(s)
-			if err != nil {
-				return nil, fmt.Errorf("target %q of alias %s: %w", s, rowName(row), err)
-			}
-			list = append(list, t)
-		}
-	}
-	return list, nil
-}
-
-// splitNames splits a list of targets; a command or file holds commas itself.
-func splitNames(text string) []string {
-	text = strings.TrimSpace(text)
-	if text == "" {
-		return nil
-	}
-	if strings.ContainsRune("|/:", rune(text[0])) || strings.HasPrefix(text, `"|`) || strings.HasPrefix(text, `"/`) {
-		return []string{text}
-	}
-	return splitList(text)
-}
-
-// splitList splits at commas outside of quotes.
-func splitList(text string) []string {
-	var list []string
-	start, quoted := 0, false
-	for i := 0; i <= len(text); i++ {
-		switch {
-		case i == len(text) || text[i] == ',' && !quoted:
-			if s := strings.TrimSpace(text[start:i]); s != "" {
-				list = append(list, s)
-			}
-			start = i + 1
-		case text[i] == '\\' && i+1 < len(text):
-			i++
-		case text[i] == '"':
-			quoted = !quoted
-		}
-	}
-	return list
-}
-
-// parseName reads one target, aliases(5).
-func parseName(s string) (nameTarget, error) {
-	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' && (s[1] == '|' || s[1] == '/') {
-		s = strings.ReplaceAll(s[1:len(s)-1], `\"`, `"`)
-	}
-	include := ":include:"
-	switch {
-	case strings.HasPrefix(s, "|"):
-		return nameTarget{kind: toCommand, text: strings.TrimSpace(s[1:])}, nil
-	case strings.HasPrefix(s, "/"):
-		return nameTarget{kind: toFile, text: s}, nil
-	case len(s) > len(include) && strings.EqualFold(s[:len(include)], include):
-		file := strings.TrimSpace(s[len(include):])
-		if !filepath.IsAbs(file) {
-			return nameTarget{}, errors.New("the file of :include: is not absolute")
-		}
-		return nameTarget{kind: toInclude, text: file}, nil
-	case strings.HasPrefix(s, `\`):
-		return nameTarget{kind: toUser, addr: address.Address{Local: s[1:]}}, nil
-	}
-	a, err := parseTarget(s)
-	return nameTarget{addr: a}, err
-}
-
-// maxInclude bounds the file of :include:, in bytes.
-const maxInclude = 1 << 20
-
-// readInclude reads the addresses of an :include: file: lists by comma, a line
-// each, # begins a comment. Files and commands in it are not allowed, as
-// postconf(5) allow_mail_to_commands says by default.
-func readInclude(name string) ([]address.Address, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", name)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxInclude+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxInclude {
-		return nil, fmt.Errorf("%s is larger than %d bytes", name, maxInclude)
-	}
-	var list []address.Address
-	for line := range strings.Lines(string(data)) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "#") {
-			continue
-		}
-		for _, s := range splitNames(line) {
-			t, err := parseName(s)
-			if err != nil || t.kind != toAddress {
-				return nil, fmt.Errorf("%s: %q is not an address", name, s)
-			}
-			list = append(list, t.addr)
-		}
-	}
-	return list, nil
-}
-
 // aliasRow returns the row whose Alias rows local delivery follows; nil if none.
 func aliasRow(res *resolved) *schema.Address {
 	if res.blocked() {
@@ -349,7 +205,7 @@ func (q *query) canonical(ctx context.Context, res *resolved, table string) (add
 		if text == "" {
 			continue
 		}
-		a, err := parseTarget(text)
+		a, err := forward.ParseAddress(text)
 		if err != nil {
 			return a, false, fmt.Errorf("%s of %s, %q: %w", table, key, text, err)
 		}

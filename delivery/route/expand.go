@@ -80,7 +80,7 @@ func (e *expansion) follow(ctx context.Context, a address.Address, path []string
 	key := fold(res)
 	switch {
 	case e.above[key] && e.final[key]: // its aliases(5) are being followed
-		e.once(key+" user", func() { err = e.user(res, path) })
+		e.once(key+" user", func() { err = e.user(ctx, res, path, depth) })
 		return err
 	case e.above[key]:
 		return e.deliver(ctx, res, path, depth)
@@ -262,89 +262,6 @@ func (e *expansion) addBox(res *resolved, path []string, box *Box) {
 	e.add(res, step(path, line), Destination{Kind: Mailbox, Box: box})
 }
 
-// local delivers to a name of the system, as local(8): aliases(5), then the
-// mailbox.
-func (e *expansion) local(ctx context.Context, res *resolved, path []string, depth int) error {
-	key := fold(res)
-	if row := aliasRow(res); row != nil && !e.names[key] {
-		e.names[key] = true
-		return e.followNames(ctx, res, row, path, depth)
-	}
-	return e.user(res, path)
-}
-
-// user delivers to the mailbox of a local name.
-func (e *expansion) user(res *resolved, path []string) error {
-	if row := mailboxRow(res); row != nil {
-		e.into(res, row, path)
-		return nil
-	}
-	if e.asksSystem() && !res.blocked() {
-		u, err := e.systemUser(res)
-		if err != nil {
-			return err
-		}
-		if u != nil {
-			box, err := e.userBox(u)
-			if err != nil {
-				e.fail(res, step(path, err.Error()), false, "4.3.5", "mail system configuration error")
-				return nil
-			}
-			e.addBox(res, path, box)
-			return nil
-		}
-	}
-	switch name := strings.ToLower(res.user); name {
-	case "postmaster": // RFC 5321 §4.5.1: never unknown, and never lost
-		e.fail(res, path, false, "4.3.5", "required alias not found: postmaster")
-	case "mailer-daemon", "double-bounce":
-		e.add(res, step(path, "mail to "+name+" without alias is discarded"), Destination{Kind: Discard})
-	default:
-		e.fail(res, path, true, "5.1.1", `unknown user: "`+name+`"`)
-	}
-	return nil
-}
-
-// followNames follows the Alias rows of a name.
-func (e *expansion) followNames(ctx context.Context, res *resolved, row *schema.Address, path []string, depth int) error {
-	list, err := e.nameTargets(ctx, row)
-	if err != nil {
-		return err
-	}
-	key := fold(res)
-	e.above[key], e.followed[key] = true, true
-	defer delete(e.above, key)
-	for _, t := range list {
-		if err := e.followName(ctx, res, row, t, path, depth); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (e *expansion) followName(ctx context.Context, res *resolved, row *schema.Address, t nameTarget, path []string, depth int) error {
-	how := "alias " + rowName(row) + " -> "
-	switch t.kind {
-	case toFile:
-		e.once("/"+t.text, func() { e.add(res, step(path, how+t.text), Destination{Kind: File, Target: t.text}) })
-	case toCommand:
-		e.once("|"+t.text, func() { e.add(res, step(path, how+"|"+t.text), Destination{Kind: Command, Target: t.text}) })
-	case toInclude:
-		return e.include(ctx, res, t.text, step(path, how+":include:"+t.text), depth)
-	case toUser:
-		to, err := e.resolve(ctx, address.Address{Local: t.addr.Local, Domain: res.addr.Domain})
-		if err != nil {
-			return err
-		}
-		e.names[fold(to)] = true
-		return e.user(to, step(path, how+`\`+t.addr.Local))
-	default:
-		base := !strings.EqualFold(row.Localpart, res.addr.Local)
-		return e.name(ctx, res, e.propagate(res, "alias", base, t.addr), how, path, depth)
-	}
-	return nil
-}
-
 // once runs fn for the first of equal keys.
 func (e *expansion) once(key string, fn func()) {
 	if !e.final[key] {
@@ -362,23 +279,7 @@ func (e *expansion) name(ctx context.Context, res *resolved, t address.Address, 
 		return err
 	}
 	if fold(to) == fold(res) {
-		return e.user(to, path)
+		return e.user(ctx, to, path, depth)
 	}
 	return e.follow(ctx, next, path, depth+1)
-}
-
-// include follows the addresses of a file. One that cannot be read is asked
-// again later.
-func (e *expansion) include(ctx context.Context, res *resolved, file string, path []string, depth int) error {
-	list, err := readInclude(file)
-	if err != nil {
-		e.fail(res, step(path, err.Error()), false, "4.2.0", "cannot read include file "+file)
-		return nil
-	}
-	for _, a := range list {
-		if err := e.name(ctx, res, a, file+" -> ", path, depth); err != nil {
-			return err
-		}
-	}
-	return nil
 }

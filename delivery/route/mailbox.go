@@ -31,7 +31,8 @@ func (r *Router) Account(ctx context.Context, user string) (*Box, error) {
 	if err != nil || u == nil {
 		return nil, err
 	}
-	return q.userBox(u)
+	box, _, err := q.userBox(u)
+	return box, err // an mbox file cannot be read here
 }
 
 func (q *query) account(ctx context.Context, local, domain string) (*Box, error) {

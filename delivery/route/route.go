@@ -62,8 +62,28 @@ type Config struct {
 	// (users of the system), $alias_maps (names with Alias rows), address (an
 	// Address row in that very domain, nothing else). Empty: everybody.
 	LocalRecipients []string `setting:"local_recipient_maps" default:"unix:passwd.byname, $alias_maps"`
-	// HomeMailbox is the Maildir below the home of a system user.
+	// HomeMailbox is the mailbox below the home of a system user: a Maildir with
+	// a slash at its end, else an mbox file. Empty: MailSpool/user.
 	HomeMailbox string `setting:"home_mailbox" default:"Maildir/"`
+	MailSpool   string `setting:"mail_spool_directory" default:"/var/mail"`
+	// MailboxCommand takes the mail of system users in place of a mailbox.
+	MailboxCommand   string `setting:"mailbox_command" default:""`
+	MailboxTransport string `setting:"mailbox_transport" default:""`
+	// FallbackTransport and LuserRelay take mail for names that do not exist.
+	FallbackTransport string `setting:"fallback_transport" default:""`
+	LuserRelay        string `setting:"luser_relay" default:""`
+	// ForwardPath are the files that a user forwards mail by; the first that
+	// is there counts. $home, $user, $extension, $recipient_delimiter.
+	ForwardPath []string `setting:"forward_path" default:"$home/.forward${recipient_delimiter}${extension}, $home/.forward"`
+	// MailToCommands and MailToFiles say which of alias, forward and include
+	// may name commands and files.
+	MailToCommands []string `setting:"allow_mail_to_commands" default:"alias, forward"`
+	MailToFiles    []string `setting:"allow_mail_to_files" default:"alias, forward"`
+	// DefaultPrivs is the user whose rights commands and files of aliases get,
+	// and those of root.
+	DefaultPrivs string `setting:"default_privs" default:"nobody"`
+	// ExpandOwner makes the target of owner-NAME the sender, not owner-NAME.
+	ExpandOwner bool `setting:"expand_owner_alias" default:"no"`
 
 	// MailboxHome is the home of a virtual mailbox without vmHome: %d its
 	// domain, %n its local part, %u both. Relative to the data directory.
@@ -109,11 +129,12 @@ const (
 	Command             // aliases(5) |command
 	Failure             // bounces or waits: Text
 	Discard
+	Forward // to Targets, as a message of its own
 )
 
 // String names a Kind.
 func (k Kind) String() string {
-	return [...]string{"mailbox", "next", "file", "command", "failure", "discard"}[k]
+	return [...]string{"mailbox", "next", "file", "command", "failure", "discard", "forward"}[k]
 }
 
 // Box is a mailbox of this host.
@@ -127,19 +148,30 @@ type Box struct {
 	Folder string // '' is INBOX
 }
 
+// Local is the name that a command or file is for, and whose rights it gets.
+type Local struct {
+	Name, Extension string // of the recipient, lower case
+	Home, Shell     string // of the user; '' for an alias
+	UID, GID        int
+	Mailbox         bool // the file is the user's mailbox
+}
+
 // Destination is one place a message goes to.
 type Destination struct {
 	Kind      Kind
 	Original  address.Address // the recipient it came from
 	Address   address.Address // the recipient now
 	Box       *Box
-	Transport string   // smtp, lmtp, relay, ...
-	Nexthop   string   // host, without brackets; or unix:/path
-	MX        bool     // false: no MX look-up
-	Port      int      // 0: default of the transport
-	Target    string   // File, Command
-	Permanent bool     // Failure: bounce, else try again
-	Enhanced  string   // Failure
-	Text      string   // Failure
-	Path      []string // how it was found, one step a line, for the command route
+	Transport string            // smtp, lmtp, relay, ...
+	Nexthop   string            // host, without brackets; or unix:/path
+	MX        bool              // false: no MX look-up
+	Port      int               // 0: default of the transport
+	Target    string            // File, Command, Forward: what the list says
+	Local     *Local            // File, Command: whose rights
+	Targets   []address.Address // Forward
+	Sender    *address.Address  // the owner of the list, whom bounces go to; nil: as it was
+	Permanent bool              // Failure: bounce, else try again
+	Enhanced  string            // Failure
+	Text      string            // Failure
+	Path      []string          // how it was found, one step a line, for the command route
 }

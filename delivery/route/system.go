@@ -1,8 +1,10 @@
 package route
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"os"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -45,16 +47,52 @@ func (q *query) asksSystem() bool {
 	})
 }
 
-// userBox is the mailbox of a user of the system.
-func (q *query) userBox(u *user.User) (*Box, error) {
+// userBox is the mailbox of a user of the system: a Maildir, or the path of an
+// mbox file.
+func (q *query) userBox(u *user.User) (box *Box, mbox string, err error) {
+	uid, gid, err := userIDs(u)
+	if err != nil || !filepath.IsAbs(u.HomeDir) {
+		return nil, "", errors.New("user " + u.Username + " has no UID, GID or home")
+	}
+	home, name := filepath.Clean(u.HomeDir), strings.ToLower(u.Username)
+	below, path := q.cfg.HomeMailbox, filepath.Join(home, q.cfg.HomeMailbox)
+	switch {
+	case below == "" && !filepath.IsAbs(q.cfg.MailSpool):
+		return nil, "", fmt.Errorf("setting mail_spool_directory: %q is not an absolute path", q.cfg.MailSpool)
+	case below == "":
+		below, path = q.cfg.MailSpool, filepath.Join(q.cfg.MailSpool, u.Username)
+	case !filepath.IsLocal(below):
+		return nil, "", fmt.Errorf("setting home_mailbox: %q does not lie below the home", below)
+	}
+	if !strings.HasSuffix(below, "/") {
+		return nil, path, nil
+	}
+	return &Box{User: name, Home: home, Mail: path, UID: uid, GID: gid}, "", nil
+}
+
+func userIDs(u *user.User) (uid, gid int, err error) {
 	uid, err1 := strconv.Atoi(u.Uid)
 	gid, err2 := strconv.Atoi(u.Gid)
-	if err1 != nil || err2 != nil || !filepath.IsAbs(u.HomeDir) {
-		return nil, errors.New("user " + u.Username + " has no UID, GID or home")
+	if err1 != nil || err2 != nil || uid < 0 || gid < 0 {
+		return 0, 0, errors.New("user " + u.Username + " has no UID or GID")
 	}
-	if !strings.HasSuffix(q.cfg.HomeMailbox, "/") || !filepath.IsLocal(q.cfg.HomeMailbox) {
-		return nil, fmt.Errorf("setting home_mailbox: %q is not a Maildir below the home, such as Maildir/", q.cfg.HomeMailbox)
+	return uid, gid, nil
+}
+
+// defaultShell is that of a user without one, passwd(5).
+const defaultShell = "/bin/sh"
+
+// shellOf returns the log-in shell of a user, which commands find in SHELL.
+func shellOf(name string) string {
+	f, err := os.Open("/etc/passwd")
+	if err != nil {
+		return defaultShell
 	}
-	home := filepath.Clean(u.HomeDir)
-	return &Box{User: strings.ToLower(u.Username), Home: home, Mail: filepath.Join(home, q.cfg.HomeMailbox), UID: uid, GID: gid}, nil
+	defer f.Close()
+	for sc := bufio.NewScanner(f); sc.Scan(); {
+		if f := strings.Split(sc.Text(), ":"); len(f) == 7 && f[0] == name && f[6] != "" {
+			return f[6]
+		}
+	}
+	return defaultShell
 }

@@ -84,6 +84,18 @@ func (e *Encoder) Write(p []byte) (int, error) {
 	return len(p), e.err
 }
 
+// Text writes p as it stands. Unlike Write it never passes p on, so that p may
+// stay on the caller's stack.
+func (e *Encoder) Text(p []byte) *Encoder {
+	for len(p) > 0 {
+		b := e.room(1)
+		n := min(len(p), writeSize-len(b))
+		*e.buf = append(b, p[:n]...)
+		p = p[n:]
+	}
+	return e
+}
+
 // ReadFrom copies r through the buffer, without another one.
 func (e *Encoder) ReadFrom(r io.Reader) (total int64, err error) {
 	for e.err == nil {

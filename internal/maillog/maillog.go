@@ -25,6 +25,7 @@ const (
 	Code     = "code"
 	Enhanced = "enhanced"
 	Reason   = "reason"
+	Rule     = "rule" // the restriction that decided, with the classes that led to it
 	Attempt  = "attempt"
 	Size     = "size"
 	Dur      = "dur"

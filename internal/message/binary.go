@@ -114,6 +114,8 @@ func (l Layout) pieces(i int, withHeader bool) ([]piece, error) {
 }
 
 func writePieces(w io.Writer, f io.ReaderAt, pieces []piece) error {
+	out := copyBuffers.Get().(*[copyBuffer]byte)
+	defer copyBuffers.Put(out)
 	prev := byte(0)
 	for _, p := range pieces {
 		var err error
@@ -121,7 +123,7 @@ func writePieces(w io.Writer, f io.ReaderAt, pieces []piece) error {
 		case asItIs:
 			err = eachPiece(f, p.extent, prev, func(b []byte, before byte) error {
 				prev = b[len(b)-1]
-				return writeCRLF(w, b, before)
+				return writeCRLF(w, b, before, out[:0])
 			})
 		case relabelled:
 			err = relabel(w, newWindow(io.NewSectionReader(f, p.extent.Offset, p.extent.Len)))

@@ -9,6 +9,9 @@ func Body(bodyStructure []byte) []byte {
 	return x.out
 }
 
+// maxStructure is more than any literal in a BODYSTRUCTURE needs to have.
+const maxStructure = 64 << 10
+
 // bodyReader copies a body structure without its extension data.
 type bodyReader struct {
 	in, out []byte
@@ -111,7 +114,7 @@ func (x *bodyReader) quoted() {
 
 func (x *bodyReader) literal() {
 	n, i := 0, 1
-	for i < len(x.in) && x.in[i] >= '0' && x.in[i] <= '9' && n < maxRecord {
+	for i < len(x.in) && x.in[i] >= '0' && x.in[i] <= '9' && n < maxStructure {
 		n = n*10 + int(x.in[i]-'0')
 		i++
 	}

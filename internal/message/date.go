@@ -197,19 +197,7 @@ func zoneOf(s string) *time.Location {
 	return time.FixedZone("", hours*3600)
 }
 
-// SentDate gives the day of the Date field as SEARCH SENTON etc. compare it:
-// the day written in the field, zone disregarded, at midnight UTC. Without a
-// date that can be read ok is false, and t the day that Dovecot then takes: 1
-// January 1970.
-func (r *Record) SentDate() (t time.Time, ok bool) {
-	values, _ := r.Field("Date")
-	if len(values) == 0 {
-		return time.Unix(0, 0).UTC(), false
-	}
-	return SentDay(values[0])
-}
-
-// SentDay is SentDate of a Date field's value.
+// SentDay is Record.SentDate of a Date field's value.
 func SentDay(value string) (t time.Time, ok bool) {
 	d, err := ParseDate(value)
 	if err != nil {

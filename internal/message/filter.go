@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"io"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -39,7 +40,9 @@ func filteredHeader(f io.ReaderAt, e Extent, item *imap.FetchItemBodySection) (*
 		if h.names == nil {
 			h.names, h.not = item.HeaderFieldsNot, true
 		}
-		in := newWindow(io.NewSectionReader(f, e.Offset, e.Len))
+		in := windows.Get().(*window)
+		defer in.free()
+		in.reset(io.NewSectionReader(f, e.Offset, e.Len))
 		if err := h.run(in); err != nil {
 			return err
 		}
@@ -107,7 +110,8 @@ func (h *headerFilter) run(in *window) error {
 func (h *headerFilter) put(line []byte, prev byte) error {
 	replaceNUL(line)
 	if h.not {
-		return writeCRLF(h.w, line, prev)
+		h.line = slices.Grow(h.line[:0], len(line)+len(crlf))
+		return writeCRLF(h.w, line, prev, h.line)
 	}
 	h.line = appendFieldLine(h.line[:0], line)
 	_, err := h.w.Write(h.line)

@@ -160,16 +160,18 @@ func FuzzOpenRecord(f *testing.F) {
 	for i := range 5 {
 		s, err := Parse(bytes.NewReader(generate(uint64(i))))
 		must(f, err)
-		f.Add(s.Record())
+		p := s.Record()
+		f.Add(p[PieceEnvelope], p[PieceStructure], p[PieceHeader], p[PieceSearch])
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := OpenRecord(b)
+	f.Fuzz(func(t *testing.T, envelope, structure, header, search []byte) {
+		r, err := OpenRecord(Pieces{envelope, structure, header, search})
 		if err != nil {
 			return
 		}
 		r.HeaderFields(&imap.FetchItemBodySection{Specifier: "HEADER", HeaderFields: []string{"From"}})
 		r.Field("Subject")
 		r.SentDate()
+		NewSearch([]Key{{Field: "To", Value: "x"}, {Field: "X-Other", Value: ""}}).MatchRecord(r)
 		Body(r.BodyStructure)
 		l := r.Layout()
 		for i, p := range l {

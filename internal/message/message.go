@@ -62,6 +62,7 @@ type Structure struct {
 	header   []byte // the fields that a record holds
 
 	headerCut bool // there was too much of it
+	search    searchBuilder
 }
 
 // Envelope is the value of FETCH ENVELOPE, with its parentheses.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -166,8 +167,10 @@ func TestHostileHeadersAreBounded(t *testing.T) {
 	if len(s.BodyStructure()) > 3*maxKept || len(s.Layout) != 5001 {
 		t.Errorf("structure of %d bytes, %d parts", len(s.BodyStructure()), len(s.Layout))
 	}
-	if n := len(s.Record()); n > maxRecord {
-		t.Errorf("record of %d bytes", n)
+	for i, p := range s.Record() {
+		if len(p) > maxPiece {
+			t.Errorf("piece %d of a record has %d bytes", i, len(p))
+		}
 	}
 	r, err := OpenRecord(s.Record())
 	must(t, err)
@@ -283,6 +286,37 @@ func TestRecordKnowsWhichFieldsAreMissing(t *testing.T) {
 	}
 	if _, ok := r.HeaderFields(&imap.FetchItemBodySection{Specifier: "HEADER", HeaderFields: []string{"From", "X-Other"}}); ok {
 		t.Error("X-Other is not in the record")
+	}
+}
+
+func TestRecordAnswersSearches(t *testing.T) {
+	t.Parallel()
+	s, err := Parse(strings.NewReader("From: a@b\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= \n  an alle\nX-Other: c\nTo:\nsubject: two\nDate: Sat, 21 Nov 1959 23:59:00 -1100\nMessage-ID: <m@n>\nReferences: <r@s>\n\n"))
+	must(t, err)
+	all := s.Record()
+	for _, c := range []struct {
+		field, value string
+		found, known bool
+	}{
+		{"SUBJECT", "grüsse an", false, true}, {"Subject", "grüße an", true, true}, {"subject", "TWO", true, true},
+		{"subject", "", true, true}, {"to", "", true, true}, {"to", "a", false, true}, {"cc", "", false, true},
+		{"x-other", "c", false, false}, {"x-none", "", false, true}, {"message-id", "M@n", true, true}, {"references", "m@n", false, false},
+	} {
+		x := NewSearch([]Key{{Field: c.field, Value: c.value}})
+		r, err := OpenRecord(Pieces{PieceSearch: all[PieceSearch]})
+		must(t, err)
+		if found, known := x.MatchRecord(r); found[0] != c.found || known[0] != c.known {
+			t.Errorf("%s %q: %v %v", c.field, c.value, found[0], known[0])
+		}
+		if day, ok, known := r.SentDate(); !known || !ok || day.Format(time.DateOnly) != "1959-11-21" {
+			t.Error(day, ok, known)
+		}
+	}
+	x := NewSearch([]Key{{Field: "References", Value: "r@"}})
+	r, err := OpenRecord(all)
+	must(t, err)
+	if found, known := x.MatchRecord(r); !found[0] || !known[0] || x.Pieces() != 1<<PieceSearch|1<<PieceHeader {
+		t.Error(found, known, x.Pieces())
 	}
 }
 

@@ -28,19 +28,23 @@ type builder struct {
 	kept   int
 	header []byte // the fields that a record holds, as they stand
 	cut    bool   // not all of them
+	search searchBuilder
 }
 
 // Parse reads a message to its end. The only errors are those of r: any bytes
 // are a message.
 func Parse(r io.Reader) (*Structure, error) {
 	b := &builder{}
-	b.w = newWalker(newWindow(r), b)
+	in := windows.Get().(*window)
+	defer in.free()
+	in.reset(r)
+	b.w = newWalker(in, b)
 	if err := b.w.walk(); err != nil {
 		return nil, err
 	}
 	s := &Structure{Layout: b.w.layout, envelope: b.shapes[0].envelope}
 	s.body = b.appendPart(nil, 0)
-	s.header, s.headerCut = b.header, b.cut
+	s.header, s.headerCut, s.search = b.header, b.cut, b.search
 	return s, nil
 }
 
@@ -55,6 +59,9 @@ func (b *builder) inMessage(part int) bool {
 }
 
 func (b *builder) wants(part int, name []byte) bool {
+	if part == 0 {
+		b.search.name(name)
+	}
 	return bytes.HasPrefix(name, contentPrefix) || part == 0 && isCachedField(string(name)) ||
 		isEnvelopeField(string(name)) && b.inMessage(part)
 }
@@ -64,6 +71,7 @@ var contentPrefix = []byte("content-")
 func (b *builder) field(part int, name, raw, value []byte) {
 	if part == 0 && isCachedField(string(name)) {
 		b.keepField(raw)
+		b.search.field(string(name), raw, value)
 	}
 	if b.kept += len(value); b.kept > maxKept {
 		return

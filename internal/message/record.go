@@ -9,12 +9,14 @@ import (
 )
 
 // A record is what the index keeps of a message so that FETCH and SEARCH of the
-// usual things open no file:
+// usual things open no file. It has pieces, which are kept and read apart. Each
+// begins with a byte for its version; then
 //
-//	byte     version
-//	byte     which of the following are there
-//	uvarint  RFC822.SIZE
-//	uvarint length and bytes of: layout, ENVELOPE, BODYSTRUCTURE, header fields
+//	envelope   ENVELOPE
+//	structure  uvarint RFC822.SIZE, uvarint length and bytes of the layout,
+//	           BODYSTRUCTURE
+//	header     the header fields that isCachedField names
+//	search     see record_search.go
 //
 // The layout is, for each part, kind and encoding in a byte and, as uvarints,
 // the number of its children, the distance of its header from that of the part
@@ -22,10 +24,22 @@ import (
 // the number of lines.
 const recordVersion = 1
 
+// The pieces of a record.
 const (
-	// maxRecord bounds a record; what would make it longer is left out.
-	maxRecord = 64 << 10
-	// maxCachedHeader bounds the header fields in it.
+	PieceEnvelope = iota
+	PieceStructure
+	PieceHeader
+	PieceSearch
+	NumPieces
+)
+
+// Pieces is a record in pieces; nil for those that are not there.
+type Pieces [NumPieces][]byte
+
+const (
+	// maxPiece bounds a piece; one that would be longer is left out.
+	maxPiece = 20 << 10
+	// maxCachedHeader bounds the header fields in a record.
 	maxCachedHeader = 16 << 10
 )
 
@@ -45,45 +59,33 @@ func isCachedField(lower string) bool {
 	return false
 }
 
-const (
-	hasLayout = 1 << iota
-	hasEnvelope
-	hasBody
-	hasHeader
-)
+// Record gives the cache record of the message. What would make a piece longer
+// than 20 KiB is left out, and then read from the file when asked for.
+func (s *Structure) Record() (p Pieces) {
+	p[PieceStructure] = s.structure()
+	p[PieceSearch] = s.search.encode()
+	if len(s.envelope) < maxPiece {
+		p[PieceEnvelope] = append([]byte{recordVersion}, s.envelope...)
+	}
+	if !s.headerCut {
+		p[PieceHeader] = append([]byte{recordVersion}, s.header...)
+	}
+	return p
+}
 
-// Record gives the cache record of the message, at most 64 KiB: what would make
-// it longer is left out, and then read from the file when asked for.
-func (s *Structure) Record() []byte {
-	const slack = 64 // for the lengths
-	have, room := 0, maxRecord-slack
-	layout := s.Layout.encode()
-	blocks := []struct {
-		bit   int
-		data  []byte
-		there bool
-	}{
-		{hasLayout, layout, true},
-		{hasEnvelope, s.envelope, true},
-		{hasBody, s.body, true},
-		{hasHeader, s.header, !s.headerCut},
+func (s *Structure) structure() []byte {
+	const slack = 32 // for the numbers
+	layout, body := s.Layout.encode(), s.body
+	if len(layout) > maxPiece-slack {
+		layout = nil
 	}
-	for i, b := range blocks {
-		if blocks[i].there = b.there && len(b.data) <= room; blocks[i].there {
-			have |= b.bit
-			room -= len(b.data)
-		}
+	if len(body) > maxPiece-slack-len(layout) {
+		body = nil
 	}
-	out := make([]byte, 0, maxRecord-room)
-	out = append(out, recordVersion, byte(have))
+	out := append(make([]byte, 0, slack+len(layout)+len(body)), recordVersion)
 	out = binary.AppendUvarint(out, uint64(s.Layout.Size()))
-	for _, b := range blocks {
-		if b.there {
-			out = binary.AppendUvarint(out, uint64(len(b.data)))
-			out = append(out, b.data...)
-		}
-	}
-	return out
+	out = binary.AppendUvarint(out, uint64(len(layout)))
+	return append(append(out, layout...), body...)
 }
 
 func (l Layout) encode() []byte {
@@ -113,42 +115,55 @@ func (l Layout) encode() []byte {
 	return out
 }
 
-// Record is a decoded cache record. It points into the bytes it was opened on.
+// Record is a decoded cache record. It points into the bytes it was read from.
 type Record struct {
-	Size int64 // RFC822.SIZE
-	// Each is nil where the record was too long to hold it: Parse the file.
+	Size int64 // RFC822.SIZE; 0 without structure
+	// Each is nil where its piece is not there: Parse the file.
 	Envelope      []byte
 	BodyStructure []byte
 	layout        []byte
 	header        []byte
 	hasHeader     bool
+	search        searchPiece
 }
 
 // OpenRecord reads what Structure.Record wrote. ErrRecord: damaged, or written
 // by another version; Parse the file again.
-func OpenRecord(b []byte) (*Record, error) {
-	if len(b) < 2 || b[0] != recordVersion {
-		return nil, ErrRecord
-	}
-	have := b[1]
-	d := decoder{b: b[2:]}
-	r := &Record{Size: d.number(), hasHeader: have&hasHeader != 0}
-	if have&hasLayout != 0 {
-		r.layout = d.block()
-	}
-	if have&hasEnvelope != 0 {
-		r.Envelope = d.block()
-	}
-	if have&hasBody != 0 {
-		r.BodyStructure = d.block()
-	}
-	if r.hasHeader {
-		r.header = d.block()
-	}
-	if d.bad || len(d.b) > 0 {
-		return nil, ErrRecord
+func OpenRecord(p Pieces) (*Record, error) {
+	r := &Record{}
+	if err := r.Read(p); err != nil {
+		return nil, err
 	}
 	return r, nil
+}
+
+// Read is OpenRecord into a Record that is used again.
+func (r *Record) Read(p Pieces) error {
+	*r = Record{}
+	for i, b := range p {
+		if b != nil && (len(b) == 0 || b[0] != recordVersion) {
+			return ErrRecord
+		}
+		if b != nil {
+			p[i] = b[1:]
+		}
+	}
+	r.Envelope = p[PieceEnvelope]
+	if b := p[PieceStructure]; b != nil {
+		d := decoder{b: b}
+		r.Size, r.layout = d.number(), d.block()
+		if d.bad {
+			return ErrRecord
+		}
+		if len(d.b) > 0 {
+			r.BodyStructure = d.b
+		}
+	}
+	r.header, r.hasHeader = p[PieceHeader], p[PieceHeader] != nil
+	if b := p[PieceSearch]; b != nil && !r.search.read(b) {
+		return ErrRecord
+	}
+	return nil
 }
 
 type decoder struct {

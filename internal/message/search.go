@@ -29,9 +29,12 @@ type Key struct {
 // messages, by one goroutine.
 type Search struct {
 	keys    []Key
+	fields  []string // of the keys, in lower case
 	needles [][]byte
 	found   []bool
 	longest int
+
+	hit, known []bool // of MatchRecord
 
 	in   *window
 	w    *walker
@@ -47,6 +50,7 @@ func NewSearch(keys []Key) *Search {
 	for _, k := range keys {
 		n := appendFolded(nil, []byte(strings.ReplaceAll(k.Value, "\r", "")))
 		s.needles = append(s.needles, n)
+		s.fields = append(s.fields, strings.ToLower(k.Field))
 		s.longest = max(s.longest, len(n))
 	}
 	return s
@@ -83,23 +87,51 @@ func (s *Search) Match(r io.Reader) ([]bool, error) {
 	return s.found, err
 }
 
-// MatchRecord answers the header keys from a cache record: known[i] is false
-// where the file is needed.
-func (s *Search) MatchRecord(r *Record) (found, known []bool) {
-	found, known = make([]bool, len(s.keys)), make([]bool, len(s.keys))
-	for i, k := range s.keys {
+// Pieces tells which pieces of a record MatchRecord needs, a bit each. None: it
+// could not answer anything.
+func (s *Search) Pieces() (set uint8) {
+	for _, k := range s.keys {
 		if k.Scope != ScopeHeader {
-			found[i] = k.Value == ""
-			known[i] = found[i]
 			continue
 		}
-		var values []string
-		if values, known[i] = r.Field(k.Field); !known[i] {
+		set |= 1 << PieceSearch
+		lower := strings.ToLower(k.Field)
+		if searchField(lower) == 0 && isCachedField(lower) {
+			set |= 1 << PieceHeader
+		}
+	}
+	return set
+}
+
+// MatchRecord answers the header keys from a cache record: known[i] is false
+// where the file is needed. The results are valid until the next call.
+func (s *Search) MatchRecord(r *Record) (found, known []bool) {
+	if s.hit == nil {
+		s.hit, s.known = make([]bool, len(s.keys)), make([]bool, len(s.keys))
+	}
+	for i, k := range s.keys {
+		if k.Scope == ScopeHeader {
+			s.hit[i], s.known[i] = s.matchField(r, i)
 			continue
 		}
-		for _, v := range values {
-			found[i] = found[i] || k.Value == "" || bytes.Contains(s.fold(nil, []byte(v)), s.needles[i])
-		}
+		s.hit[i] = k.Value == ""
+		s.known[i] = s.hit[i]
+	}
+	return s.hit, s.known
+}
+
+func (s *Search) matchField(r *Record, i int) (found, known bool) {
+	lower := s.fields[i]
+	if r.search.lacks(lower) {
+		return false, true
+	}
+	if found, known = r.search.contains(searchField(lower), s.needles[i]); known {
+		return found, true
+	}
+	values, known := r.Field(lower)
+	for _, v := range values {
+		s.line = foldValue(s.line[:0], []byte(v))
+		found = found || bytes.Contains(s.line, s.needles[i])
 	}
 	return found, known
 }
@@ -112,11 +144,17 @@ func (s *Search) fold(name, value []byte) []byte {
 		s.line = appendFolded(s.line, name)
 		s.line = append(s.line, ": "...)
 	}
+	s.line = foldValue(s.line, value)
+	return s.line
+}
+
+// foldValue appends the value of a field, decoded, in the form in which texts
+// are compared.
+func foldValue(dst, value []byte) []byte {
 	if bytes.Contains(value, []byte("=?")) || !utf8.Valid(value) {
 		value = []byte(Decode(string(value)))
 	}
-	s.line = appendFolded(s.line, []byte(squeeze(string(value))))
-	return s.line
+	return appendFolded(dst, []byte(squeeze(string(value))))
 }
 
 // open reports whether a key of the scopes is not yet found.

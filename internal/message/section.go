@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -167,16 +168,20 @@ func (l Layout) child(i, n int) int {
 // copyBuffer is how much of a file is held while it is sent.
 const copyBuffer = 16 << 10
 
+var copyBuffers = sync.Pool{New: func() any { return new([copyBuffer]byte) }}
+
 // copyOf is an extent with all its line ends as CRLF.
 func copyOf(f io.ReaderAt, e Extent) *Literal {
 	return &Literal{Size: e.Virt, write: func(w io.Writer) error {
+		out := copyBuffers.Get().(*[copyBuffer]byte)
+		defer copyBuffers.Put(out)
 		return eachPiece(f, e, 0, func(b []byte, prev byte) error {
 			replaceNUL(b)
 			if e.Virt == e.Len {
 				_, err := w.Write(b)
 				return err
 			}
-			return writeCRLF(w, b, prev)
+			return writeCRLF(w, b, prev, out[:0])
 		})
 	}}
 }
@@ -196,7 +201,9 @@ func replaceNUL(b []byte) {
 
 // eachPiece reads an extent; prev is the byte before each piece.
 func eachPiece(f io.ReaderAt, e Extent, prev byte, use func(b []byte, prev byte) error) error {
-	buf := make([]byte, min(e.Len, copyBuffer))
+	room := copyBuffers.Get().(*[copyBuffer]byte)
+	defer copyBuffers.Put(room)
+	buf := room[:min(e.Len, copyBuffer)]
 	for at := int64(0); at < e.Len; {
 		b := buf[:min(int64(len(buf)), e.Len-at)]
 		n, err := f.ReadAt(b, e.Offset+at)
@@ -215,35 +222,48 @@ func eachPiece(f io.ReaderAt, e Extent, prev byte, use func(b []byte, prev byte)
 	return nil
 }
 
-// writeCRLF writes b with a CR before each LF that has none.
-func writeCRLF(w io.Writer, b []byte, prev byte) error {
+// writeCRLF writes b with a CR before each LF that has none. The lines are put
+// together in out, up to its capacity.
+func writeCRLF(w io.Writer, b []byte, prev byte, out []byte) error {
+	flush := func() error {
+		if len(out) == 0 {
+			return nil
+		}
+		_, err := w.Write(out)
+		out = out[:0]
+		return err
+	}
 	for len(b) > 0 {
 		k := bytes.IndexByte(b, '\n')
-		if k < 0 {
-			_, err := w.Write(b)
-			return err
+		line := b
+		if k >= 0 {
+			line = b[:k]
 		}
-		if k > 0 {
-			prev = b[k-1]
+		if len(line) > 0 {
+			prev = line[len(line)-1]
 		}
-		if prev == '\r' {
-			if _, err := w.Write(b[:k+1]); err != nil {
+		if len(out)+len(line)+len(crlf) > cap(out) {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		if len(line)+len(crlf) > cap(out) {
+			if _, err := w.Write(line); err != nil {
 				return err
 			}
 		} else {
-			if k > 0 {
-				if _, err := w.Write(b[:k]); err != nil {
-					return err
-				}
-			}
-			if _, err := w.Write(crlf); err != nil {
-				return err
-			}
+			out = append(out, line...)
 		}
-		prev = '\n'
-		b = b[k+1:]
+		if k < 0 {
+			break
+		}
+		if prev != '\r' {
+			out = append(out, '\r')
+		}
+		out = append(out, '\n')
+		prev, b = '\n', b[k+1:]
 	}
-	return nil
+	return flush()
 }
 
 var crlf = []byte("\r\n")

@@ -3,6 +3,7 @@ package message
 import (
 	"bytes"
 	"io"
+	"sync"
 )
 
 // windowSize bounds what is held of a message at a time. A header line or a
@@ -16,6 +17,14 @@ type window struct {
 	i   int   // buf[i:] is not yet read
 	off int64 // where buf[i] stands in the stream
 	err error // what r said last; io.EOF at the end
+}
+
+// windows are for those who read one message after another.
+var windows = sync.Pool{New: func() any { return newWindow(nil) }}
+
+func (w *window) free() {
+	w.reset(nil)
+	windows.Put(w)
 }
 
 func newWindow(r io.Reader) *window {

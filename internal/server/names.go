@@ -4,9 +4,11 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strings"
 
 	"mailserver/delivery/remote"
 	"mailserver/internal/dns"
+	"mailserver/internal/mtasts"
 )
 
 // hosts asks an internal/dns resolver for next hops, in the terms of
@@ -28,11 +30,90 @@ func (h hosts) MX(ctx context.Context, domain string) ([]remote.MX, error) {
 
 // Addresses is remote.Resolver.
 func (h hosts) Addresses(ctx context.Context, host string) ([]netip.Addr, error) {
+	if strings.EqualFold(host, "localhost") { // RFC 6761 §6.3
+		return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}, nil
+	}
 	list, err := h.r.Addrs(ctx, host)
 	if err != nil {
 		return nil, asNet(host, err)
 	}
 	return list, nil
+}
+
+// SecureMX is remote.Secure.
+func (h hosts) SecureMX(ctx context.Context, domain string) (bool, error) {
+	return h.authentic(ctx, domain, dns.MX)
+}
+
+// SecureHost is remote.Secure: every family that answers must be signed.
+func (h hosts) SecureHost(ctx context.Context, host string) (bool, error) {
+	v4, err := h.authentic(ctx, host, dns.A)
+	if err != nil && !dns.NotFound(err) {
+		return false, asNet(host, err)
+	}
+	v6, err6 := h.authentic(ctx, host, dns.AAAA)
+	switch {
+	case err6 != nil && !dns.NotFound(err6):
+		return false, asNet(host, err6)
+	case err != nil:
+		return v6, nil
+	case err6 != nil:
+		return v4, nil
+	}
+	return v4 && v6, nil
+}
+
+func (h hosts) authentic(ctx context.Context, name string, t dns.Type) (bool, error) {
+	a, err := h.r.Lookup(ctx, name, t)
+	if err != nil {
+		return false, err
+	}
+	return a.Authentic, nil
+}
+
+// TLSA is remote.Secure.
+func (h hosts) TLSA(ctx context.Context, name string) ([]string, error) {
+	a, err := h.r.Lookup(ctx, name, dns.TLSA)
+	if err != nil {
+		return nil, asNet(name, err)
+	}
+	if !a.Authentic {
+		return nil, nil
+	}
+	list := make([]string, 0, len(a.Records))
+	for _, rec := range a.Records {
+		list = append(list, rec.Text)
+	}
+	return list, nil
+}
+
+// texts asks for TXT records; none is no error.
+func texts(r *dns.Resolver) func(context.Context, string) ([]string, error) {
+	return func(ctx context.Context, name string) ([]string, error) {
+		a, err := r.Lookup(ctx, name, dns.TXT)
+		if dns.NotFound(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		list := make([]string, 0, len(a.Records))
+		for _, rec := range a.Records {
+			list = append(list, rec.Text)
+		}
+		return list, nil
+	}
+}
+
+// stsOf gives policies to delivery/remote; mode none is no policy.
+func stsOf(c *mtasts.Cache) func(context.Context, string) remote.STSPolicy {
+	return func(ctx context.Context, domain string) remote.STSPolicy {
+		p := c.Policy(ctx, domain)
+		if p == nil || p.Mode == mtasts.None {
+			return nil
+		}
+		return p
+	}
 }
 
 // asNet gives an error the form that tells "none" from "not now" to callers of

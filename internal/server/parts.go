@@ -30,6 +30,7 @@ import (
 	"mailserver/delivery/route"
 	"mailserver/internal/config"
 	"mailserver/internal/dns"
+	"mailserver/internal/mtasts"
 	"mailserver/internal/tlscert"
 	"mailserver/policy"
 	"mailserver/schema"
@@ -119,16 +120,16 @@ func (p *Parts) openMovers(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	var resolver remote.Resolver
-	if o.DNS != nil {
-		resolver = hosts{o.DNS}
+	if o.DNS == nil {
+		o.DNS = dns.New(dns.Config{})
 	}
+	policies := mtasts.New(mtasts.Deps{Dir: filepath.Join(p.Dir, "mta-sts"), TXT: texts(o.DNS), Dial: o.Dial, Now: o.Now})
 	p.Delivery, err = delivery.New(delivery.Deps{
 		Dir: p.Dir, State: p.State, Mail: p.Mail, Route: p.Route, Store: p.Store,
 		Config:       config.Of[delivery.Config](p.Config),
 		QueueConfig:  config.Of[queue.Config](p.Config),
 		RemoteConfig: config.Of[remote.Config](p.Config),
-		Resolver:     resolver, Log: p.Log, Now: o.Now, Dial: o.Dial,
+		Resolver:     hosts{o.DNS}, STS: stsOf(policies), Log: p.Log, Now: o.Now, Dial: o.Dial,
 	})
 	return err
 }

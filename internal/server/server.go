@@ -73,6 +73,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.startEdges(proc); err != nil {
 		return err
 	}
+	s.tellProblems(ctx)
 	s.tasks.Go(func() { s.runQueue(run) })
 	rows, err := s.listenerRows(ctx)
 	if err != nil {
@@ -138,7 +139,8 @@ func (s *Server) runQueue(ctx context.Context) {
 func (s *Server) watchRows(ctx context.Context) {
 	tick := time.NewTicker(rowsInterval)
 	defer tick.Stop()
-	var seen int64
+	var seen, checked int64
+	next := time.Now().Add(problemsInterval)
 	for {
 		select {
 		case <-ctx.Done():
@@ -158,8 +160,33 @@ func (s *Server) watchRows(ctx context.Context) {
 			seen = v.Generation()
 			s.tellFaults(ctx)
 		}
+		if now := time.Now(); seen != checked && now.After(next) {
+			checked, next = seen, now.Add(problemsInterval)
+			s.tellProblems(ctx)
+		}
 	}
 }
+
+// problemsInterval bounds how often changed rows make the lists be read anew:
+// that looks at every row of Access.
+const problemsInterval = time.Minute
+
+// tellProblems says which restrictions mail would be answered 451 for. They
+// keep nobody from serving the others: each defers the mail that reaches it.
+func (s *Server) tellProblems(ctx context.Context) {
+	problems, err := s.Policy.Check(ctx)
+	if err != nil {
+		return // the commands say it
+	}
+	for _, p := range problems[:min(len(problems), maxProblems)] {
+		if p.Fatal {
+			s.Log.Error("restriction cannot be followed", "where", p.Where, "name", p.Name, "reason", p.Text)
+		}
+	}
+}
+
+// maxProblems bounds what one reading writes into the log.
+const maxProblems = 20
 
 func (s *Server) tellFaults(ctx context.Context) {
 	faults, err := s.Config.Faults(ctx)
