@@ -93,6 +93,11 @@ type Config struct {
 	BanTime     time.Duration `setting:"auth_ban_time" default:"10m"`
 	BanMaxTime  time.Duration `setting:"auth_ban_max_time" default:"1d"`
 
+	// SASLServer verifies stored passwords of the form {SASL} or {SASL}name:
+	// dovecot:/path or dovecot:host:port, the socket auth-client of a Dovecot;
+	// saslauthd:/path, its mux.
+	SASLServer string `setting:"auth_sasl_server" default:""`
+
 	// ClientCA is a file with the certificates, PEM, that sign those of
 	// clients, for EXTERNAL. CertName is where in them the log-in name stands:
 	// commonName, or emailAddress.
@@ -118,6 +123,7 @@ type Service struct {
 	d       Deps
 	cache   *verified
 	slots   slots
+	asking  slots                  // of other servers
 	pattern atomic.Pointer[hashed] // what a log-in without a user is made to cost
 	guard   *guard
 	salts   [32]byte // key of the salts of users who are not there

@@ -124,6 +124,10 @@ func (a *attempt) own(acc *account) (*hashed, error) {
 	if acc.refused != nil {
 		return nil, nil
 	}
+	if _, other := elsewhere(acc.secrets[0].stored); other {
+		acc.refuse("%s cannot be answered from a password that another server holds", a.mechanism)
+		return nil, nil
+	}
 	h, err := readHash(acc.secrets[0].stored, a.cfg.DefaultScheme, acc.name)
 	if err != nil {
 		return nil, fmt.Errorf("password of %s: %w", acc.name, err)

@@ -173,6 +173,9 @@ func (a *attempt) used(acc *account, sec secret, password string, remembered boo
 			slog.String("master", a.master), slog.String("remote", a.c.Remote.String()))
 		return
 	}
+	if _, other := elsewhere(sec.stored); other {
+		return
+	}
 	if sec.app == 0 && acc.num != 0 && !remembered {
 		a.rehash(acc, sec.stored, password)
 	}
@@ -184,6 +187,9 @@ func (a *attempt) remembered(name, stored, password string) bool {
 
 // verify asks the hash, and remembers a right password.
 func (a *attempt) verify(name, stored, password string) (bool, error) {
+	if other, ok := elsewhere(stored); ok {
+		return a.ask(name, other, password)
+	}
 	h, err := readHash(stored, a.cfg.DefaultScheme, name)
 	if err != nil {
 		return false, fmt.Errorf("password of %s: %w", name, err)

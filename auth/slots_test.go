@@ -20,9 +20,11 @@ func TestKnownUsersDoNotWaitForStrangers(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
+		s.mu.Lock()
 		if s.running != 1 {
 			t.Errorf("%d strangers at once", s.running)
 		}
+		s.mu.Unlock()
 		start := time.Now()
 		a, err := s.take(t.Context(), 0, lim, true)
 		if err != nil || time.Since(start) != 0 {
@@ -35,6 +37,8 @@ func TestKnownUsersDoNotWaitForStrangers(t *testing.T) {
 		}
 		b()
 		time.Sleep(time.Minute)
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		if s.running != 0 || s.strangers != 0 || len(s.waiting) != 0 {
 			t.Errorf("left over: %+v", &s)
 		}

@@ -194,11 +194,15 @@ func (r *Renewer) due(ctx context.Context, row tlscert.Row, leaf *x509.Certifica
 		return "it is for another name"
 	}
 	now := r.d.Now()
-	if when := r.selected(ctx, leaf, t, now); !when.IsZero() && now.After(when) {
+	when := r.selected(ctx, leaf, t, now)
+	left := leaf.NotAfter.Sub(now)
+	switch life := leaf.NotAfter.Sub(leaf.NotBefore); {
+	case !when.IsZero() && now.After(when):
 		return "the authority wants it renewed"
-	}
-	if now.After(leaf.NotAfter.Add(-leaf.NotAfter.Sub(leaf.NotBefore) / 3)) {
+	case when.IsZero() && left < life/3:
 		return "a third of its life is left"
+	case left < life/10:
+		return "a tenth of its life is left"
 	}
 	return ""
 }

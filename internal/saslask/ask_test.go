@@ -1,0 +1,94 @@
+package saslask
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// answering serves one socket with a fixed text, after reading until the last
+// byte of what stop is.
+func answering(t *testing.T, greeting, stop, answer string, heard *bytes.Buffer) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(c, greeting)
+			b := make([]byte, 1)
+			for !strings.HasSuffix(heard.String(), stop) {
+				if _, err := c.Read(b); err != nil {
+					break
+				}
+				heard.Write(b)
+			}
+			io.WriteString(c, answer)
+			c.Close()
+		}
+	}()
+	t.Cleanup(func() { l.Close(); <-done })
+	return path
+}
+
+func TestAnswers(t *testing.T) {
+	q := Question{User: "ann@box.example", Password: "pw", Service: "imap", Remote: "203.0.113.9"}
+	const hello = "VERSION\t1\t2\nMECH\tPLAIN\nSPID\t1\nDONE\n"
+	for _, tt := range []struct {
+		name, kind, greeting, answer string
+		ok, fails                    bool
+	}{
+		{"right", "dovecot", hello, "OK\t1\tuser=ann\n", true, false},
+		{"wrong", "dovecot", hello, "FAIL\t1\tuser=ann\n", false, false},
+		{"temporary", "dovecot", hello, "FAIL\t1\tuser=ann\ttemp\n", false, true},
+		{"to another question", "dovecot", hello, "OK\t2\tuser=ann\n", false, true},
+		{"odd", "dovecot", hello, "HTTP/1.1 400\n", false, true},
+		{"nothing", "dovecot", hello, "", false, true},
+		{"endless", "dovecot", strings.Repeat("x", 3*maxLine), "", false, true},
+		{"right", "saslauthd", "", "\x00\x02OK", true, false},
+		{"right with a word", "saslauthd", "", "\x00\x0aOK success", true, false},
+		{"wrong", "saslauthd", "", "\x00\x02NO", false, false},
+		{"cut", "saslauthd", "", "\x00\x08OK", false, true},
+		{"odd", "saslauthd", "", "\x00\x02??", false, true},
+		{"nothing", "saslauthd", "", "", false, true},
+	} {
+		var heard bytes.Buffer
+		stop := "\x00\x0bbox.example"
+		if tt.kind == "dovecot" {
+			stop = "resp=AGFubkBib3guZXhhbXBsZQBwdw==\n"
+		}
+		path := answering(t, tt.greeting, stop, tt.answer, &heard)
+		ok, err := Ask(context.Background(), tt.kind+":"+path, q)
+		if ok != tt.ok || (err != nil) != tt.fails {
+			t.Errorf("%s %s: %v, %v", tt.kind, tt.name, ok, err)
+		}
+	}
+	for _, server := range []string{"", "ldap:/x", "dovecot:/no/such/path", "saslauthd:"} {
+		if ok, err := Ask(context.Background(), server, q); ok || err == nil {
+			t.Errorf("%q answers", server)
+		}
+	}
+}
+
+func TestWhatIsAsked(t *testing.T) {
+	var heard bytes.Buffer
+	path := answering(t, "", "\x00\x0bbox.example", "\x00\x02OK", &heard)
+	if _, err := Ask(context.Background(), "saslauthd:"+path, Question{User: "ann@box.example", Password: "pw", Service: "smtp"}); err != nil {
+		t.Fatal(err)
+	}
+	if heard.String() != "\x00\x03ann\x00\x02pw\x00\x04smtp\x00\x0bbox.example" {
+		t.Errorf("%q", heard.String())
+	}
+}
