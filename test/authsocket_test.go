@@ -129,3 +129,73 @@ func TestPostfixAsksUs(t *testing.T) {
 		t.Errorf("what cannot be decided:\n%s", out)
 	}
 }
+
+// startDovecot runs the authentication of a Dovecot that knows ann@vmail.example
+// with the password "far away", and returns its socket.
+func startDovecot(t *testing.T) string {
+	t.Helper()
+	need(t, "dovecot")
+	if _, err := user.Lookup("dovenull"); err != nil || os.Geteuid() != 0 {
+		t.Skip("Dovecot runs as root, and as the users dovecot and dovenull")
+	}
+	dir, err := os.MkdirTemp("", "dc-") // a path of a socket is short
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	os.Chmod(dir, 0o755)
+	conf := fmt.Sprintf("base_dir = %[1]s/run\nstate_dir = %[1]s/state\nlog_path = %[1]s/log\nprotocols =\nssl = no\nauth_mechanisms = plain\n"+
+		"auth_failure_delay = 0\ninstance_name = test\n"+
+		"passdb {\n driver = passwd-file\n args = %[1]s/users\n}\nuserdb {\n driver = static\n args = uid=65534 gid=65534 home=/nonexistent\n}\n"+
+		"service auth {\n unix_listener auth-client {\n  mode = 0666\n }\n}\nservice stats {\n unix_listener stats-writer {\n  mode = 0666\n }\n}\n", dir)
+	for name, text := range map[string]string{"conf": conf, "users": "ann@vmail.example:{PLAIN}far away\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.Command("dovecot", "-F", "-c", filepath.Join(dir, "conf"))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(os.Interrupt)
+		cmd.Wait()
+		if t.Failed() {
+			text, _ := os.ReadFile(filepath.Join(dir, "log"))
+			t.Logf("log of Dovecot:\n%s", text)
+		}
+	})
+	socket := filepath.Join(dir, "run", "auth-client")
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if c, err := net.Dial("unix", socket); err == nil {
+			c.Close()
+			return socket
+		}
+	}
+	t.Fatal("Dovecot does not answer")
+	return ""
+}
+
+// TestWeAskDovecot logs in with a password that a Dovecot holds.
+func TestWeAskDovecot(t *testing.T) {
+	socket := startDovecot(t)
+	h := sampleHost(t, "")
+	h.mustRun("config", "set", "auth_sasl_server=dovecot:"+socket)
+	h.sql("UPDATE VMailbox SET vmPasswd = '{SASL}' WHERE vmNum = (SELECT addNum FROM Address WHERE addLocalpart = 'ann')")
+	h.start()
+	for password, want := range map[string]bool{"far away": true, "anns-secret": false} {
+		out, err := outside(t, "", "curl", "-sS", "-k", "--user", "ann@vmail.example:"+password, "imaps://"+h.addr(993)+"/")
+		if (err == nil) != want {
+			t.Errorf("IMAP with %q: %v %s\n%s", password, err, out, h.log.tail(3))
+		}
+		out, err = outside(t, "", "curl", "-sS", "-k", "--user", "ann@vmail.example:"+password, "--mail-from", "ann@vmail.example",
+			"--mail-rcpt", "joe@vmail.example", "--upload-file", smallMail(t), "--url", "smtps://"+h.addr(465))
+		if (err == nil) != want {
+			t.Errorf("SMTP with %q: %v %s\n%s", password, err, out, h.log.tail(3))
+		}
+	}
+	h.sql("UPDATE Address SET active = -1 WHERE addLocalpart = 'ann'")
+	if out, err := outside(t, "", "curl", "-sS", "-k", "--user", "ann@vmail.example:far away", "imaps://"+h.addr(993)+"/"); err == nil {
+		t.Errorf("active -1: %s", out)
+	}
+}
