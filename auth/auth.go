@@ -105,6 +105,34 @@ type Config struct {
 	CertName string `setting:"ssl_cert_username_field" default:"commonName"`
 }
 
+// Check returns the first value that cannot be acted on: "setting NAME: why".
+func (c *Config) Check() error {
+	for _, name := range c.Mechanisms {
+		if findMechanism(name) == nil {
+			return fmt.Errorf("setting auth_mechanisms: %q is not implemented", name)
+		}
+	}
+	if _, err := expandName(c.UsernameFormat, "a@b"); err != nil {
+		return err
+	}
+	if c.RehashScheme != "" {
+		s, _, err := findScheme(strings.Trim(c.RehashScheme, "{}"))
+		if err != nil || s.make == nil {
+			return fmt.Errorf("setting auth_rehash_scheme: no passwords of scheme %s are made here", clip(c.RehashScheme))
+		}
+	}
+	if _, err := listed(c.ThrottleExempt, netip.Addr{}); err != nil {
+		return fmt.Errorf("setting auth_throttle_exempt: %w", err)
+	}
+	if kind, _, _ := strings.Cut(c.SASLServer, ":"); c.SASLServer != "" && kind != "dovecot" && kind != "saslauthd" {
+		return fmt.Errorf("setting auth_sasl_server: %q begins with neither dovecot: nor saslauthd:", c.SASLServer)
+	}
+	if !strings.EqualFold(c.CertName, "commonName") && !strings.EqualFold(c.CertName, "emailAddress") {
+		return fmt.Errorf("setting ssl_cert_username_field: %q is neither commonName nor emailAddress", c.CertName)
+	}
+	return nil
+}
+
 // Deps is what a Service needs.
 type Deps struct {
 	Mail   *schema.Mail

@@ -436,3 +436,25 @@ func must[T any](v T, err error) T {
 func credentials(user, password string) mech.Credentials {
 	return mech.Credentials{User: user, Password: password}
 }
+
+func TestCheckNamesTheSetting(t *testing.T) {
+	params := must(setting.NewTable(Config{}))
+	for _, tt := range []struct{ name, value, want string }{
+		{"auth_mechanisms", "plain login scram-sha-256-plus scram-sha-1 cram-md5 external", ""},
+		{"auth_mechanisms", "plain gssapi", `setting auth_mechanisms: "gssapi" is not implemented`},
+		{"auth_username_format", "%{user}", "setting auth_username_format: "},
+		{"auth_rehash_scheme", "{SSHA512.hex}", ""}, {"auth_rehash_scheme", "DES-CRYPT", "setting auth_rehash_scheme: "},
+		{"auth_rehash_scheme", "NTLM", "setting auth_rehash_scheme: "},
+		{"auth_throttle_exempt", "10.0.0.0/8 here", "setting auth_throttle_exempt: "}, {"auth_throttle_exempt", "", ""},
+		{"auth_sasl_server", "ldap:/x", "setting auth_sasl_server: "}, {"auth_sasl_server", "saslauthd:/run/saslauthd/mux", ""},
+		{"ssl_cert_username_field", "x500", "setting ssl_cert_username_field: "},
+	} {
+		var c Config
+		if err := params.Fill(&c, map[string]string{tt.name: tt.value}); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Check(); (err == nil) != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%s = %s: %v", tt.name, tt.value, err)
+		}
+	}
+}

@@ -10,19 +10,32 @@ import (
 	"strings"
 )
 
+// Check returns the first value that cannot be acted on: "setting NAME: why".
+func (cfg *Config) Check() error {
+	if _, err := strconv.ParseUint(cfg.Mode, 8, 9); err != nil {
+		return fmt.Errorf("setting auth_socket_mode: %q is not such as 0660", cfg.Mode)
+	}
+	if cfg.Socket == "" || strings.HasPrefix(cfg.Socket, "/") {
+		return nil
+	}
+	if at, err := netip.ParseAddrPort(cfg.Socket); err != nil || !at.Addr().IsLoopback() {
+		return fmt.Errorf("setting auth_socket: %q is neither a path nor address:port on loopback", cfg.Socket)
+	}
+	return nil
+}
+
 // Listen binds the socket of the settings. What lies at a path is replaced only
 // if it is a socket.
 func (cfg *Config) Listen() (net.Listener, error) {
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
 	if !strings.HasPrefix(cfg.Socket, "/") {
-		at, err := netip.ParseAddrPort(cfg.Socket)
-		if err != nil || !at.Addr().IsLoopback() {
-			return nil, fmt.Errorf("auth_socket: %q is neither a path nor address:port on loopback", cfg.Socket)
-		}
 		return net.Listen("tcp", cfg.Socket)
 	}
 	mode, err := strconv.ParseUint(cfg.Mode, 8, 9)
 	if err != nil {
-		return nil, fmt.Errorf("auth_socket_mode: %q is not such as 0660", cfg.Mode)
+		return nil, fmt.Errorf("auth_socket_mode: %w", err)
 	}
 	if st, err := os.Lstat(cfg.Socket); err == nil && st.Mode()&os.ModeSocket != 0 {
 		os.Remove(cfg.Socket)

@@ -106,12 +106,20 @@ func Faults(t *setting.Table, rows map[string]string) []Fault {
 	}
 	for _, c := range parts() {
 		dst := reflect.New(reflect.TypeOf(c))
-		if err := t.Fill(dst.Interface(), rows); err != nil {
+		err := t.Fill(dst.Interface(), rows)
+		if c, ok := dst.Interface().(checked); ok && err == nil {
+			err = c.Check()
+		}
+		if err != nil {
 			list = appendFault(list, err)
 		}
 	}
 	return list
 }
+
+// checked is a Config that knows more of its values than their types. The error
+// begins with "setting NAME: ".
+type checked interface{ Check() error }
 
 // appendFault adds an error of setting.Fill, once: several parts may share a
 // parameter.
