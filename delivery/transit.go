@@ -87,7 +87,9 @@ func (t *transit) expand(ctx context.Context, seen map[string]*stop, i int, r Re
 		st := seen[key]
 		if st == nil {
 			st = &stop{Destination: d, options: r.Options}
-			st.Original = r.Address
+			if st.Original = r.Address; !r.Original.IsNull() {
+				st.Original = r.Original
+			}
 			seen[key] = st
 			t.stops = append(t.stops, st)
 		}
