@@ -69,7 +69,7 @@ func (s *Service) mailboxes(ctx context.Context, t *transit, stops []*stop) {
 func box(d *route.Destination) local.Box {
 	return local.Box{
 		Address: d.Address.String(), Original: d.Original.String(), Folder: d.Box.Folder,
-		Spec: storage.Spec{User: d.Box.User, Dir: d.Box.Mail, UID: d.Box.UID, GID: d.Box.GID, Quota: d.Box.Quota},
+		Spec: storage.Spec{User: d.Box.User, Dir: d.Box.Mail, Home: d.Box.Home, UID: d.Box.UID, GID: d.Box.GID, Quota: d.Box.Quota},
 	}
 }
 
