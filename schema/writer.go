@@ -6,6 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // maxGroup bounds how many writes share one commit, so that the first of them
@@ -137,8 +141,19 @@ func (w *writer) commit(group []*write) {
 		if err != nil {
 			job.err = fmt.Errorf("commit: %w", err)
 		}
+		job.err = roomError(job.err)
 		close(job.done)
 	}
+}
+
+// roomError makes SQLite's word for a full disk that of the system, so that
+// callers know one error for it.
+func roomError(err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_FULL {
+		return fmt.Errorf("%w: %w", syscall.ENOSPC, err)
+	}
+	return err
 }
 
 // savepoint runs fn so that its failure, or panic, undoes only its own rows.
