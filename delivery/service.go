@@ -51,12 +51,11 @@ func (s *Service) now() time.Time { return s.d.Now() }
 
 // mailboxes delivers to mailboxes here and sets the result of each stop.
 func (s *Service) mailboxes(ctx context.Context, t *transit, stops []*stop) {
-func (s *Service) mailboxes(ctx context.Context, m *Message, head header, prepend, quarantine string, stops []*stop) {
 	boxes := make([]local.Box, len(stops))
 	for i, st := range stops {
 		boxes[i] = box(&st.Destination)
 		if st.apart {
-			boxes[i].Folder, boxes[i].Create = quarantine, true
+			boxes[i].Folder, boxes[i].Create = t.c.Quarantine, true
 		}
 	}
 	begun := s.now()

@@ -166,7 +166,6 @@ func (t *transit) deliver(ctx context.Context) {
 	}
 	if len(boxes) > 0 {
 		t.s.mailboxes(ctx, t, boxes)
-		t.s.mailboxes(ctx, t.Message, t.head, t.prepend(), t.c.Quarantine, boxes)
 	}
 }
 
