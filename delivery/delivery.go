@@ -29,6 +29,9 @@ type Config struct {
 	HopLimit int `setting:"hopcount_limit" default:"50"`
 	// DropHeaders are header fields that a message is freed from.
 	DropHeaders []string `setting:"message_drop_headers" default:"bcc, content-length, resent-bcc, return-path"`
+	// Quarantine is the mailbox that gets what policy has put apart for a
+	// recipient.
+	Quarantine string `setting:"quarantine_mailbox" default:"Junk"`
 	// BounceSize bounds, in bytes, the part of a message that a bounce returns.
 	BounceSize int64 `setting:"bounce_size_limit" default:"50000"`
 	// NotifyClasses are the postmaster's: bounce, 2bounce.

@@ -54,6 +54,9 @@ func (s *Service) mailboxes(ctx context.Context, t *transit, stops []*stop) {
 	boxes := make([]local.Box, len(stops))
 	for i, st := range stops {
 		boxes[i] = box(&st.Destination)
+		if st.apart {
+			boxes[i].Folder, boxes[i].Create = t.c.Quarantine, true
+		}
 	}
 	begun := s.now()
 	errs := local.Deliver(ctx, s.d.Store, &local.Message{

@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,6 +37,7 @@ type stop struct {
 	rcpts   []int         // recipients that lead here; none for a blind copy
 	res     *queue.Result // nil: not tried
 	took    time.Duration
+	apart   bool // goes into the mailbox for what was put apart
 	owed    bool // was tried, and must be tried again or reported
 	refused bool
 	queued  bool // depends on the queue
@@ -94,6 +96,7 @@ func (t *transit) expand(ctx context.Context, seen map[string]*stop, i int, r Re
 			t.stops = append(t.stops, st)
 		}
 		st.rcpts = append(st.rcpts, t.answersFor(i)...)
+		st.apart = st.apart || slices.Contains(t.eff.Quarantine, i)
 	}
 	return nil
 }
@@ -177,18 +180,18 @@ func discardText(st *stop) string {
 func (t *transit) prepend() string {
 	var b strings.Builder
 	for _, line := range t.eff.Prepend {
-		b.WriteString(strings.Map(noBreak, line))
-		b.WriteString("\r\n")
+		for i, part := range strings.FieldsFunc(line, isBreak) {
+			if i > 0 && part[0] != ' ' && part[0] != '\t' {
+				b.WriteByte('\t') // line ends within a field may only fold it
+			}
+			b.WriteString(part)
+			b.WriteString("\r\n")
+		}
 	}
 	return b.String()
 }
 
-func noBreak(r rune) rune {
-	if r == '\r' || r == '\n' {
-		return -1
-	}
-	return r
-}
+func isBreak(r rune) bool { return r == '\r' || r == '\n' }
 
 // judge decides, group by group, whether the message is taken. A group is the
 // recipients that share a reply: all of them in SMTP, each alone in LMTP.

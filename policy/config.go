@@ -69,6 +69,12 @@ type Config struct {
 	ServiceDefault  string        `setting:"smtpd_policy_service_default_action" default:"451 4.3.5 Server configuration problem"`
 	ServiceContext  string        `setting:"smtpd_policy_service_policy_context" default:""`
 
+	// AuthResults says when Received-SPF and Authentication-Results are added:
+	// asked (a restriction has made the checks), always (they are made for it),
+	// never.
+	AuthResults string `setting:"authentication_results" default:"asked"`
+	AuthservID  string `setting:"authserv_id" default:"$myhostname"`
+
 	RejectCode         int `setting:"reject_code" default:"554"`
 	DeferCode          int `setting:"defer_code" default:"450"`
 	AccessRejectCode   int `setting:"access_map_reject_code" default:"554"`

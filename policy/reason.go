@@ -39,6 +39,10 @@ const (
 	Unverified      // address verification has no answer; Detail: why
 	UndeliverableTo // address verification says no; Detail: why
 	Greylisted      // check_greylist
+	SPFFailed       // reject_spf_fail, reject_spf_softfail; Detail: what the record says
+	SPFUnknown      // the same, without an answer; Detail: about whom
+	DMARCFailed     // reject_dmarc; Detail: what the record asks for
+	DMARCUnknown    // the same, without an answer; Detail: about whom
 	reasonEnd       // number of reasons
 )
 

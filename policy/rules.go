@@ -41,7 +41,7 @@ var aliases = map[string]string{
 // ruleTable returns the language by name.
 func ruleTable() map[string]*rule {
 	all := make(map[string]*rule)
-	for _, part := range [][]rule{genericRules, serviceRules, clientRules(), heloRules(), senderRules(), recipientRules(), dnsRules(), listRules(), serverRules(), unbuiltRules} {
+	for _, part := range [][]rule{genericRules, serviceRules, authenticRules(), clientRules(), heloRules(), senderRules(), recipientRules(), dnsRules(), listRules(), serverRules(), unbuiltRules} {
 		for i := range part {
 			all[part[i].name] = &part[i]
 		}

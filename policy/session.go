@@ -70,8 +70,9 @@ type Session struct {
 
 	sender   *Sender // nil outside of a transaction
 	size     int64
-	instance string     // of the transaction, for policy servers; '' not yet needed
-	content  Content    // at the end of data
+	instance string  // of the transaction, for policy servers; '' not yet needed
+	content  Content // at the end of data
+	auth     authentic
 	accepted int        // recipients of this transaction
 	last     *Recipient // the last of them
 	discard  bool       // DISCARD was said: nothing more is asked
@@ -173,8 +174,10 @@ func (s *Session) Mail(ctx context.Context, from Sender, size int64) Verdict {
 // Rcpt judges one recipient by client, helo, sender, relay and recipient
 // lists, its restriction class among them.
 func (s *Session) Rcpt(ctx context.Context, to Recipient) Verdict {
+	s.auth.asking = s.auth.asking[:0]
 	v := s.rcpt(ctx, "RCPT", &to)
 	if v.OK() {
+		s.auth.asks = append(s.auth.asks, s.auth.asking...)
 		s.accepted++
 		s.last = &to
 	}
@@ -229,14 +232,21 @@ type Content struct {
 func (s *Session) EndOfData(ctx context.Context, m Content) Verdict {
 	s.size, s.content = m.Size, m
 	return s.judge(ctx, "END-OF-MESSAGE", func(x *query) outcome {
-		return x.messageList(x.texts.endOfData, "smtpd_end_of_data_restrictions", "END-OF-MESSAGE", ClassEndOfData)
+		if x.messageAuth() == refused {
+			return refused
+		}
+		out := x.messageList(x.texts.endOfData, "smtpd_end_of_data_restrictions", "END-OF-MESSAGE", ClassEndOfData)
+		if out != refused {
+			x.authHeaders()
+		}
+		return out
 	})
 }
 
 // Reset ends the transaction.
 func (s *Session) Reset() {
 	s.sender, s.size, s.accepted, s.last, s.discard = nil, 0, 0, nil, false
-	s.content, s.instance = Content{}, ""
+	s.content, s.instance, s.auth = Content{}, "", authentic{}
 }
 
 // nameAddr is the client as replies and the log call it.

@@ -56,7 +56,7 @@ type Verdict struct {
 	Rule string
 
 	// Event is what the log calls it: '' for a refusal that is answered;
-	// "reject_warning", "warn", "info", "hold", "discard", "filter",
+	// "reject_warning", "warn", "info", "quarantine", "hold", "discard", "filter",
 	// "redirect", "bcc" or "prepend" in Warnings.
 	Event string
 
@@ -73,20 +73,28 @@ func (v Verdict) OK() bool { return v.Action == Continue }
 func (v Verdict) Temporary() bool { return v.Action != Continue && v.Code < 500 }
 
 // Effects are what access(5) actions and policy services ask besides a yes or
-// no. All but Prepend concern the whole message.
+// no. All but Prepend and Quarantine concern the whole message.
 type Effects struct {
-	Discard  bool
-	Hold     bool
-	Filter   string // transport:nexthop
-	Redirect string // address
-	Bcc      []string
-	Prepend  []string // header lines, without line end
+	// Quarantine are the recipients, by their order among those accepted, for
+	// whom the message is to be put apart.
+	Quarantine []int
+	Discard    bool
+	Hold       bool
+	Filter     string // transport:nexthop
+	Redirect   string // address
+	Bcc        []string
+	Prepend    []string // header lines, without line end
 }
 
 // Merge adds the effects of a later verdict. The last FILTER and REDIRECT win.
 // A client list is evaluated for every recipient: what it asks twice is done
 // once.
 func (e *Effects) Merge(o Effects) {
+	for _, i := range o.Quarantine {
+		if !slices.Contains(e.Quarantine, i) {
+			e.Quarantine = append(e.Quarantine, i)
+		}
+	}
 	e.Discard = e.Discard || o.Discard
 	e.Hold = e.Hold || o.Hold
 	if o.Filter != "" {

@@ -77,6 +77,9 @@ func (s *session) open(ctx context.Context) (reply, bool) {
 		raw:     tx.env.Options.Body == gosmtp.BodyBinaryMIME,
 		content: smtpwire.Content{Dots: !tx.bdat, KeepCR: !s.set.ReplaceStrayCR, AfterLF: s.rd.BareLF()},
 	}
+	if s.opt.Role == policy.MX && s.user == "" && !s.set.mine.contain(s.client.Addr) {
+		tx.intake.results = &ownResults{host: s.set.AuthservID}
+	}
 	if s.set.AddMissing {
 		tx.intake.missing = s.missingFields(msg.ID())
 	}

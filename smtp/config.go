@@ -49,6 +49,10 @@ type Config struct {
 	MessageLimit    int64 `setting:"message_size_limit" default:"10240000"` // bytes, 0 none
 	SASLResponseMax int64 `setting:"smtpd_sasl_response_limit" default:"12288"`
 
+	// AuthservID is the name in whose Authentication-Results fields strangers may
+	// say nothing.
+	AuthservID string `setting:"authserv_id" default:"$myhostname"`
+
 	HeloRequired       bool     `setting:"smtpd_helo_required" default:"no"`
 	DisableVrfy        bool     `setting:"disable_vrfy_command" default:"no"`
 	ForbiddenCommands  []string `setting:"smtpd_forbidden_commands" default:"CONNECT GET POST"`

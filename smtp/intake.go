@@ -17,7 +17,8 @@ type intake struct {
 	over    bool // size limit exceeded
 	err     error
 	first   firstLine
-	missing *missing // nil: nothing is added
+	missing *missing    // nil: nothing is added
+	results *ownResults // nil: nothing is taken out
 }
 
 // feed passes in the next bytes; end reports that CRLF "." CRLF was read, n
@@ -40,7 +41,10 @@ func (in *intake) finish() {
 
 // close passes on what is still held.
 func (in *intake) close() {
-	in.first.close(in.pass)
+	in.first.close(in.strip)
+	if in.results != nil {
+		in.results.close(in.pass)
+	}
 	if in.missing != nil {
 		in.missing.close(in.write)
 	}
@@ -52,10 +56,19 @@ func (in *intake) take(p []byte) {
 		in.over = true
 		return
 	}
-	in.first.feed(p, in.pass)
+	in.first.feed(p, in.strip)
 }
 
-// pass is the way behind the first line.
+// strip is the way behind the first line.
+func (in *intake) strip(p []byte) {
+	if in.results != nil && len(p) > 0 {
+		in.results.feed(p, in.pass)
+		return
+	}
+	in.pass(p)
+}
+
+// pass is the way of what stays.
 func (in *intake) pass(p []byte) {
 	if in.missing != nil {
 		in.missing.feed(p, in.write)

@@ -230,6 +230,7 @@ func (s *Server) count() int {
 type settings struct {
 	*Config
 	exceptions networks // clients without limits
+	mine       networks // mynetworks
 	bareLFFree networks // clients whose bare LF is not held against them
 }
 
@@ -246,6 +247,7 @@ func (s *Server) config(ctx context.Context) (*settings, error) {
 	}
 	set := &settings{Config: c}
 	set.exceptions, _ = parseNetworks(c.Exceptions) // Validate has parsed them
+	set.mine, _ = parseNetworks(c.MyNetworks)
 	set.bareLFFree, _ = parseNetworks(c.BareLFExclusions)
 	s.last.Store(set)
 	return set, nil

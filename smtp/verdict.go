@@ -57,6 +57,10 @@ var reasons = map[policy.Reason]words{
 	policy.Unverified:      {"4.1.1", "4.1.7", rejected + "unverified address: %d"},
 	policy.UndeliverableTo: {"4.1.1", "4.1.7", rejected + "undeliverable address: %d"},
 	policy.Greylisted:      {"4.2.0", "", rejected + "Greylisted, try again later"},
+	policy.SPFFailed:       {"5.7.23", "", rejected + "SPF %d"},          // RFC 7372 §3.2
+	policy.SPFUnknown:      {"4.7.24", "", rejected + "SPF check: %d"},   // likewise
+	policy.DMARCFailed:     {"5.7.26", "", rejected + "DMARC check: %d"}, // RFC 7372 §3.3
+	policy.DMARCUnknown:    {"4.4.3", "", rejected + "DMARC check: %d"},
 }
 
 // maxReply bounds a reply line; RFC 5321 §4.5.3.1.5 allows 512 with CRLF.

@@ -52,6 +52,10 @@ func TestReplyHasPostfixWords(t *testing.T) {
 		{policy.Verdict{Reason: policy.Unverified, Code: 450, Detail: "why"}, "4.1.1 <s>: C rejected: unverified address: why"},
 		{policy.Verdict{Reason: policy.UndeliverableTo, Code: 550, Detail: "why", Class: policy.ClassSender}, "5.1.7 <s>: Sender address rejected: undeliverable address: why"},
 		{policy.Verdict{Reason: policy.Greylisted, Code: 450}, "4.2.0 <s>: C rejected: Greylisted, try again later"},
+		{policy.Verdict{Reason: policy.SPFFailed, Code: 550, Detail: "fail: x", Class: policy.ClassSender}, "5.7.23 <s>: Sender address rejected: SPF fail: x"},
+		{policy.Verdict{Reason: policy.SPFUnknown, Code: 451, Detail: "x"}, "4.7.24 <s>: C rejected: SPF check: x"},
+		{policy.Verdict{Reason: policy.DMARCFailed, Code: 550, Detail: "x", Class: policy.ClassEndOfData}, "5.7.26 <s>: End-of-data rejected: DMARC check: x"},
+		{policy.Verdict{Reason: policy.DMARCUnknown, Code: 451, Detail: "x"}, "4.4.3 <s>: C rejected: DMARC check: x"},
 	}
 	said := make(map[policy.Reason]bool)
 	for _, tt := range tests {

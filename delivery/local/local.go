@@ -31,6 +31,7 @@ type Box struct {
 	Original string // what RCPT said: X-Original-To; '' leaves the header out
 	Spec     storage.Spec
 	Folder   string // '' is INBOX
+	Create   bool   // Folder, if it is not there
 }
 
 // Message is what is to be delivered.
@@ -145,6 +146,16 @@ func (d *delivery) write(ctx context.Context, i int, own bool) (*storage.Draft, 
 	b := &d.boxes[i]
 	account := d.store.Account(b.Spec)
 	draft, err := account.NewDraft(ctx, b.folder(), d.m.Size)
+	if errors.Is(err, storage.ErrNoMailbox) && b.Create {
+		if _, err = account.Create(ctx, b.Folder, nil); err == nil || errors.Is(err, storage.ErrExists) {
+			err = account.Subscribe(ctx, b.Folder, true)
+		}
+		if err == nil {
+			draft, err = account.NewDraft(ctx, b.folder(), d.m.Size)
+		} else {
+			err = storage.ErrNoMailbox
+		}
+	}
 	if errors.Is(err, storage.ErrNoMailbox) && b.Folder != "" {
 		draft, err = account.NewDraft(ctx, "INBOX", d.m.Size)
 	}
