@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -128,16 +127,8 @@ func serve(fs *flag.FlagSet) action {
 			return err
 		}
 		fmt.Fprintln(a.err, "ready")
+		unmapProgram()
 		return a.untilInterrupted(ctx, s, proc)
-	}
-}
-
-// spread gives the scheduler two processors for each real one: a delivery waits
-// in fsync, and with a spare one the runtime does not take the processor away
-// from each thread that does, and give it back, by waking others.
-func spread() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.GOMAXPROCS(2 * runtime.GOMAXPROCS(0))
 	}
 }
 
