@@ -70,16 +70,9 @@ func (s *session) watch() (stop func()) {
 	if s.box == nil {
 		return func() {}
 	}
-	changed, quit, done := s.box.view.Changed(), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		select {
-		case <-changed:
-			s.link.wake()
-		case <-quit:
-		}
-	}()
-	return func() { close(quit); <-done }
+	view := s.box.view
+	view.Watch(s.link.wake)
+	return view.Unwatch
 }
 
 func (s *session) idleDone() (reply, error) {

@@ -41,7 +41,8 @@ type box struct {
 	trim     int       // expunged ranges written since the last trim
 	rescan   time.Time // when a doubt about times may be settled at the earliest
 	cache    cacheWrites
-	wake     chan struct{} // closed at a change, and replaced
+	changes  uint64 // counts what sessions may want to know
+	watchers map[*View]func()
 }
 
 // The directories of a mailbox.
@@ -64,7 +65,7 @@ type dirTime struct {
 const tick = 2 * time.Second
 
 func newBox(t *tree, row schema.IndexMailbox) *box {
-	b := &box{t: t, num: row.Num, row: row, wake: make(chan struct{})}
+	b := &box{t: t, num: row.Num, row: row}
 	b.place.Store(&place{row.Name, row.Dir})
 	b.times = loadTimes(&row)
 	b.in.step = make(chan struct{})
@@ -226,10 +227,12 @@ func (b *box) reload(ctx context.Context) error {
 	return b.load(ctx)
 }
 
-// changed wakes whoever waits for a change. b.mu is held for writing.
+// changed wakes whoever watches. b.mu is held for writing.
 func (b *box) changed() {
-	close(b.wake)
-	b.wake = make(chan struct{})
+	b.changes++
+	for _, wake := range b.watchers {
+		wake()
+	}
 }
 
 // drop marks the mailbox as gone: deleted, or known by another name.

@@ -87,7 +87,7 @@ func TestDelete(t *testing.T) {
 	w.append("a", mail)
 	first, _ := w.acc.Status(ctx, "a")
 	v := w.sel("a")
-	wake := v.Changed()
+	wake := watched(v)
 	if err := w.acc.Delete(ctx, "a"); err != nil {
 		t.Fatal(err)
 	}

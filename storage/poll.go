@@ -53,18 +53,38 @@ func (v *View) Poll(ctx context.Context, allowExpunge bool) (Changes, error) {
 			return Changes{}, err
 		}
 	}
-	v.watch()
+	v.changes = b.changes
 	return v.diff(allowExpunge), nil
 }
 
-// Changed returns a channel that is closed when there may be something to
-// Poll; ask again after each Poll. May be called from any goroutine.
-func (v *View) Changed() <-chan struct{} { return *v.wake.Load() }
+// Watch calls fn when there may be something to Poll, at once if that is so
+// already. fn must not block, nor call the View. It costs no goroutine.
+func (v *View) Watch(fn func()) {
+	b := v.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.watchers == nil {
+		b.watchers = make(map[*View]func())
+	}
+	b.watchers[v] = fn
+	if v.changes != b.changes {
+		fn()
+	}
+}
 
-// watch makes Changed tell what happens from now on. b.mu is held.
-func (v *View) watch() {
-	wake := v.b.wake
-	v.wake.Store(&wake)
+// Unwatch ends Watch: fn is not called any more.
+func (v *View) Unwatch() {
+	b := v.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unwatch(v)
+}
+
+func (b *box) unwatch(v *View) {
+	delete(b.watchers, v)
+	if len(b.watchers) == 0 {
+		b.watchers = nil
+	}
 }
 
 // refresh makes the shared state agree with the tree. A view is open, or is

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -180,7 +181,7 @@ func TestDeliveredMailIsSeenBySelectAndPoll(t *testing.T) {
 	v := w.sel("inbox")
 	want(t, "after SELECT", show(v), "1()R")
 	want(t, "body", w.body(v, 1), mail)
-	wake := v.Changed()
+	wake := watched(v)
 	w.deliver("INBOX", mail)
 	<-wake
 	ch := w.poll(v)
@@ -234,7 +235,7 @@ func TestTwoViewsSeeEachOther(t *testing.T) {
 	if err != nil || !res.Keywords || res.Changed.String() != "2:3" {
 		t.Fatalf("store: %+v %v", res, err)
 	}
-	<-b.Changed()
+	<-watched(b)
 	ch := w.poll(b)
 	if fmt.Sprint(ch.Flags) != "[2 3]" || !ch.Keywords {
 		t.Errorf("changes of b: %+v", ch)
@@ -530,4 +531,11 @@ func TestAppendIsAllOrNone(t *testing.T) {
 	if m, _ := v.Msg(1); m.Time != when.Unix() {
 		t.Errorf("INTERNALDATE %d, want %d", m.Time, when.Unix())
 	}
+}
+
+// watched returns a channel that is closed when there may be something to Poll.
+func watched(v *View) <-chan struct{} {
+	wake := make(chan struct{})
+	v.Watch(sync.OnceFunc(func() { close(wake) }))
+	return wake
 }

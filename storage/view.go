@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"sync/atomic"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -15,7 +14,7 @@ import (
 )
 
 // View is one session's picture of a mailbox: sequence numbers and the set of
-// messages stay as they are until Poll. Used by one goroutine, but for Changed.
+// messages stay as they are until Poll. Used by one goroutine.
 // Flags are always those of now.
 type View struct {
 	b        *box
@@ -32,9 +31,9 @@ type View struct {
 	recent  []schema.UIDRange
 	recents uint32
 
-	wake  atomic.Pointer[chan struct{}]
-	files prefetch
-	done  bool
+	changes uint64 // box.changes at the last Poll
+	files   prefetch
+	done    bool
 }
 
 // Msg is what the index knows of a message.
@@ -107,7 +106,7 @@ func (v *View) begin(ctx context.Context) error {
 	}
 	v.uids, v.cuts, v.keys = b.msgs.uid, b.cuts, b.keys.known
 	v.modSeq, v.told = b.row.ModSeq, b.row.ModSeq
-	v.watch()
+	v.changes = b.changes
 	return nil
 }
 
@@ -121,6 +120,7 @@ func (v *View) Close() {
 	b := v.b
 	b.flushCache()
 	b.mu.Lock()
+	b.unwatch(v)
 	b.views--
 	b.unload()
 	b.mu.Unlock()
