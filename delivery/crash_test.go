@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -202,5 +203,55 @@ func (f *fixture) messages() (n int) {
 		}
 		n += len(page)
 		after = page[len(page)-1].ID
+	}
+}
+
+// TestKillDuringRelay kills a relaying server 20 times. Everything taken for
+// the next hop arrives, and no more messages arrive twice than can have had
+// their final dot on the way at a kill.
+func TestKillDuringRelay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("short")
+	}
+	const kills = 20
+	f := newFixture(t, "UPDATE VMailbox SET vmQuota = NULL")
+	f.shut()
+	took := make(map[string]bool)
+	for range kills {
+		for name, dest := range f.killed(time.Duration(150+rand.N(250)) * time.Millisecond) {
+			if dest == "x@out.test" {
+				took[name] = true
+			}
+		}
+	}
+	f.open()
+	f.run()
+	leaving := func() bool {
+		return slices.ContainsFunc(f.queued(), func(q string) bool { return strings.HasPrefix(q, "x@out.test") })
+	}
+	for end := time.Now().Add(time.Minute); leaving(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the rest does not leave")
+		}
+	}
+	copies := make(map[string]int)
+	for _, m := range f.sink.Messages() {
+		_, rest, _ := strings.Cut(m.Data, "X-Name: ")
+		name, _, _ := strings.Cut(rest, "\r\n")
+		if !strings.HasSuffix(m.Data, "end "+name+"\r\n") {
+			t.Errorf("%s is not whole", name)
+		}
+		copies[name]++
+	}
+	twice := 0
+	for name := range took {
+		if copies[name] == 0 {
+			t.Errorf("%s is lost", name)
+		}
+		twice += max(copies[name]-1, 0)
+	}
+	window := queue.Defaults().ConcurrencyLimit
+	if t.Logf("%d taken, %d arrived twice", len(took), twice); len(took) < 20 || twice > kills*window {
+		t.Errorf("more than %d at each kill", window)
 	}
 }

@@ -54,11 +54,11 @@ func (s *scheduler) release(ctx context.Context, c *rules, j *job, first Result)
 	s.mu.Lock()
 	st := j.site
 	st.busy--
-	st.last = now
+	st.last, st.next = now, now.Add(st.delay)
 	s.running[j.class]--
 	switch {
 	case !first.Unreachable:
-		st.reached(c.ConcurrencyLimit)
+		st.reached(c.limits(st.name).concurrency)
 	case st.unreached():
 		st.dead, st.why = now.Add(c.MinBackoff), first
 		drop = st.drain()

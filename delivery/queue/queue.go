@@ -57,6 +57,19 @@ type Config struct {
 	ConcurrencyLimit   int `setting:"default_destination_concurrency_limit" default:"20"`
 	// RecipientLimit bounds the recipients of one delivery.
 	RecipientLimit int `setting:"default_destination_recipient_limit" default:"50"`
+	// RateDelay is the least time from the end of one delivery to the next to
+	// the same destination, which then gets one at a time.
+	RateDelay time.Duration `setting:"default_destination_rate_delay" default:"0s"`
+	// The same for the transports by name.
+	SMTPConcurrency  int           `setting:"smtp_destination_concurrency_limit" default:"$default_destination_concurrency_limit"`
+	SMTPRecipients   int           `setting:"smtp_destination_recipient_limit" default:"$default_destination_recipient_limit"`
+	SMTPDelay        time.Duration `setting:"smtp_destination_rate_delay" default:"$default_destination_rate_delay"`
+	RelayConcurrency int           `setting:"relay_destination_concurrency_limit" default:"$default_destination_concurrency_limit"`
+	RelayRecipients  int           `setting:"relay_destination_recipient_limit" default:"$default_destination_recipient_limit"`
+	RelayDelay       time.Duration `setting:"relay_destination_rate_delay" default:"$default_destination_rate_delay"`
+	LMTPConcurrency  int           `setting:"lmtp_destination_concurrency_limit" default:"$default_destination_concurrency_limit"`
+	LMTPRecipients   int           `setting:"lmtp_destination_recipient_limit" default:"$default_destination_recipient_limit"`
+	LMTPDelay        time.Duration `setting:"lmtp_destination_rate_delay" default:"$default_destination_rate_delay"`
 	// ProcessLimit bounds the deliveries at the same time.
 	ProcessLimit int `setting:"default_process_limit" default:"100"`
 }

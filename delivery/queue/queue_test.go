@@ -465,6 +465,30 @@ func TestConcurrencyLimit(t *testing.T) {
 	})
 }
 
+func TestLimitsOfATransport(t *testing.T) {
+	f := &fake{}
+	bubble(t, f, func(t *testing.T, b *bench) {
+		b.cfg.SMTPConcurrency, b.cfg.SMTPRecipients, b.cfg.SMTPDelay = 3, 1, 10*time.Second
+		begun := time.Now()
+		for i := range 5 {
+			b.add("s@x", fmt.Sprintf("u%d@slow", i))
+		}
+		for n := 0; n < 5; time.Sleep(time.Second) {
+			sent, _ := f.snapshot()
+			if n = len(sent); n > 1+int(time.Since(begun)/(10*time.Second)) {
+				t.Fatalf("%d after %v", n, time.Since(begun))
+			}
+		}
+		if took := time.Since(begun); took < 40*time.Second || took > 50*time.Second || f.peak("smtp:slow") != 1 {
+			t.Errorf("5 messages in %v, %d at once", took, f.peak("smtp:slow"))
+		}
+	})
+	c := Defaults()
+	if l := c.limits("lmtp:x"); l.concurrency != c.ConcurrencyLimit || l.recipients != c.RecipientLimit {
+		t.Errorf("defaults: %+v", l)
+	}
+}
+
 // TestActiveLimit: what does not fit into memory waits in the file and is sent
 // all the same, once.
 func TestActiveLimit(t *testing.T) {

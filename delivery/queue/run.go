@@ -101,6 +101,9 @@ func (r *run) mustLook() bool {
 	r.s.stale = false
 	r.looked = now
 	for _, st := range r.s.sites {
+		if st.delay > 0 {
+			r.s.line(st) // its time may have come
+		}
 		r.s.forget(st, now)
 	}
 	return true

@@ -17,10 +17,12 @@ type site struct {
 	// 1/window as they reach the host or not.
 	// postconf(5) default_destination_concurrency_positive_feedback
 	window float64
-	failed float64   // cohorts of failures in a row
-	dead   time.Time // until then nothing is tried; zero: alive
-	last   time.Time // when a delivery ended last
-	why    Result    // of dead
+	failed float64       // cohorts of failures in a row
+	dead   time.Time     // until then nothing is tried; zero: alive
+	last   time.Time     // when a delivery ended last
+	why    Result        // of dead
+	delay  time.Duration // between deliveries; 0 none
+	next   time.Time     // when the next may begin, if there is a delay
 }
 
 // job is one delivery: recipients of one message at one site.
@@ -52,7 +54,12 @@ func (s *site) unreached() bool {
 }
 
 // free reports whether one more delivery may begin.
-func (s *site) free() bool { return s.busy < int(s.window) }
+func (s *site) free(now time.Time) bool {
+	if s.delay > 0 {
+		return s.busy == 0 && !s.next.After(now)
+	}
+	return s.busy < int(s.window)
+}
 
 func (s *site) idle() bool {
 	return s.busy == 0 && s.jobs[0].Len() == 0 && s.jobs[1].Len() == 0
@@ -61,10 +68,12 @@ func (s *site) idle() bool {
 // site returns the site of that name. The caller holds s.mu.
 func (s *scheduler) site(name string, c *rules) *site {
 	st, ok := s.sites[name]
+	own := c.limits(name)
 	if !ok {
-		st = &site{name: name, window: float64(max(1, min(c.InitialConcurrency, c.ConcurrencyLimit)))}
+		st = &site{name: name, window: float64(max(1, min(c.InitialConcurrency, own.concurrency)))}
 		s.sites[name] = st
 	}
+	st.delay = own.delay
 	return st
 }
 
@@ -72,7 +81,7 @@ func (s *scheduler) site(name string, c *rules) *site {
 // The caller holds s.mu.
 func (s *scheduler) line(st *site) {
 	for class := range st.jobs {
-		want := st.jobs[class].Len() > 0 && st.free()
+		want := st.jobs[class].Len() > 0 && st.free(s.q.d.Now())
 		switch {
 		case want && st.place[class] == nil:
 			st.place[class] = s.ready[class].PushBack(st)
@@ -114,7 +123,7 @@ func (s *scheduler) pick(c *rules) *job {
 // forget drops a site with nothing to do, unless it failed lately. The caller
 // holds s.mu.
 func (s *scheduler) forget(st *site, now time.Time) {
-	if st.idle() && !st.dead.After(now) && (st.failed == 0 || now.Sub(st.last) > failureMemory) {
+	if st.idle() && !st.next.After(now) && !st.dead.After(now) && (st.failed == 0 || now.Sub(st.last) > failureMemory) {
 		delete(s.sites, st.name)
 	}
 }

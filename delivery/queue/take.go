@@ -119,7 +119,7 @@ func (s *scheduler) enqueue(open map[string]*job, to Target, it *item, c *rules,
 	}
 	limit := to.RecipientLimit()
 	if limit <= 0 {
-		limit = c.RecipientLimit
+		limit = c.limits(it.Site).recipients
 	}
 	key := it.Message + " " + st.name
 	if j := open[key]; j != nil && len(j.items) < limit {

@@ -418,7 +418,7 @@ func TestNexthopForms(t *testing.T) {
 		{"smtp:[mx.example]:submission", "smtp:[mx.example]:587"}, {"lmtp:inet:store.example:24", "lmtp:[store.example]:24"},
 		{"lmtp:unix:/run/lmtp", "lmtp:[unix:/run/lmtp]"}, {"smtp:[2001:db8::1]:25", "smtp:[2001:db8::1]:25"}, {"smtp:2001:db8::1", "smtp:2001:db8::1"},
 		{"smtp", "smtp:else.example"}, {"error:5.7.1 Not here", "5.7.1 Not here"}, {"error", "5.0.0 Address is undeliverable"}, {"retry:try later", "4.0.0 try later"},
-		{"retry:5.1.1 later", "4.1.1 later"}, {"discard:", "discard "}, {"smtp:a.example, b.example", "4.3.5 mail system configuration error"},
+		{"retry:5.1.1 later", "4.1.1 later"}, {"discard:", "discard "}, {"smtp:a.example, b.example", "smtp:a.example, b.example"},
 		{"smtp:a.example:nonsense", "4.3.5 mail system configuration error"}, {"maildrop:x", "4.3.0 mail transport maildrop is not implemented"},
 	} {
 		r, _ := newRouter(t, "INSERT INTO Setting VALUES ('default_transport', '"+tt.setting+"');")

@@ -29,7 +29,8 @@ var ErrHeader = errors.New("header section cannot be signed")
 // signed are the fields that a signature covers. Those that are oversigned
 // stand once more in h= than in the message, so that none can be added
 // afterwards; RFC 6376 §8.15. Lists add their own List- fields, so that these
-// are covered only where they are.
+// are covered only where they are. Date and Message-ID that are missing may be
+// added by the next host.
 var signed = []struct {
 	name string
 	over bool
@@ -96,7 +97,7 @@ func (h *Header) fields() ([]string, error) {
 		if n > mostOfField {
 			return nil, fmt.Errorf("%w: %d fields %s", ErrHeader, n, f.name)
 		}
-		if f.over {
+		if f.over && (n > 0 || f.name != "Date" && f.name != "Message-ID") {
 			n++
 		}
 		list = append(list, slices.Repeat([]string{f.name}, n)...)
