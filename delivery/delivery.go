@@ -49,12 +49,18 @@ type Config struct {
 	// DeliveredHeader says which of command, file and forward get a
 	// Delivered-To header, by which loops are found.
 	DeliveredHeader []string `setting:"prepend_delivered_header" default:"command, file, forward"`
+
+	// ContentFilter takes all mail that does not come in at a listener with a
+	// tag; RelayFilter only what would leave. transport:nexthop
+	ContentFilter string `setting:"content_filter" default:""`
+	RelayFilter   string `setting:"relay_content_filter" default:""`
 }
 
 // Router says where addresses go; *route.Router is one. An error is temporary.
 type Router interface {
 	Expand(ctx context.Context, to address.Address) ([]route.Destination, error)
 	Account(ctx context.Context, user string) (*route.Box, error)
+	CanonicalSender(ctx context.Context, from address.Address) (address.Address, error)
 }
 
 // Deps is what a Service needs.

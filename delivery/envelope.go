@@ -29,6 +29,8 @@ type Envelope struct {
 type Recipient struct {
 	Address address.Address  // qualified
 	Options smtp.RcptOptions // NOTIFY, ORCPT
+	// Original is the recipient that a forwarded message came for; null: Address.
+	Original address.Address
 }
 
 // Outcome is what became of one recipient at Commit.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -142,16 +143,13 @@ func (j *job) environment(getenv func(string) string) []string {
 		add("HOME", who.Home)
 		add("SHELL", who.Shell)
 	}
-	name, addr := j.m.Client, ""
-	if i := strings.LastIndexByte(name, '['); i >= 0 {
-		name, addr = name[:i], strings.TrimSuffix(name[i+1:], "]")
-	}
+	name, addr := client(j.m)
 	for _, v := range []struct {
 		name, value string
 		always      bool
 	}{
 		{"LOGNAME", who.Name, true}, {"USER", who.Name, true}, {"SENDER", j.sender, true},
-		{"RECIPIENT", a.String(), true}, {"LOCAL", a.Local, true}, {"DOMAIN", a.Domain, false},
+		{"RECIPIENT", a.String(), true}, {"LOCAL", strings.ToLower(a.Local), true}, {"DOMAIN", a.Domain, false},
 		{"EXTENSION", who.Extension, false}, {"ORIGINAL_RECIPIENT", j.r.Original, false},
 		{"CLIENT_HOSTNAME", name, false}, {"CLIENT_ADDRESS", addr, false}, {"CLIENT_HELO", j.m.Helo, false},
 		{"CLIENT_PROTOCOL", j.m.Proto, false}, {"SASL_USERNAME", j.m.User, false},
@@ -161,6 +159,15 @@ func (j *job) environment(getenv func(string) string) []string {
 		}
 	}
 	return env
+}
+
+// client splits name[address].
+func client(m *queue.Message) (name, addr string) {
+	i := strings.LastIndexByte(m.Client, '[')
+	if i < 0 {
+		return m.Client, ""
+	}
+	return m.Client[:i], strings.TrimSuffix(m.Client[i+1:], "]")
 }
 
 // harmlessChars is postconf(5) command_expansion_filter.
@@ -224,15 +231,19 @@ func (j *job) forward(ctx context.Context, text io.Reader) queue.Result {
 	if err != nil {
 		return queue.Result{Status: queue.Bounced, Enhanced: "5.1.7", Text: "bad sender address syntax"}
 	}
-	env := &Envelope{From: from, Proto: "internal", Helo: j.m.Helo, User: j.m.User,
+	env := &Envelope{From: from, Proto: j.m.Proto, Helo: j.m.Helo, User: j.m.User,
 		Options: smtp.MailOptions{Body: smtp.BodyType(j.m.Body), UTF8: j.m.UTF8}}
-	var opt smtp.RcptOptions
+	var addr string
+	env.Client.Name, addr = client(j.m)
+	env.Client.Addr, _ = netip.ParseAddr(addr)
+	var to Recipient
 	if j.d.Sender == nil { // a list answers for itself: RFC 3461 §5.2.7.3
 		env.Options.Return, env.Options.EnvelopeID = smtp.DSNReturn(j.m.Ret), j.m.EnvID
-		opt = dsnOptions(j.r)
+		to.Options = dsnOptions(j.r)
+		to.Original, _ = address.Parse(j.r.Original)
 	}
-	for _, a := range j.d.Targets {
-		env.To = append(env.To, Recipient{Address: a, Options: opt})
+	for _, to.Address = range j.d.Targets {
+		env.To = append(env.To, to)
 	}
 	msg, err := j.s.Begin(ctx, env)
 	if err != nil {

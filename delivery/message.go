@@ -86,13 +86,17 @@ func (m *Message) Commit(ctx context.Context, eff policy.Effects) []Outcome {
 	}
 	all := m.env.Effects
 	all.Merge(eff)
-	t := &transit{Message: m, c: c, eff: all}
+	t := &transit{Message: m, c: c, eff: all, from: m.env.From}
+	t.filter()
 	if refused := t.examine(); refused != nil {
 		return m.all(*refused)
 	}
 	if all.Discard {
 		t.log(m.env.From.String(), "discarded by policy")
 		return m.all(m.taken())
+	}
+	if refused := t.sender(ctx); refused != nil {
+		return m.all(*refused)
 	}
 	t.plan(ctx)
 	if refused := t.sign(ctx); refused != nil {

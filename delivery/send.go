@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,6 +26,7 @@ type target struct {
 	box  *route.Destination // a mailbox here
 	tag  string
 	hop  remote.Hop
+	more []remote.Hop // tried after hop, in order
 }
 
 func (t *target) Site() string { return t.name }
@@ -42,6 +44,10 @@ func (t *target) RecipientLimit() int {
 func (x sender) Route(ctx context.Context, m *queue.Message, r *queue.Recipient) (queue.Target, *queue.Result) {
 	if m.Filter != "" {
 		return nexthop(m.Filter)
+	}
+	c, err := x.s.d.Config(ctx)
+	if err == nil && c.RelayFilter != "" && r.Site == c.RelayFilter {
+		return nexthop(r.Site)
 	}
 	to, err := address.Parse(r.Address)
 	if err != nil {
@@ -230,7 +236,7 @@ func senderRow(ctx context.Context, view *schema.View, from string) (*schema.Rel
 func sameHop(a, b string) bool {
 	x, xres := nexthop(strings.ToLower(a))
 	y, yres := nexthop(strings.ToLower(b))
-	return xres == nil && yres == nil && x.(*target).hop == y.(*target).hop
+	return xres == nil && yres == nil && x != nil && y != nil && sameHops(x.(*target), y.(*target))
 }
 
 // tlsPolicy looks for the row of a next hop: as written, without port, and of
@@ -267,6 +273,18 @@ func nexthop(name string) (queue.Target, *queue.Result) {
 	}
 	t := &target{name: name, tag: maillog.SMTP}
 	switch transport {
+	case "discard":
+		text := hop
+		if text == "" {
+			text = "discarded"
+		}
+		return nil, &queue.Result{Status: queue.Sent, Enhanced: "2.0.0", Text: text, Tag: "postfix/discard", Relay: "none"}
+	case "error", "retry":
+		d := &route.Destination{Kind: route.Failure, Permanent: transport == "error", Text: hop}
+		if code, rest, ok := strings.Cut(hop, " "); ok && strings.Count(code, ".") == 2 && strings.Trim(code, "0123456789.") == "" {
+			d.Enhanced, d.Text = map[string]string{"error": "5", "retry": "4"}[transport]+code[1:], rest
+		}
+		return nil, failure(d)
 	case "smtp", "relay":
 	case "lmtp":
 		t.hop.LMTP, t.tag = true, maillog.LMTP
@@ -277,13 +295,27 @@ func nexthop(name string) (queue.Target, *queue.Result) {
 		t.hop.Unix, t.hop.Host = true, path
 		return t, nil
 	}
-	host, mx, port := splitHop(strings.TrimPrefix(hop, "inet:"))
-	if host == "" || port < 0 {
+	for i, one := range strings.FieldsFunc(hop, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }) {
+		host, mx, port := splitHop(strings.TrimPrefix(one, "inet:"))
+		if host == "" || port < 0 || i >= mostHops {
+			return bad("bad next hop: " + name)
+		}
+		next := t.hop
+		next.Host, next.MX, next.Port = host, mx && !t.hop.LMTP, port
+		if i == 0 {
+			t.hop = next
+		} else {
+			t.more = append(t.more, next)
+		}
+	}
+	if t.hop.Host == "" {
 		return bad("bad next hop: " + name)
 	}
-	t.hop.Host, t.hop.MX, t.hop.Port = host, mx && !t.hop.LMTP, port
 	return t, nil
 }
+
+// mostHops bounds a list of next hops.
+const mostHops = 10
 
 // splitHop reads [host]:port, host:port, [host], host; port is -1 if it is not
 // a port.
@@ -332,9 +364,36 @@ func (x sender) Send(ctx context.Context, to queue.Target, m *queue.Message, rcp
 		}
 		mail.To = append(mail.To, rcpt)
 	}
-	for i, r := range x.s.smtp.Deliver(ctx, &t.hop, mail) {
+	for i, r := range x.s.deliver(ctx, t, mail) {
 		results[i] = queue.Result{Status: queue.Status(r.Status), Enhanced: r.Enhanced, Text: r.Text, Reply: r.Reply, MTA: r.Host,
 			Tag: t.tag, Relay: r.Relay, Unreachable: r.Unreachable, Relayed: r.DSN, Setup: r.Setup, Talk: r.Talk, Uses: r.Uses}
 	}
 	return results
 }
+
+// deliver tries the next hops of a list in turn: each gets the recipients that
+// those before have deferred.
+func (s *Service) deliver(ctx context.Context, t *target, mail *remote.Mail) []remote.Result {
+	results := s.smtp.Deliver(ctx, &t.hop, mail)
+	for _, hop := range t.more {
+		var who []int
+		rest := *mail
+		rest.To = nil
+		for i, r := range results {
+			if r.Status == remote.Deferred && !r.InDoubt {
+				who, rest.To = append(who, i), append(rest.To, mail.To[i])
+			}
+		}
+		if len(who) == 0 || ctx.Err() != nil {
+			break
+		}
+		hop.User, hop.Passwd, hop.TLS = t.hop.User, t.hop.Passwd, t.hop.TLS
+		for n, r := range s.smtp.Deliver(ctx, &hop, &rest) {
+			results[who[n]] = r
+		}
+	}
+	return results
+}
+
+// sameHops reports whether two targets are the same next hops.
+func sameHops(a, b *target) bool { return a.hop == b.hop && slices.Equal(a.more, b.more) }

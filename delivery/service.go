@@ -50,18 +50,18 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) now() time.Time { return s.d.Now() }
 
 // mailboxes delivers to mailboxes here and sets the result of each stop.
-func (s *Service) mailboxes(ctx context.Context, m *Message, head header, prepend string, stops []*stop) {
+func (s *Service) mailboxes(ctx context.Context, t *transit, stops []*stop) {
 	boxes := make([]local.Box, len(stops))
 	for i, st := range stops {
 		boxes[i] = box(&st.Destination)
 	}
 	begun := s.now()
 	errs := local.Deliver(ctx, s.d.Store, &local.Message{
-		Sender: m.env.From.String(), Size: m.Size(), Prepend: prepend, Open: m.open, DeliveredTo: head.DeliveredTo,
+		Sender: t.from.String(), Size: t.Size(), Prepend: t.prepend(), Open: t.open, DeliveredTo: t.head.DeliveredTo,
 	}, boxes)
 	took := s.now().Sub(begun)
 	for i, st := range stops {
-		res := s.localResult(m.ID(), &boxes[i], errs[i])
+		res := s.localResult(t.ID(), &boxes[i], errs[i])
 		st.res, st.took = &res, took
 	}
 }
@@ -69,7 +69,7 @@ func (s *Service) mailboxes(ctx context.Context, m *Message, head header, prepen
 func box(d *route.Destination) local.Box {
 	return local.Box{
 		Address: d.Address.String(), Original: d.Original.String(), Folder: d.Box.Folder,
-		Spec: storage.Spec{User: d.Box.User, Dir: d.Box.Mail, UID: d.Box.UID, GID: d.Box.GID, Quota: d.Box.Quota},
+		Spec: storage.Spec{User: d.Box.User, Dir: d.Box.Mail, Home: d.Box.Home, UID: d.Box.UID, GID: d.Box.GID, Quota: d.Box.Quota},
 	}
 }
 

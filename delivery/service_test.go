@@ -53,6 +53,8 @@ type fixture struct {
 	port int // of the sink
 	d    Deps
 	log  *logBuffer
+	// dialed are next hops besides sink, by host:port.
+	dialed map[string]*remotetest.Sink
 
 	killedOnce bool // files in tmp are no fault then
 	close      []func()
@@ -111,7 +113,7 @@ func (names) Addresses(_ context.Context, host string) ([]netip.Addr, error) {
 
 func newFixture(t testing.TB, rows ...string) *fixture {
 	t.Helper()
-	f := &fixture{t: t, dir: t.TempDir(), sink: &remotetest.Sink{Exts: []string{"PIPELINING", "SIZE 0", "8BITMIME", "DSN"}}, log: &logBuffer{}}
+	f := &fixture{t: t, dir: t.TempDir(), sink: &remotetest.Sink{Exts: []string{"PIPELINING", "SIZE 0", "8BITMIME", "DSN"}}, log: &logBuffer{}, dialed: make(map[string]*remotetest.Sink)}
 	if err := f.sink.Start("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +166,9 @@ func (f *fixture) open() {
 		Config: settings[Config](mail), QueueConfig: settings[queue.Config](mail), RemoteConfig: settings[remote.Config](mail),
 		Resolver: names{},
 		Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if s := f.dialed[addr]; s != nil {
+				return net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.Port()))
+			}
 			if addr == "192.0.2.1:25" {
 				return net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", f.port))
 			}

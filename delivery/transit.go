@@ -24,8 +24,9 @@ type transit struct {
 	stops []*stop
 	// failed is set for recipients whose address could not be looked up.
 	failed map[int]Outcome
-	lost   *Outcome // the message could not be queued
-	signed string   // DKIM-Signature fields for the copies that leave
+	lost   *Outcome        // the message could not be queued
+	from   address.Address // the sender, once canonical(5) is applied
+	signed string          // DKIM-Signature fields for the copies that leave
 }
 
 // stop is one place where the message goes.
@@ -86,7 +87,9 @@ func (t *transit) expand(ctx context.Context, seen map[string]*stop, i int, r Re
 		st := seen[key]
 		if st == nil {
 			st = &stop{Destination: d, options: r.Options}
-			st.Original = r.Address
+			if st.Original = r.Address; !r.Original.IsNull() {
+				st.Original = r.Original
+			}
 			seen[key] = st
 			t.stops = append(t.stops, st)
 		}
@@ -159,7 +162,7 @@ func (t *transit) deliver(ctx context.Context) {
 		}
 	}
 	if len(boxes) > 0 {
-		t.s.mailboxes(ctx, t.Message, t.head, t.prepend(), boxes)
+		t.s.mailboxes(ctx, t, boxes)
 	}
 }
 
@@ -246,7 +249,7 @@ func (t *transit) row(ctx context.Context, st *stop, next *time.Time) (row queue
 	now := t.s.now()
 	row = queue.Recipient{
 		Address: st.Address.String(), Original: st.Original.String(), Notify: notify(st.options),
-		ORCPT: orcpt(st.options), Site: site(&st.Destination), Due: now,
+		ORCPT: orcpt(st.options), Site: t.site(st), Due: now,
 	}
 	switch {
 	case st.res == nil && t.eff.Hold:
@@ -284,7 +287,7 @@ func (t *transit) record() *queue.Message {
 		client = fmt.Sprintf("%s[%s]", e.Client.Name, e.Client.Addr.Unmap())
 	}
 	return &queue.Message{
-		Arrived: t.arrived(), Sender: e.From.String(), Body: string(e.Options.Body), UTF8: e.Options.UTF8,
+		Arrived: t.arrived(), Sender: t.from.String(), Body: string(e.Options.Body), UTF8: e.Options.UTF8,
 		Ret: string(e.Options.Return), EnvID: e.Options.EnvelopeID, User: e.User, Client: client,
 		Helo: e.Helo, Proto: e.Proto, Filter: t.eff.Filter, Prepend: t.signed + t.prepend(),
 	}

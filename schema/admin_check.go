@@ -71,7 +71,7 @@ func (m *Mail) Integrity(ctx context.Context) ([]Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return integrity(ctx, m.r, list, len(list) == 0)
+	return integrity(ctx, m.file.Load().r, list, len(list) == 0)
 }
 
 // Incomplete returns rows that are sound and yet cannot do what they are for.

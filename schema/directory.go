@@ -143,7 +143,7 @@ func (v *View) AddressByNum(ctx context.Context, num int64) (*Address, error) {
 	return v.m.address(ctx, `WHERE addNum = ?`, num)
 }
 
-func (m *Mail) address(ctx context.Context, where string, args ...any) (*Address, error) {
+func (m *mailFile) address(ctx context.Context, where string, args ...any) (*Address, error) {
 	var a Address
 	var t nullTransport
 	var box struct {
@@ -234,7 +234,7 @@ func (v *View) AliasTargets(ctx context.Context, addNum int64) ([]string, error)
 }
 
 // strings reads the one column of every row.
-func (m *Mail) strings(ctx context.Context, query string, args ...any) ([]string, error) {
+func (m *mailFile) strings(ctx context.Context, query string, args ...any) ([]string, error) {
 	var list []string
 	err := m.each(ctx, query, args, func(rows *sql.Rows) error {
 		var s string

@@ -45,6 +45,10 @@ type IndexMessage struct {
 // UIDRange is the UIDs First to Last.
 type UIDRange struct{ First, Last uint32 }
 
+// reading is the context of queries with many rows: with one that can end, the
+// driver looks after it at every row. Their callers read in steps and look then.
+func reading(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
+
 func messageKey(mailbox int64, uid uint32) int64 { return mailbox<<32 | int64(uid) }
 
 func keyUID(key int64) uint32 { return uint32(key) }

@@ -30,7 +30,7 @@ func blockKey(mailbox int64, column int, uid uint32) int64 {
 // first to last, in order, until fn returns false. data is valid until fn
 // returns.
 func (s *State) EachCached(ctx context.Context, mailbox int64, column int, first, last uint32, fn func(uid uint32, data []byte) bool) error {
-	rows, err := s.query(ctx, `SELECT mcKey, mcData FROM MessageCache WHERE mcKey BETWEEN ? AND ?`,
+	rows, err := s.query(reading(ctx), `SELECT mcKey, mcData FROM MessageCache WHERE mcKey BETWEEN ? AND ?`,
 		blockKey(mailbox, column, first), blockKey(mailbox, column, last))
 	if err != nil {
 		return err

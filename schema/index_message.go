@@ -8,7 +8,7 @@ import (
 // EachMessage calls fn for the messages of a mailbox with UIDs first to last,
 // in order. The row is valid until fn returns; fn must not ask for more.
 func (s *State) EachMessage(ctx context.Context, mailbox int64, first, last uint32, fn func(*IndexMessage) error) error {
-	rows, err := s.query(ctx, `SELECT msgKey, msgModSeq, msgFlags, msgSize, msgDate, msgSaved, msgName, msgInfo, msgEmail
+	rows, err := s.query(reading(ctx), `SELECT msgKey, msgModSeq, msgFlags, msgSize, msgDate, msgSaved, msgName, msgInfo, msgEmail
 		FROM Message WHERE msgKey BETWEEN ? AND ?`, messageKey(mailbox, first), messageKey(mailbox, last))
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func (s *State) EachMessage(ctx context.Context, mailbox int64, first, last uint
 // LoadMessages is EachMessage without the columns that an open mailbox does not
 // keep. Name is valid until fn returns.
 func (s *State) LoadMessages(ctx context.Context, mailbox int64, first, last uint32, fn func(m *IndexMessage, name []byte) error) error {
-	rows, err := s.query(ctx, `SELECT msgKey, msgModSeq, msgFlags, msgSize, msgDate, msgName
+	rows, err := s.query(reading(ctx), `SELECT msgKey, msgModSeq, msgFlags, msgSize, msgDate, msgName
 		FROM Message WHERE msgKey BETWEEN ? AND ?`, messageKey(mailbox, first), messageKey(mailbox, last))
 	if err != nil {
 		return err

@@ -232,7 +232,7 @@ func (v *View) Certs(ctx context.Context) ([]Cert, error) {
 }
 
 // text reads one text column of at most one row; ” if there is none.
-func (m *Mail) text(ctx context.Context, doing, query string, args ...any) (string, error) {
+func (m *mailFile) text(ctx context.Context, doing, query string, args ...any) (string, error) {
 	var s string
 	_, err := m.one(ctx, query, args, &s)
 	return s, wrap(doing, err)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // mailSteps leads an empty file to the newest version of mail.sqlite.
@@ -18,17 +19,14 @@ const cacheEntries = 20000
 // Mail is mail.sqlite: what the operator wants. Its methods may be called from
 // any goroutine.
 type Mail struct {
-	path string
-	r    *sql.DB
+	path   string
+	file   atomic.Pointer[mailFile]
+	looked atomic.Int64 // when it was asked whether file is still at path, in ns
 
-	watch watch
-
-	mu    sync.Mutex // guards what follows
-	stmts map[string]*sql.Stmt
-
-	wmu sync.Mutex // guards wdb and w, opened at the first write
-	wdb *sql.DB
-	w   *writer
+	wmu    sync.Mutex // guards what follows, and changes of file
+	wdb    *sql.DB    // opened at the first write
+	w      *writer
+	closed bool
 }
 
 // cache holds look-ups of one data_version. A new version means a new cache,
@@ -59,34 +57,37 @@ func OpenMail(ctx context.Context, path string) (*Mail, error) {
 	if err := migrate(ctx, path, mailSteps); err != nil {
 		return nil, err
 	}
-	r, err := open(path, 3, true) // two readers and the watch
+	f, err := openMailFile(ctx, path, 0)
 	if err != nil {
 		return nil, err
 	}
-	m := &Mail{path: path, r: r, stmts: make(map[string]*sql.Stmt)}
-	if err := m.watch.open(ctx, r, path); err != nil {
-		r.Close()
-		return nil, err
-	}
+	m := &Mail{path: path}
+	m.file.Store(f)
 	return m, nil
 }
 
 // Close closes the file.
 func (m *Mail) Close() error {
 	m.wmu.Lock()
+	defer m.wmu.Unlock()
+	m.closed = true
+	m.closeWriter()
+	return m.file.Load().close()
+}
+
+// closeWriter ends the writer, if there is one. m.wmu is held.
+func (m *Mail) closeWriter() {
 	if m.w != nil {
 		m.w.close()
 		m.wdb.Close()
+		m.w, m.wdb = nil, nil
 	}
-	m.wmu.Unlock()
-	m.watch.close()
-	return m.r.Close()
 }
 
 // View is the directory as one command sees it. Take one at the start of a
 // command and drop it at the end.
 type View struct {
-	m *Mail
+	m *mailFile
 	c *cache
 }
 
@@ -94,11 +95,15 @@ type View struct {
 // look-ups of its present contents. An error is temporary: ErrLocked, after at
 // most 3 s, when another program lets nobody read.
 func (m *Mail) View(ctx context.Context) (*View, error) {
-	c, err := m.watch.look(ctx)
+	f, err := m.current(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", m.path, err)
 	}
-	return &View{m: m, c: c}, nil
+	c, err := f.watch.look(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", m.path, err)
+	}
+	return &View{m: f, c: c}, nil
 }
 
 // Generation changes whenever any row of the file may have changed. What a
@@ -130,65 +135,28 @@ func cached[T any](v *View, k cacheKey, load func() (T, error)) (T, error) {
 	return val, nil
 }
 
-func (m *Mail) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
-	m.mu.Lock()
-	st, ok := m.stmts[query]
-	m.mu.Unlock()
-	if ok {
-		return st, nil
+func (m *Mail) each(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
+	f, err := m.current(ctx)
+	if err != nil {
+		return err
 	}
-	st, err := m.r.PrepareContext(ctx, query)
+	return f.each(ctx, query, args, scan)
+}
+
+func (m *Mail) strings(ctx context.Context, query string, args ...any) ([]string, error) {
+	f, err := m.current(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if first, ok := m.stmts[query]; ok {
-		st.Close()
-		return first, nil
-	}
-	m.stmts[query] = st
-	return st, nil
-}
-
-// one reads at most one row into dest; found is false when there is none.
-func (m *Mail) one(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
-	st, err := m.stmt(ctx, query)
-	if err != nil {
-		return false, err
-	}
-	switch err := st.QueryRowContext(ctx, args...).Scan(dest...); err {
-	case nil:
-		return true, nil
-	case sql.ErrNoRows:
-		return false, nil
-	default:
-		return false, err
-	}
-}
-
-// each calls scan for every row.
-func (m *Mail) each(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
-	st, err := m.stmt(ctx, query)
-	if err != nil {
-		return err
-	}
-	rows, err := st.QueryContext(ctx, args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return f.strings(ctx, query, args...)
 }
 
 // Write runs fn in a transaction on mail.sqlite. Other programs that hold the
 // file are waited for, a few seconds.
 func (m *Mail) Write(ctx context.Context, fn func(*Tx) error) error {
+	if _, err := m.current(ctx); err != nil {
+		return fmt.Errorf("write %s: %w", m.path, err)
+	}
 	w, err := m.writer(ctx)
 	if err != nil {
 		return err
@@ -199,6 +167,9 @@ func (m *Mail) Write(ctx context.Context, fn func(*Tx) error) error {
 func (m *Mail) writer(ctx context.Context) (*writer, error) {
 	m.wmu.Lock()
 	defer m.wmu.Unlock()
+	if m.closed {
+		return nil, ErrClosed
+	}
 	if m.w != nil {
 		return m.w, nil
 	}

@@ -21,7 +21,8 @@ type walIndex struct{ mem []byte }
 type walHeader [12]uint32
 
 // mapWALIndex maps the memory of the file at path. Some connection of this
-// process must have read the file, and must stay open as long as the map. The
+// process must have read the file, and must stay open as long as the map is used.
+// It stays for the life of the process: somebody may be looking at it. The
 // descriptor is the one that SQLite has: to open and close another one would
 // release SQLite's locks (fcntl(2)).
 func mapWALIndex(path string) walIndex {
@@ -48,12 +49,6 @@ func mapWALIndex(path string) walIndex {
 		return walIndex{mem}
 	}
 	return walIndex{}
-}
-
-func (w walIndex) close() {
-	if w.mem != nil {
-		unix.Munmap(w.mem)
-	}
 }
 
 // header reads the header. A writer changes the second copy first; ok is false

@@ -22,6 +22,7 @@ type watch struct {
 	turn  chan struct{} // holds one: the right to use stmt
 	asked atomic.Int64  // when who has it began to ask, in ns; 0: nobody does
 
+	first  int64 // generations are above it
 	closed atomic.Bool
 }
 
@@ -55,11 +56,18 @@ func (w *watch) close() {
 	if w.closed.Swap(true) {
 		return
 	}
-	w.seen.Store(nil) // nobody looks at the map again
+	w.seen.Store(nil)
 	w.turn <- struct{}{}
-	w.index.close()
 	w.stmt.Close()
 	w.conn.Close()
+}
+
+// generation is the latest that a view has had.
+func (w *watch) generation() int64 {
+	if s := w.seen.Load(); s != nil {
+		return s.cache.gen
+	}
+	return w.first
 }
 
 func (w *watch) version(ctx context.Context) (n int64, err error) {
@@ -143,7 +151,7 @@ func (w *watch) refresh() (*cache, error) {
 	last := w.seen.Load()
 	switch {
 	case last == nil:
-		next.cache = newCache(1)
+		next.cache = newCache(w.first + 1)
 	case last.version != next.version:
 		next.cache = newCache(last.cache.gen + 1)
 	default:

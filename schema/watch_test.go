@@ -99,7 +99,7 @@ func (sh *shell) end() {
 func TestEveryChangeIsSeenAtTheNextView(t *testing.T) {
 	ctx := context.Background()
 	m, path := newMail(t, someRows)
-	if m.watch.index.mem == nil {
+	if m.file.Load().watch.index.mem == nil {
 		t.Fatal("the shared memory of the file was not found")
 	}
 	here, sh := newShell(t, path), newShell(t, path)
@@ -142,6 +142,58 @@ func TestEveryChangeIsSeenAtTheNextView(t *testing.T) {
 		seen("a change by a program that has ended")
 		gone = newShell(t, path)
 	}
+}
+
+// TestReplacedFileIsSeen: a restore, with and without the log of the
+// old file beside it.
+func TestReplacedFileIsSeen(t *testing.T) {
+	ctx := context.Background()
+	m, path := newMail(t, someRows)
+	last := view(t, m).Generation()
+	for n := range 4 {
+		backup := path + ".backup"
+		newShell(t, path).do(fmt.Sprintf("VACUUM INTO '%s'", backup))
+		other(t, backup, fmt.Sprintf("INSERT OR REPLACE INTO Setting VALUES ('greeting', 'restored %d')", n))
+		lost := func(tx *Tx) error { return tx.exec("INSERT OR REPLACE INTO Setting VALUES ('greeting', 'lost')") }
+		if err := m.Write(ctx, lost); err != nil {
+			t.Fatal(err)
+		}
+		view(t, m)
+		if n%2 == 1 {
+			os.Remove(path + "-wal")
+			os.Remove(path + "-shm")
+		}
+		if err := os.Rename(backup, path); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(replacedAfter)
+		check := func(want string) {
+			t.Helper()
+			v := view(t, m)
+			s, err := v.Settings(ctx)
+			if err != nil || s["greeting"] != want {
+				t.Errorf("%q, %v, want %q", s["greeting"], err, want)
+			}
+			if v.Generation() <= last {
+				t.Errorf("generation %d after %d", v.Generation(), last)
+			}
+			last = v.Generation()
+		}
+		check(fmt.Sprintf("restored %d", n))
+		newShell(t, path).do("UPDATE Setting SET stValue = 'other program' WHERE stName = 'greeting'")
+		check("other program")
+		if err := m.Write(ctx, lost); err != nil {
+			t.Fatal(err)
+		}
+		check("lost")
+		if bad, err := exec.Command("sqlite3", path, "PRAGMA integrity_check").Output(); err == nil && string(bad) != "ok\n" {
+			t.Fatalf("the file is broken: %s", bad)
+		}
+	}
+	if err := os.Rename(path, path+".gone"); err != nil {
+		t.Fatal(err)
+	}
+	view(t, m) // goes on with what it has
 }
 
 // TestViewOfAnUnchangedFileAsksNobody: neither a lock nor a system call is in

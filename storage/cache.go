@@ -44,6 +44,7 @@ func (v *View) Cached(ctx context.Context, want ColumnSet, set imap.NumSet, fn f
 	defer v.b.flushCache()
 	c := &cachedStep{v: v, want: want}
 	for _, s := range v.spans(set) {
+		c.room(s.to - s.from)
 		for from := s.from; from < s.to; {
 			n, err := c.read(ctx, from, s.to)
 			if err == nil {
@@ -58,14 +59,24 @@ func (v *View) Cached(ctx context.Context, want ColumnSet, set imap.NumSet, fn f
 	return nil
 }
 
+// extent is where something lies.
+type extent struct{ from, to int }
+
+// room makes place for steps of n messages.
+func (c *cachedStep) room(n int) {
+	if n = min(n, cacheStep); n > len(c.msgs) {
+		c.msgs, c.seqs, c.data = make([]Msg, n), make([]uint32, n), make([][schema.CacheColumns]extent, n)
+	}
+}
+
 // cachedStep is one step of Cached.
 type cachedStep struct {
 	v    *View
 	want ColumnSet
 	n    int
-	msgs [cacheStep]Msg
-	seqs [cacheStep]uint32
-	data [cacheStep][schema.CacheColumns]struct{ from, to int } // in buf
+	msgs []Msg
+	seqs []uint32
+	data [][schema.CacheColumns]extent // in buf
 	buf  []byte
 	cols Columns // of the message that fn is called for
 }
@@ -73,9 +84,9 @@ type cachedStep struct {
 // read takes the messages at positions from to at most to, and their data; it
 // returns how many positions it went on.
 func (c *cachedStep) read(ctx context.Context, from, to int) (int, error) {
-	to = min(to, from+cacheStep)
-	c.n = c.v.msgs(from, to, c.msgs[:], c.seqs[:])
-	clear(c.data[:])
+	to = min(to, from+len(c.msgs))
+	c.n = c.v.msgs(from, to, c.msgs, c.seqs)
+	clear(c.data)
 	c.buf = c.buf[:0]
 	all := c.n
 	for column := range schema.CacheColumns {

@@ -272,7 +272,7 @@ func TestOwner(t *testing.T) {
 	if _, err := v.Copy(ctx, uids(1), "INBOX"); err != nil {
 		t.Fatal(err)
 	}
-	filepath.Walk(filepath.Join(home, "example.org"), func(path string, info os.FileInfo, err error) error {
+	filepath.Walk(filepath.Join(home, "example.org", "u"), func(path string, info os.FileInfo, err error) error {
 		if err != nil {
 			t.Error(err)
 			return nil

@@ -102,6 +102,9 @@ func (f *file) ReadAt(p []byte, off int64) (total int, err error) {
 			return total, io.EOF
 		}
 		total += n
+		if total < len(p) && off+int64(total) >= f.size {
+			return total, io.EOF // without asking once more
+		}
 	}
 	return total, nil
 }

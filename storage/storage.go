@@ -86,6 +86,7 @@ type Store struct {
 	seed maphash.Seed
 	name *namer
 	idle idleBoxes
+	own  *rights // of this process
 
 	mu     sync.Mutex // guards what follows
 	trees  map[treeKey]*tree
@@ -116,8 +117,13 @@ func Open(d Deps) (*Store, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
+	own, err := ownRights()
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{
 		d:     d,
+		own:   own,
 		seed:  maphash.MakeSeed(),
 		name:  newNamer(d.Now),
 		trees: make(map[treeKey]*tree),
@@ -158,6 +164,7 @@ func (s *Store) background(fn func()) bool {
 type Spec struct {
 	User  string // log-in name; the key of its index
 	Dir   string // absolute path of the Maildir
+	Home  string // what lies above it is not the owner's; empty: the directory that Dir is in
 	UID   int    // owner of files; below 0 or without the right to change: ours
 	GID   int
 	Quota int64 // bytes; 0 none

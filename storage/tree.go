@@ -34,8 +34,8 @@ type tree struct {
 }
 
 type treeKey struct {
-	user, dir string
-	uid, gid  int
+	user, dir, home string
+	uid, gid        int
 }
 
 // Account returns the account, without touching the disk.
@@ -43,7 +43,10 @@ func (s *Store) Account(spec Spec) *Account { return &Account{s: s, spec: spec} 
 
 // tree returns the state of the account and holds it until release.
 func (s *Store) tree(spec Spec) (*tree, error) {
-	key := treeKey{spec.User, filepath.Clean(spec.Dir), spec.UID, spec.GID}
+	if spec.Home == "" {
+		spec.Home = filepath.Dir(spec.Dir)
+	}
+	key := treeKey{spec.User, filepath.Clean(spec.Dir), filepath.Clean(spec.Home), spec.UID, spec.GID}
 	if !filepath.IsAbs(spec.Dir) || spec.User == "" {
 		return nil, fmt.Errorf("mailbox of %q in %q: no user or no absolute path", spec.User, spec.Dir)
 	}
@@ -55,7 +58,7 @@ func (s *Store) tree(spec Spec) (*tree, error) {
 	t := s.trees[key]
 	if t == nil {
 		s.makeRoom()
-		t = &tree{s: s, key: key, owner: ownerOf(spec.UID, spec.GID), boxes: make(map[string]*box)}
+		t = &tree{s: s, key: key, owner: ownerOf(spec.UID, spec.GID, s.own), boxes: make(map[string]*box)}
 		s.trees[key] = t
 	}
 	t.refs++

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,7 +71,11 @@ func (a *app) change(ctx context.Context, do func(*schema.Tx) error) error {
 
 // withParts opens the whole data directory, as the server does.
 func (a *app) withParts(ctx context.Context, do func(*server.Parts) error) error {
-	p, err := server.Open(ctx, server.Options{Dir: a.dir, DNS: a.dns})
+	return a.withPartsLog(ctx, nil, do)
+}
+
+func (a *app) withPartsLog(ctx context.Context, log *slog.Logger, do func(*server.Parts) error) error {
+	p, err := server.Open(ctx, server.Options{Dir: a.dir, Log: log, DNS: a.dns})
 	if err != nil {
 		return err
 	}

@@ -5,14 +5,17 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"mailserver/internal/server"
+	"mailserver/internal/tlscert"
 	"mailserver/schema"
 	"mailserver/storage"
 )
@@ -51,6 +54,7 @@ var checkSteps = []struct {
 	{"listeners", (*checker).listeners},
 	{"certificates", (*checker).certificates},
 	{"files", (*checker).files},
+	{"queue", (*checker).queue},
 	{"mailboxes", (*checker).mailboxes},
 }
 
@@ -201,8 +205,13 @@ func onLoopback(address string) bool {
 
 func (c *checker) certificates(ctx context.Context) error {
 	bad, err := c.p.Certs.Check(ctx, time.Now())
-	for host, err := range bad {
-		c.add("certificates", "", "%s: %v", host, err)
+	for _, host := range slices.Sorted(maps.Keys(bad)) {
+		err := bad[host]
+		if errors.Is(err, tlscert.ErrSoon) {
+			c.warn("certificates", "", "%s: %v", host, err)
+		} else {
+			c.add("certificates", "", "%s: %v", host, err)
+		}
 	}
 	return err
 }

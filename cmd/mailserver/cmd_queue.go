@@ -7,10 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
 	"strings"
 	"time"
 
 	"mailserver/delivery/queue"
+	"mailserver/internal/maillog"
 	"mailserver/internal/server"
 	"mailserver/schema"
 )
@@ -28,6 +31,29 @@ func queueCommands() []command {
 
 func (a *app) withQueue(ctx context.Context, do func(*queue.Queue) error) error {
 	return a.withParts(ctx, func(p *server.Parts) error { return do(p.Delivery.Queue()) })
+}
+
+// withLog opens the log for a command that changes what the log tells. It is
+// that of the server if it has a file, which is not made here: it would belong
+// to whoever runs the command. Else it is standard error.
+func (a *app) withLog(ctx context.Context, do func(*slog.Logger) error) error {
+	proc, err := server.Process(ctx, a.dir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(proc.LogFile); proc.LogFile != "" && err == nil {
+		log, f, err := server.Logger(proc)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return do(log)
+	}
+	h, err := maillog.New(a.err, maillog.Format(proc.LogFormat), slog.LevelInfo, proc.Hostname)
+	if err != nil {
+		return fmt.Errorf("%w: %w", server.ErrConfig, err)
+	}
+	return do(slog.New(h))
 }
 
 // jsonMessage is a message in the form of postqueue -j.
@@ -209,24 +235,27 @@ func queueEach(verb string, do func(*queue.Queue, context.Context, string) (int6
 func queueDelete(fs *flag.FlagSet) action {
 	yes := fs.Bool("yes", false, "do not ask")
 	return func(ctx context.Context, a *app, args []string) error {
-		return a.withQueue(ctx, func(q *queue.Queue) error {
-			ids := args
-			if len(args) == 1 && args[0] == "ALL" {
-				ids = nil
-				if err := q.List(ctx, func(e queue.Entry) error { ids = append(ids, e.ID); return nil }); err != nil {
-					return err
-				}
-				if err := a.confirm(*yes, fmt.Sprintf("delete all %d messages in the queue", len(ids))); err != nil {
-					return err
-				}
-			}
-			for _, id := range ids {
-				if err := q.Delete(ctx, id); err != nil {
-					return queueError(err)
-				}
-			}
-			fmt.Fprintf(a.out, "deleted: %d messages\n", len(ids))
-			return nil
+		return a.withLog(ctx, func(log *slog.Logger) error {
+			return a.withPartsLog(ctx, log, func(p *server.Parts) error { return a.deleteQueued(ctx, p.Delivery.Queue(), args, *yes) })
 		})
 	}
+}
+
+func (a *app) deleteQueued(ctx context.Context, q *queue.Queue, ids []string, yes bool) error {
+	if len(ids) == 1 && ids[0] == "ALL" {
+		ids = nil
+		if err := q.List(ctx, func(e queue.Entry) error { ids = append(ids, e.ID); return nil }); err != nil {
+			return err
+		}
+		if err := a.confirm(yes, fmt.Sprintf("delete all %d messages in the queue", len(ids))); err != nil {
+			return err
+		}
+	}
+	for _, id := range ids {
+		if err := q.Delete(ctx, id); err != nil {
+			return queueError(err)
+		}
+	}
+	fmt.Fprintf(a.out, "deleted: %d messages\n", len(ids))
+	return nil
 }

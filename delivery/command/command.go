@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -50,6 +51,9 @@ func Run(ctx context.Context, p *Program) Outcome {
 	name, args := argv(p.Line)
 	if name == "" {
 		return Outcome{"5.3.5", "mail system configuration error: empty command"}
+	}
+	if _, err := os.Stat(name); err != nil { // it may be put there yet
+		return Outcome{"4.3.0", fmt.Sprintf("temporary failure. Command output: cannot run %s: %v", name, err)}
 	}
 	cmd := exec.Command(name, args...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = "/", append([]string{"PATH=" + path}, p.Env...), lingering
@@ -133,7 +137,7 @@ func notStarted(err error) Outcome {
 const plain = "1234567890!@%-_=+:,./abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ \t"
 
 // argv splits a command without a shell, unless it has characters that mean
-// something to one, or no such program is found.
+// something to one, or begins with a word of the shell.
 func argv(line string) (name string, args []string) {
 	fields := strings.Fields(line)
 	if len(fields) == 0 {
@@ -147,12 +151,13 @@ func argv(line string) (name string, args []string) {
 	return "/bin/sh", []string{"-c", line}
 }
 
+// find returns the file of a program; ” leaves it to the shell.
 func find(name string) string {
-	if strings.Contains(name, "/") {
-		if _, err := exec.LookPath(name); err != nil || name[0] != '/' {
-			return ""
-		}
+	if strings.HasPrefix(name, "/") {
 		return name
+	}
+	if strings.Contains(name, "/") {
+		return ""
 	}
 	for dir := range strings.SplitSeq(path, ":") {
 		if file, err := exec.LookPath(dir + "/" + name); err == nil {
@@ -216,7 +221,7 @@ var sysexits = map[int]Outcome{
 	68: {"5.1.2", "host name unknown"},
 	69: {"5.3.0", "service unavailable"},
 	70: {"5.3.0", "internal software error"},
-	71: {"5.3.0", "system resource problem"},
+	71: {"4.3.0", "system resource problem"},
 	72: {"5.3.0", "critical OS file missing"},
 	73: {"5.2.0", "can't create user output file"},
 	74: {"5.3.0", "input/output error"},

@@ -78,7 +78,7 @@ func (q *Queue) Release(ctx context.Context, id string) (int64, error) {
 	return q.change(ctx, id, func(t *schema.Tx) (int64, error) { return t.QueueRelease(id) })
 }
 
-// Delete removes one message; nobody is told.
+// Delete removes one message; nobody is told but the log.
 func (q *Queue) Delete(ctx context.Context, id string) error {
 	_, err := q.change(ctx, id, func(t *schema.Tx) (int64, error) { return t.QueueDelete(id) })
 	if err != nil {
@@ -87,6 +87,7 @@ func (q *Queue) Delete(ctx context.Context, id string) error {
 	if err := os.Remove(q.file(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove spool %s: %w", id, err)
 	}
+	q.logDeleted(id)
 	return nil
 }
 

@@ -73,6 +73,25 @@ func LogRemoved(log *slog.Logger, id string) {
 	maillog.Event(log, slog.LevelInfo, maillog.Qmgr, id+": removed", "removed", slog.String(maillog.QueueID, id))
 }
 
+// logOrphan says it in the words of qmgr(8) about a queue file that it moves
+// to the corrupt queue.
+func (q *Queue) logOrphan(id string) {
+	maillog.Event(q.d.Log, slog.LevelWarn, maillog.Qmgr,
+		fmt.Sprintf("warning: %s: no row in state.sqlite, file moved to spool/orphan", id),
+		"queue file without row", slog.String(maillog.QueueID, id))
+}
+
+func (q *Queue) logOrphans(n int) {
+	maillog.Event(q.d.Log, slog.LevelWarn, maillog.Qmgr,
+		fmt.Sprintf("warning: %d files without a row in state.sqlite moved to spool/orphan", n),
+		"queue files without rows", slog.Int("files", n))
+}
+
+// logDeleted writes the line of postsuper(1) -d.
+func (q *Queue) logDeleted(id string) {
+	maillog.Event(q.d.Log, slog.LevelInfo, maillog.Postsuper, id+": removed", "deleted", slog.String(maillog.QueueID, id))
+}
+
 // seconds writes a delay as Postfix does: two significant digits.
 func seconds(d time.Duration) string {
 	s := d.Seconds()

@@ -5,11 +5,13 @@
 //
 //	spool/tmp/ID     a message coming in; removed at the start of the server
 //	spool/queue/ID   a queued message, as it came in, with CRLF line ends
+//	spool/orphan/ID  such a file that had no row when the server started
 //	state.sqlite     QMessage and QRecipient: who, where, when next
 //
 // A file is in spool/queue, durably, before its rows are written, and is
 // removed after them. So a row always has its file; a file without a row is
-// mail that nobody was promised, or that is done, and goes at the next start.
+// mail that nobody was promised, or that is done, if state.sqlite is the one
+// that belongs to the spool. It is set aside at the next start, never removed.
 //
 // One running server works the queue. Any program may change rows: what it
 // holds, releases or makes due acts within a second.
@@ -94,7 +96,7 @@ func Open(d Deps) (*Queue, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	for _, dir := range []string{"tmp", "queue"} {
+	for _, dir := range []string{"tmp", "queue", "orphan"} {
 		if err := os.MkdirAll(filepath.Join(d.Dir, "spool", dir), 0o700); err != nil {
 			return nil, fmt.Errorf("make spool: %w", err)
 		}

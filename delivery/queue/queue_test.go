@@ -498,7 +498,8 @@ func TestActiveLimit(t *testing.T) {
 }
 
 // TestRestart: a server that dies leaves active rows, files without rows and
-// files in tmp; the next one sends the first and removes the others.
+// files in tmp; the next one sends the first, sets aside the second and
+// removes the third.
 func TestRestart(t *testing.T) {
 	f := &fake{}
 	synctest.Test(t, func(t *testing.T) {
@@ -532,6 +533,47 @@ func TestRestart(t *testing.T) {
 		}
 		if _, err := os.Stat(b.q.tmpFile(half)); err == nil {
 			t.Error("tmp file is still there")
+		}
+		if text, err := os.ReadFile(b.q.orphan(orphan)); err != nil || string(text) != "x" {
+			t.Errorf("set aside: %q, %v", text, err)
+		}
+	})
+}
+
+// TestLostState: the queue's mail is still there when state.sqlite is not, and
+// the log names it; a row whose file is gone is found.
+func TestLostState(t *testing.T) {
+	f := &fake{}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, f)
+		ids := []string{b.add("s@x", "a@one"), b.add("s@x", "b@two")}
+		b.state.Close()
+		for _, end := range []string{"", "-wal", "-shm"} {
+			os.Remove(filepath.Join(b.dir, "state.sqlite"+end))
+		}
+		time.Sleep(time.Second)
+		b.open()
+		defer b.state.Close()
+		stop := b.run()
+		var found []string
+		err := b.q.Orphans(func(path string) error {
+			found = append(found, filepath.Base(path))
+			return nil
+		})
+		slices.Sort(found)
+		if err != nil || !slices.Equal(found, ids) || len(b.files()) != 0 {
+			t.Errorf("set aside %q of %q, %v; left %q", found, ids, err, b.files())
+		}
+		stop()
+		id := b.add("s@x", "c@three")
+		os.Remove(b.q.file(id))
+		var lost []string
+		err = b.q.Lost(t.Context(), func(m *Message) error {
+			lost = append(lost, m.ID)
+			return nil
+		})
+		if err != nil || !slices.Equal(lost, []string{id}) {
+			t.Errorf("lost %q, %v; want %s", lost, err, id)
 		}
 	})
 }

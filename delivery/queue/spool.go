@@ -191,9 +191,13 @@ func (q *Queue) Add(ctx context.Context, t *Text, m *Message, rcpts []Recipient)
 	return nil
 }
 
-// clean removes what a server that died left in spool/tmp, and files of
-// spool/queue without a row: all that is older than this Queue. What is newer
-// may be a message that is being taken now.
+// clean removes what a server that died left in spool/tmp, which nobody was
+// promised, and sets aside files of spool/queue without a row: all that is
+// older than this Queue. What is newer may be a message that is being taken now.
+//
+// A file without a row is most often mail that was not promised, or that is
+// done, when the server died. But state.sqlite may be lost, or older than the
+// spool, and then it is the only copy of mail that was.
 func (q *Queue) clean(ctx context.Context) error {
 	err := eachName(filepath.Dir(q.tmpFile("x")), func(name string) error {
 		if !older(name, q.opened) {
@@ -204,7 +208,8 @@ func (q *Queue) clean(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return eachName(q.dirs.path, func(name string) error {
+	n := 0
+	err = eachName(q.dirs.path, func(name string) error {
 		if !older(name, q.opened) {
 			return nil
 		}
@@ -212,8 +217,56 @@ func (q *Queue) clean(ctx context.Context) error {
 		if err != nil || m != nil {
 			return err
 		}
-		return os.Remove(q.file(name))
+		if err := os.Rename(q.file(name), q.orphan(name)); err != nil {
+			return err
+		}
+		if n++; n <= maxTold {
+			q.logOrphan(name)
+		}
+		return nil
 	})
+	if n > maxTold {
+		q.logOrphans(n)
+	}
+	return err
+}
+
+// maxTold bounds the lines about files that were set aside.
+const maxTold = 100
+
+// orphan is where a file of spool/queue without a row is set aside.
+func (q *Queue) orphan(id string) string { return filepath.Join(q.d.Dir, "spool", "orphan", id) }
+
+// Orphans calls fn for each file that was set aside because no row tells whose
+// mail it is.
+func (q *Queue) Orphans(fn func(path string) error) error {
+	return eachName(filepath.Dir(q.orphan("x")), func(name string) error { return fn(q.orphan(name)) })
+}
+
+// Lost calls fn for each message in the queue whose file is gone.
+func (q *Queue) Lost(ctx context.Context, fn func(*Message) error) error {
+	after := ""
+	for {
+		page, err := q.d.State.QueuePage(ctx, after, listPage)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, m := range page {
+			after = m.ID
+			if _, err := os.Lstat(q.file(m.ID)); err == nil {
+				continue
+			} else if !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("look at spool %s: %w", m.ID, err)
+			}
+			// A server may have finished it between the page and the look.
+			if m, err = q.d.State.QueueMessage(ctx, m.ID); err == nil && m != nil {
+				err = fn(m)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // older reports whether a file of the spool was made before start; a name that

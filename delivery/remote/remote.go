@@ -151,6 +151,7 @@ type Result struct {
 	Relay    string // host[address]:port, or none
 	// Unreachable: no host answered properly up to MAIL FROM.
 	Unreachable bool
+	InDoubt     bool          // the host may have taken the message
 	Uses        int           // deliveries over the connection, with this one
 	DSN         bool          // the next hop takes over NOTIFY
 	Setup       time.Duration // name look-ups, connecting, greeting, TLS

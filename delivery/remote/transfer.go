@@ -319,6 +319,7 @@ func (s *session) inDoubt(who []int, err error, begun time.Time) {
 	s.lostMail(who, err, begun)
 	for _, i := range who {
 		s.a.pending[i] = false
+		s.a.results[i].InDoubt = true
 	}
 }
 

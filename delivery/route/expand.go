@@ -211,8 +211,8 @@ func (e *expansion) next(res *resolved, h hop, path []string) {
 	switch {
 	case res.dom.class == schema.Relay && res.blocked():
 		e.fail(res, path, true, "5.1.1", "User unknown in relay recipient table")
-	case strings.ContainsAny(h.nexthop, ", "), h.port == badPort:
-		e.fail(res, step(path, "a list of next hops and names of ports are not implemented"), false, "4.3.5", "mail system configuration error")
+	case h.port == badPort:
+		e.fail(res, step(path, "names of ports are not implemented"), false, "4.3.5", "mail system configuration error")
 	default:
 		e.add(res, path, Destination{Kind: Next, Transport: h.name, Nexthop: h.nexthop, MX: h.mx, Port: h.port})
 	}

@@ -153,6 +153,10 @@ func (h *hop) setNexthop(s string) {
 		return
 	}
 	s = strings.TrimSpace(s)
+	if strings.Contains(s, ",") { // a list: each one says itself what it is
+		h.nexthop, h.mx, h.port = s, true, 0
+		return
+	}
 	if strings.HasPrefix(s, "unix:") {
 		h.nexthop, h.mx, h.port = s, false, 0
 		return

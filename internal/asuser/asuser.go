@@ -85,8 +85,9 @@ func dropEffective() error {
 	return nil
 }
 
-// Start starts cmd as id, in a session of its own, without any capability.
-// It replaces cmd.SysProcAttr.
+// Start starts cmd as id, in a session of its own, without any capability;
+// nobody else can read the files that it makes (umask 077). It replaces
+// cmd.SysProcAttr.
 func (id ID) Start(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if !id.own() {
@@ -101,6 +102,10 @@ func (id ID) Start(cmd *exec.Cmd) error {
 		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
 			done <- fmt.Errorf("drop capabilities: %w", err)
 			return
+		}
+		// The umask is the process's, unless a thread has its own.
+		if err := unix.Unshare(unix.CLONE_FS); err == nil {
+			unix.Umask(0o077)
 		}
 		done <- cmd.Start()
 	}()

@@ -55,7 +55,8 @@ const MaxSize = 1 << 20
 const MaxTargets = 10000
 
 // Read reads a file: # begins a comment line, white space at the start of a
-// line continues the one before, a comma separates targets.
+// line continues the one before; a comma or white space outside of quotes
+// separates targets, so that a command with arguments needs quotes.
 func Read(r io.Reader) ([]Target, error) {
 	data, err := io.ReadAll(io.LimitReader(r, MaxSize+1))
 	if err != nil {
@@ -66,7 +67,7 @@ func Read(r io.Reader) ([]Target, error) {
 	}
 	var list []Target
 	for _, line := range logical(string(data)) {
-		for _, s := range Split(line) {
+		for _, s := range words(line) {
 			t, err := Parse(s)
 			if err != nil {
 				return nil, fmt.Errorf("target %q: %w", clip(s), err)
@@ -111,13 +112,28 @@ func Row(text string) []string {
 	return Split(text)
 }
 
+// words splits a line of a file.
+func words(line string) []string {
+	var list []string
+	for _, part := range Split(line) {
+		if i := strings.LastIndexByte(part, '<'); i > 0 && strings.HasSuffix(part, ">") {
+			list = append(list, part[i:]) // Name <address>
+			continue
+		}
+		list = append(list, split(part, " \t")...)
+	}
+	return list
+}
+
 // Split splits a list at commas outside of double quotes.
-func Split(text string) []string {
+func Split(text string) []string { return split(text, ",") }
+
+func split(text, at string) []string {
 	var list []string
 	start, quoted := 0, false
 	for i := 0; i <= len(text); i++ {
 		switch {
-		case i >= len(text) || text[i] == ',' && !quoted:
+		case i >= len(text) || !quoted && strings.IndexByte(at, text[i]) >= 0:
 			if s := strings.TrimSpace(text[start:min(i, len(text))]); s != "" {
 				list = append(list, s)
 			}

@@ -46,6 +46,7 @@ const (
 	Pipe       = "postfix/pipe"
 	Bounce     = "postfix/bounce"
 	ErrorMail  = "postfix/error"
+	Postsuper  = "postfix/postsuper"
 	Dovecot    = "dovecot"
 )
 

@@ -79,11 +79,13 @@ func (s *Search) Match(r io.Reader) ([]bool, error) {
 		s.in = newWindow(r)
 	}
 	s.in.reset(r)
-	s.w = newWalker(s.in, v)
+	if s.w == nil {
+		s.w = newWalker(nil, nil)
+	}
+	s.w.reset(s.in, v)
 	err := s.w.walk()
 	v.endText()
 	s.in.reset(nil)
-	s.w = nil
 	return s.found, err
 }
 
@@ -154,7 +156,7 @@ func foldValue(dst, value []byte) []byte {
 	if bytes.Contains(value, []byte("=?")) || !utf8.Valid(value) {
 		value = []byte(Decode(string(value)))
 	}
-	return appendFolded(dst, []byte(squeeze(string(value))))
+	return appendFoldedSqueezed(dst, value)
 }
 
 // open reports whether a key of the scopes is not yet found.

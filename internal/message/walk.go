@@ -69,6 +69,12 @@ func newWalker(in *window, v visitor) *walker {
 	return &walker{in: in, v: v, cur: -1}
 }
 
+// reset makes it ready for another message. The layout of the last is no more.
+func (w *walker) reset(in *window, v visitor) {
+	*w = walker{in: in, v: v, cur: -1, layout: w.layout[:0], bounds: w.bounds[:0],
+		name: w.name[:0], raw: w.raw[:0], value: w.value[:0]}
+}
+
 // walk reads the whole message.
 func (w *walker) walk() error {
 	w.begin()

@@ -14,7 +14,7 @@ func (p *Parts) Spec(ctx context.Context, user string) (*storage.Spec, error) {
 	if err != nil || box == nil {
 		return nil, err
 	}
-	return &storage.Spec{User: box.User, Dir: box.Mail, UID: box.UID, GID: box.GID, Quota: box.Quota}, nil
+	return &storage.Spec{User: box.User, Dir: box.Mail, Home: box.Home, UID: box.UID, GID: box.GID, Quota: box.Quota}, nil
 }
 
 // Account returns the mail of a user who has logged in; nil if there is no

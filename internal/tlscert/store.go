@@ -19,6 +19,12 @@ import (
 // ErrNone says that there is no certificate to show.
 var ErrNone = errors.New("no certificate")
 
+// ErrSoon says that a certificate is good, and runs out within Soon.
+var ErrSoon = errors.New("it is time to renew it")
+
+// Soon is how long before its end a certificate is named by Check.
+const Soon = 14 * 24 * time.Hour
+
 // Row names a certificate; file names are relative to the data directory.
 type Row struct {
 	Num      int64
@@ -55,7 +61,8 @@ func New(dir string, rows func(context.Context) ([]Row, error), log *slog.Logger
 }
 
 // Check reads every certificate and returns what is wrong with each: files
-// that cannot be read, a certificate that has run out or is for another name.
+// that cannot be read, a key of another certificate, a certificate that has run
+// out or is for another name. ErrSoon is a warning.
 func (s *Store) Check(ctx context.Context, now time.Time) (map[string]error, error) {
 	rows, err := s.rows(ctx)
 	if err != nil {
@@ -64,7 +71,9 @@ func (s *Store) Check(ctx context.Context, now time.Time) (map[string]error, err
 	bad := make(map[string]error)
 	for _, r := range rows {
 		if err := s.checkRow(r, now); err != nil {
-			bad[r.Hostname] = err
+			if old := bad[r.Hostname]; old == nil || errors.Is(old, ErrSoon) {
+				bad[r.Hostname] = err
+			}
 		}
 	}
 	return bad, nil
@@ -79,7 +88,16 @@ func (s *Store) checkRow(r Row, now time.Time) error {
 	if now.After(leaf.NotAfter) {
 		return fmt.Errorf("certificate %s ran out on %s", r.CertFile, leaf.NotAfter.Format(time.DateOnly))
 	}
-	return leaf.VerifyHostname(strings.Replace(r.Hostname, "*.", "any.", 1))
+	if now.Before(leaf.NotBefore) {
+		return fmt.Errorf("certificate %s holds from %s only", r.CertFile, leaf.NotBefore.Format(time.DateOnly))
+	}
+	if err := leaf.VerifyHostname(strings.Replace(r.Hostname, "*.", "any.", 1)); err != nil {
+		return err
+	}
+	if leaf.NotAfter.Sub(now) < Soon {
+		return fmt.Errorf("certificate %s runs out on %s: %w", r.CertFile, leaf.NotAfter.Format(time.DateOnly), ErrSoon)
+	}
+	return nil
 }
 
 // Pick returns the certificate of the row with that number; with 0, or without

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mailserver/delivery/queue"
+	"mailserver/internal/server"
+	"mailserver/internal/tlscert"
+	"mailserver/schema"
+)
+
+// queued puts a message into the queue of a data directory, on hold.
+func queued(t *testing.T, dir string) string {
+	t.Helper()
+	ctx := context.Background()
+	state, err := schema.OpenState(ctx, server.StateFile(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer state.Close()
+	q, err := queue.Open(queue.Deps{Dir: dir, State: state})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := q.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer text.Drop()
+	text.Write([]byte("Subject: x\r\n\r\nx\r\n"))
+	rcpts := []queue.Recipient{{Address: "a@b.example", Original: "a@b.example", Site: "smtp:b.example", State: schema.QueueHeld}}
+	if err := q.Add(ctx, text, &queue.Message{Sender: "s@x.example", Arrived: time.Now()}, rcpts); err != nil {
+		t.Fatal(err)
+	}
+	return text.ID()
+}
+
+// wantCheck runs check and looks for what it must say.
+func wantCheck(t *testing.T, dir string, code int, want ...string) {
+	t.Helper()
+	got, out, errs := run(t, dir, "", "check")
+	if got != code {
+		t.Errorf("exit %d, want %d\n%s", got, code, errs)
+	}
+	for _, w := range want {
+		if !strings.Contains(out, w) {
+			t.Errorf("check does not say %q:\n%s", w, out)
+		}
+	}
+}
+
+func TestCheckQueueFiles(t *testing.T) {
+	dir := sampleDir(t)
+	left := filepath.Join(dir, "spool", "orphan", queued(t, dir))
+	id := queued(t, dir)
+	if err := os.Rename(filepath.Join(dir, "spool", "queue", id), left); err != nil {
+		t.Fatal(err)
+	}
+	wantCheck(t, dir, exitConfig, "queue: fault: "+id+" from <s@x.example>: its file in spool/queue is gone", "mailserver queue delete "+id,
+		"queue: warning: "+left)
+}
+
+func TestQueueDeleteIsLogged(t *testing.T) {
+	dir := sampleDir(t)
+	id := queued(t, dir)
+	if _, _, errs := run(t, dir, "", "queue", "delete", id); !strings.Contains(errs, "postfix/postsuper[") || !strings.HasSuffix(errs, ": "+id+": removed\n") {
+		t.Errorf("standard error: %q", errs)
+	}
+	file := filepath.Join(dir, "maillog")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, errs := run(t, dir, "", "config", "set", "maillog_file="+file); code != 0 {
+		t.Fatal(errs)
+	}
+	id = queued(t, dir)
+	_, _, errs := run(t, dir, "", "queue", "delete", "ALL", "--yes")
+	if log, err := os.ReadFile(file); err != nil || errs != "" || !strings.HasSuffix(string(log), ": "+id+": removed\n") {
+		t.Errorf("log %q, %v; standard error %q", log, err, errs)
+	}
+}
+
+func TestCheckCertificates(t *testing.T) {
+	dir := sampleDir(t)
+	const life = 10 * 365 * 24 * time.Hour
+	sql := ""
+	for host, end := range map[string]time.Duration{"soon.example": 13 * 24 * time.Hour, "good.example": 15 * 24 * time.Hour, "over.example": -time.Hour} {
+		cert, key := filepath.Join(dir, host+".crt"), filepath.Join(dir, host+".key")
+		if err := tlscert.SelfSigned(cert, key, host, time.Now().Add(end-life)); err != nil {
+			t.Fatal(err)
+		}
+		sql += "INSERT INTO Cert (ctHostname, ctCertFile, ctKeyFile) VALUES ('" + host + "', '" + cert + "', '" + key + "');"
+	}
+	write := func(sql string) {
+		t.Helper()
+		if err := schema.Script(context.Background(), server.MailFile(dir), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(sql + "UPDATE Cert SET active = 0 WHERE ctHostname = 'over.example'")
+	wantCheck(t, dir, 0, "certificates: warning: soon.example: ")
+	if _, out, _ := run(t, dir, "", "check"); strings.Contains(out, "good.example") {
+		t.Error(out)
+	}
+	write("UPDATE Cert SET active = 1 WHERE ctHostname = 'over.example';" +
+		"UPDATE Cert SET ctKeyFile = (SELECT ctKeyFile FROM Cert WHERE ctHostname = 'soon.example') WHERE ctHostname = 'good.example'")
+	wantCheck(t, dir, exitConfig, "certificates: fault: over.example: certificate", "ran out on",
+		"certificates: fault: good.example: read certificate of good.example: tls: private key does not match public key")
+}
