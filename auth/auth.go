@@ -125,7 +125,7 @@ func (c *Config) Check() error {
 		return fmt.Errorf("setting auth_throttle_exempt: %w", err)
 	}
 	if kind, _, _ := strings.Cut(c.SASLServer, ":"); c.SASLServer != "" && kind != "dovecot" && kind != "saslauthd" {
-		return fmt.Errorf("setting auth_sasl_server: %q begins with neither dovecot: nor saslauthd:", c.SASLServer)
+		return fmt.Errorf("setting auth_sasl_server: %q names neither dovecot:ADDRESS nor saslauthd:PATH", c.SASLServer)
 	}
 	if !strings.EqualFold(c.CertName, "commonName") && !strings.EqualFold(c.CertName, "emailAddress") {
 		return fmt.Errorf("setting ssl_cert_username_field: %q is neither commonName nor emailAddress", c.CertName)

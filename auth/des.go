@@ -3,7 +3,6 @@ package auth
 import (
 	"crypto/subtle"
 	"fmt"
-	"io"
 	"strings"
 )
 
@@ -142,15 +141,4 @@ func readDESCrypt(stored []byte) (*hashed, error) {
 	return &hashed{slow: true, check: func(password []byte) bool {
 		return subtle.ConstantTimeCompare([]byte(desCrypt(password, salt)), stored) == 1
 	}}, nil
-}
-
-func makeDESCrypt(password []byte, rand io.Reader) ([]byte, error) {
-	if len(password) > 8 {
-		return nil, fmt.Errorf("DES crypt reads only 8 bytes of a password")
-	}
-	salt, err := cryptSalt(2, rand)
-	if err != nil {
-		return nil, err
-	}
-	return []byte(desCrypt(password, [2]byte(salt))), nil
 }

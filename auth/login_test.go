@@ -13,7 +13,6 @@ import (
 
 	gosasl "github.com/emersion/go-sasl"
 
-	mech "mailserver/internal/sasl"
 	"mailserver/internal/setting"
 	"mailserver/schema"
 )
@@ -431,10 +430,6 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
-}
-
-func credentials(user, password string) mech.Credentials {
-	return mech.Credentials{User: user, Password: password}
 }
 
 func TestCheckNamesTheSetting(t *testing.T) {

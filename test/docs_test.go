@@ -161,7 +161,7 @@ func commandLines(help string) []string {
 func commandName(usage string) []string {
 	var name []string
 	for _, w := range strings.Fields(usage) {
-		if w != strings.ToLower(w) || strings.ContainsAny(w, "-[{") || len(name) == 2 {
+		if w != strings.ToLower(w) || strings.ContainsAny(w[:1], "-[{") || len(name) == 2 {
 			break
 		}
 		name = append(name, w)
