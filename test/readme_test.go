@@ -18,7 +18,7 @@ func TestFirstMailAsTheReadmeSays(t *testing.T) {
 	h.mustRun("init", "--hostname", "mx.example.org", "--port-base", strconv.Itoa(h.base), "--own-mail")
 	h.start()
 	// Everything else happens while it runs.
-	h.mustRun("domain", "add", "example.org", "--class", "mailbox")
+	h.mustRun("domain", "add", "example.org")
 	if out, err := h.run("a password\n", "mailbox", "add", "you@example.org", "--password-stdin"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
