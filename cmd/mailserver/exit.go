@@ -33,6 +33,15 @@ func (e *usageError) Error() string { return e.text }
 
 func usage(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
+// exitError is an error with its exit code.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
 var (
 	// errQuiet ends a command whose output has said everything.
 	errQuiet = errors.New("")
@@ -72,6 +81,10 @@ func exitCode(err error) int {
 	var u *usageError
 	if errors.As(err, &u) {
 		return exitUsage
+	}
+	var x *exitError
+	if errors.As(err, &x) {
+		return x.code
 	}
 	for _, e := range exits {
 		if errors.Is(err, e.is) {

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 )
@@ -20,7 +21,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr}
-	code := a.main(ctx, os.Args[1:])
+	args := os.Args[1:]
+	if name := filepath.Base(os.Args[0]); personas()[name] != nil {
+		args = append([]string{name}, args...)
+	}
+	code := a.main(ctx, args)
 	stop()
 	os.Exit(code)
 }
@@ -42,7 +47,7 @@ type action func(ctx context.Context, a *app, args []string) error
 func commands() []command {
 	var all []command
 	for _, part := range []func() []command{serveCommands, domainCommands, addressCommands, aliasCommands, mailboxCommands,
-		classCommands, policyCommands, lookupCommands, passwordCommands, authCommands, queueCommands, dkimCommands, configCommands, versionCommands} {
+		classCommands, policyCommands, lookupCommands, passwordCommands, authCommands, queueCommands, deliverCommands, dkimCommands, configCommands, versionCommands} {
 		all = append(all, part()...)
 	}
 	return all
@@ -65,6 +70,9 @@ func (a *app) main(ctx context.Context, args []string) int {
 }
 
 func (a *app) run(ctx context.Context, args []string) error {
+	if ok, err := a.asPersona(ctx, args); ok {
+		return err
+	}
 	args = dataLast(args)
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
 		return a.help(args)

@@ -20,6 +20,7 @@ import (
 func parts() []any {
 	return []any{
 		Process{},
+		Pickup{},
 		auth.Config{},
 		policy.Config{},
 		route.Config{},
@@ -54,4 +55,16 @@ type Process struct {
 	ShutdownGrace time.Duration `setting:"shutdown_grace" default:"10s"`
 	// MinTLS is the oldest version of TLS that is spoken: TLSv1.2 or TLSv1.3.
 	MinTLS string `setting:"ssl_min_protocol" default:"TLSv1.2"`
+}
+
+// Pickup is the part of the settings that concerns mail of sendmail(1).
+type Pickup struct {
+	Hostname       string `setting:"myhostname" default:"localhost"`
+	Origin         string `setting:"myorigin" default:"$myhostname"`
+	MailName       string `setting:"mail_name" default:"Postfix"`
+	MessageLimit   int64  `setting:"message_size_limit" default:"10240000"`
+	RecipientLimit int    `setting:"smtpd_recipient_limit" default:"1000"`
+	// Trusted are users of the system who may send with any sender address; *
+	// is everybody. Root may.
+	Trusted []string `setting:"trusted_users" default:"root"`
 }

@@ -38,6 +38,7 @@ const (
 	Submission = "postfix/submission/smtpd"
 	SMTPS      = "postfix/smtps/smtpd"
 	Cleanup    = "postfix/cleanup"
+	Pickup     = "postfix/pickup"
 	Qmgr       = "postfix/qmgr"
 	SMTP       = "postfix/smtp"
 	LMTP       = "postfix/lmtp"

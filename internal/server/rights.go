@@ -13,8 +13,8 @@ import (
 )
 
 // kept are the capabilities of a server that was started as root: to bind the
-// standard ports, and to write each mailbox as its owner.
-var kept = []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE}
+// standard ports, to write each mailbox as its owner, and to end commands of users.
+var kept = []uintptr{unix.CAP_NET_BIND_SERVICE, unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_CHOWN, unix.CAP_DAC_OVERRIDE, unix.CAP_KILL}
 
 // LeaveRoot makes a process that is root into one of the named user, with the
 // capabilities above and no others, by starting the program anew: the kernel

@@ -85,6 +85,7 @@ func (s *Server) start(ctx context.Context) error {
 	if err := s.ls.match(run, rows); err != nil {
 		return err
 	}
+	s.startPickup(run)
 	s.tasks.Go(func() { s.watchRows(run) })
 	s.tasks.Go(func() { s.renewCerts(run) })
 	s.tasks.Go(func() { s.serveAuthSocket(run) })
