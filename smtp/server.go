@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mailserver/internal/nets"
 	"mailserver/policy"
 )
 
@@ -229,8 +230,8 @@ func (s *Server) count() int {
 // settings is a Config that has been looked through.
 type settings struct {
 	*Config
-	exceptions networks // clients without limits
-	bareLFFree networks // clients whose bare LF is not held against them
+	exceptions nets.List // clients without limits
+	bareLFFree nets.List // clients whose bare LF is not held against them
 }
 
 // config returns the settings as they are now; when they cannot be read, the
@@ -245,8 +246,8 @@ func (s *Server) config(ctx context.Context) (*settings, error) {
 		return last, err
 	}
 	set := &settings{Config: c}
-	set.exceptions, _ = parseNetworks(c.Exceptions) // Validate has parsed them
-	set.bareLFFree, _ = parseNetworks(c.BareLFExclusions)
+	set.exceptions, _ = nets.ParseList(c.Exceptions) // Validate has parsed them
+	set.bareLFFree, _ = nets.ParseList(c.BareLFExclusions)
 	s.last.Store(set)
 	return set, nil
 }
