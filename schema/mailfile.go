@@ -7,9 +7,8 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // mailFile is one file at the path of mail.sqlite, open for look-ups.
@@ -27,9 +26,9 @@ type fileID struct{ dev, ino uint64 }
 
 // identify returns the zero ID if there is no such file.
 func identify(path string) (id fileID, err error) {
-	var st unix.Stat_t
-	err = unix.Stat(path, &st)
-	if errors.Is(err, unix.ENOENT) {
+	var st syscall.Stat_t
+	err = syscall.Stat(path, &st)
+	if errors.Is(err, syscall.ENOENT) {
 		return id, nil
 	}
 	return fileID{uint64(st.Dev), st.Ino}, err

@@ -4,9 +4,8 @@ import (
 	"os"
 	"strconv"
 	"sync/atomic"
+	"syscall"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 )
 
 // walIndex is the first page of the memory that all users of a database file
@@ -26,8 +25,8 @@ type walHeader [12]uint32
 // descriptor is the one that SQLite has: to open and close another one would
 // release SQLite's locks (fcntl(2)).
 func mapWALIndex(path string) walIndex {
-	var want, got unix.Stat_t
-	if err := unix.Stat(path+"-shm", &want); err != nil {
+	var want, got syscall.Stat_t
+	if err := syscall.Stat(path+"-shm", &want); err != nil {
 		return walIndex{}
 	}
 	list, err := os.ReadDir("/proc/self/fd")
@@ -36,13 +35,13 @@ func mapWALIndex(path string) walIndex {
 	}
 	for _, e := range list {
 		fd, err := strconv.Atoi(e.Name())
-		if err != nil || unix.Fstat(fd, &got) != nil || got.Ino != want.Ino || got.Dev != want.Dev {
+		if err != nil || syscall.Fstat(fd, &got) != nil || got.Ino != want.Ino || got.Dev != want.Dev {
 			continue
 		}
 		if got.Size < int64(os.Getpagesize()) {
 			return walIndex{}
 		}
-		mem, err := unix.Mmap(fd, 0, os.Getpagesize(), unix.PROT_READ, unix.MAP_SHARED)
+		mem, err := syscall.Mmap(fd, 0, os.Getpagesize(), syscall.PROT_READ, syscall.MAP_SHARED)
 		if err != nil {
 			return walIndex{}
 		}

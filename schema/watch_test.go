@@ -9,10 +9,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // shellFile tells the test binary that it is another program.
@@ -43,9 +42,9 @@ func TestShell(t *testing.T) {
 // lockIndex takes the locks on the shared memory that a recovery takes, and
 // those of all readers.
 func lockIndex(path string) {
-	fd, err := unix.Open(path+"-shm", unix.O_RDWR, 0)
+	fd, err := syscall.Open(path+"-shm", syscall.O_RDWR, 0)
 	if err == nil {
-		err = unix.FcntlFlock(uintptr(fd), unix.F_SETLKW, &unix.Flock_t{Type: unix.F_WRLCK, Start: 121, Len: 7})
+		err = syscall.FcntlFlock(uintptr(fd), syscall.F_SETLKW, &syscall.Flock_t{Type: syscall.F_WRLCK, Start: 121, Len: 7})
 	}
 	if err != nil {
 		fmt.Println("error", err)

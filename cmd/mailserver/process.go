@@ -6,8 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // spread gives the scheduler two processors for each real one: a delivery waits
@@ -41,7 +40,7 @@ func unmapProgram() {
 		// proc_pid_maps(5): address perms offset dev inode pathname. What can be
 		// written holds variables, and stays.
 		if _, err := fmt.Sscanf(sc.Text(), "%x-%x %s", &from, &to, &rights); err == nil && rights[1] != 'w' {
-			unix.Syscall(unix.SYS_MADVISE, from, to-from, unix.MADV_DONTNEED)
+			syscall.Syscall(syscall.SYS_MADVISE, from, to-from, syscall.MADV_DONTNEED)
 		}
 	}
 }
