@@ -62,7 +62,7 @@ type Config struct {
 	CacheSize int64         `setting:"auth_cache_size" default:"1M"`
 	CacheTTL  time.Duration `setting:"auth_cache_ttl" default:"1h"`
 	// Workers bounds how many passwords are verified at once.
-	Workers int `setting:"auth_worker_max_count" default:"2"`
+	Workers int `setting:"auth_worker_max_count" default:"2" min:"1"`
 	// HashMemory bounds the memory that Argon2 and yescrypt take at once. One
 	// that needs more alone runs alone.
 	HashMemory int64 `setting:"auth_hash_memory" default:"64M"`
@@ -89,7 +89,7 @@ type Config struct {
 	// BanFailures different wrong passwords from an address, of IPv6 a /64, ban
 	// it for BanTime, each time twice as long up to BanMaxTime. Users who have
 	// logged in from there before still may. 0: never.
-	BanFailures int           `setting:"auth_ban_failures" default:"30"`
+	BanFailures int           `setting:"auth_ban_failures" default:"30" min:"0"`
 	BanTime     time.Duration `setting:"auth_ban_time" default:"10m"`
 	BanMaxTime  time.Duration `setting:"auth_ban_max_time" default:"1d"`
 
@@ -105,8 +105,11 @@ type Config struct {
 	CertName string `setting:"ssl_cert_username_field" default:"commonName"`
 }
 
-// Check returns the first value that cannot be acted on: "setting NAME: why".
-func (c *Config) Check() error {
+// Validate returns the first value that cannot be acted on: "setting NAME: why".
+func (c *Config) Validate() error {
+	if _, _, err := findScheme(c.DefaultScheme); err != nil {
+		return fmt.Errorf("setting default_pass_scheme: %w", err)
+	}
 	for _, name := range c.Mechanisms {
 		if findMechanism(name) == nil {
 			return fmt.Errorf("setting auth_mechanisms: %q is not implemented", name)

@@ -448,7 +448,7 @@ func TestCheckNamesTheSetting(t *testing.T) {
 		if err := params.Fill(&c, map[string]string{tt.name: tt.value}); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Check(); (err == nil) != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
+		if err := c.Validate(); (err == nil) != (tt.want == "") || err != nil && !strings.HasPrefix(err.Error(), tt.want) {
 			t.Errorf("%s = %s: %v", tt.name, tt.value, err)
 		}
 	}

@@ -26,7 +26,7 @@ type Config struct {
 	Hostname string `setting:"myhostname" default:"localhost"`
 	// HopLimit is the number of Received headers at which a message is taken
 	// to be in a loop.
-	HopLimit int `setting:"hopcount_limit" default:"50"`
+	HopLimit int `setting:"hopcount_limit" default:"50" min:"1"`
 	// DropHeaders are header fields that a message is freed from.
 	DropHeaders []string `setting:"message_drop_headers" default:"bcc, content-length, resent-bcc, return-path"`
 	// Quarantine is the mailbox that gets what policy has put apart for a
@@ -35,7 +35,7 @@ type Config struct {
 	// BounceSize bounds, in bytes, the part of a message that a bounce returns.
 	BounceSize int64 `setting:"bounce_size_limit" default:"50000"`
 	// NotifyClasses are the postmaster's: bounce, 2bounce.
-	NotifyClasses []string `setting:"notify_classes" default:"resource, software"`
+	NotifyClasses []string `setting:"notify_classes" default:"" values:"bounce 2bounce"`
 	// BounceNotice and DoubleBounceNotice are who gets the copies.
 	BounceNotice       string `setting:"bounce_notice_recipient" default:"postmaster"`
 	DoubleBounceNotice string `setting:"2bounce_notice_recipient" default:"postmaster"`

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"strings"
 	"sync"
 
 	"mailserver/internal/dkim"
 	"mailserver/internal/maillog"
+	"mailserver/internal/nets"
 	"mailserver/schema"
 )
 
@@ -105,23 +105,8 @@ func (t *transit) fromUs() bool {
 	case e.Client.Tag != "" || !e.Client.Addr.IsValid():
 		return false
 	}
-	return inNets(e.Client.Addr.Unmap(), t.c.SignFor)
-}
-
-// inNets: the first entry that fits decides, ! turns it round. Names and tables
-// fit nobody.
-func inNets(a netip.Addr, list []string) bool {
-	for _, text := range list {
-		rest, not := strings.CutPrefix(text, "!")
-		p, err := netip.ParsePrefix(strings.NewReplacer("[", "", "]", "").Replace(rest))
-		if one, oneErr := netip.ParseAddr(strings.Trim(rest, "[]")); err != nil && oneErr == nil {
-			p, err = one.Prefix(one.BitLen())
-		}
-		if err == nil && p.Contains(a) {
-			return !not
-		}
-	}
-	return false
+	list, err := nets.ParseList(t.c.SignFor)
+	return err == nil && list.Contains(e.Client.Addr)
 }
 
 // signature is the fields to stand above the message; ” when its domain has no

@@ -161,8 +161,6 @@ func TestSoftBounceAndCodes(t *testing.T) {
 	v.set("soft_bounce", "yes")
 	check(t, "soft_bounce", v.try(), "421 4.7.1 <u@here.example>: Recipient address rejected: Access denied")
 	v.set("soft_bounce", "no")
-	v.set("reject_code", "250")
-	check(t, "silly code", v.try(), "450 4.7.1 <u@here.example>: Recipient address rejected: Service unavailable")
 	v.set("smtpd_recipient_restrictions", "check_recipient_access static:{DEFER}")
 	check(t, "defer", v.try(), "450 4.7.1 <u@here.example>: Recipient address rejected: Access denied")
 	v.set("access_map_defer_code", "451")

@@ -66,7 +66,7 @@ func TestCheckNamesEveryProblem(t *testing.T) {
 		"451 class number 36: RC36-nowhere: has no row in Restriction",
 		"451 class z-a: z-a: leads back to itself",
 		"451 class z-b: z-b: leads back to itself",
-		"451 setting mynetworks: permit_mynetworks: \"10.0.0.1/8\": bits behind the mask are not zero",
+		"451 setting mynetworks: permit_mynetworks: non-null host address bits in \"10.0.0.1/8\", perhaps you should use \"10.0.0.0/8\" instead",
 		"451 setting smtpd_client_restrictions: reject_unauth_destination, check_client_access {: braces do not match",
 		"451 setting smtpd_data_restrictions: hash:senders: say which check_*_access it is for",
 		"451 setting smtpd_data_restrictions: senders: say which check_*_access it is for",

@@ -75,23 +75,23 @@ type Config struct {
 	AuthResults string `setting:"authentication_results" default:"asked"`
 	AuthservID  string `setting:"authserv_id" default:"$myhostname"`
 
-	RejectCode         int `setting:"reject_code" default:"554"`
-	DeferCode          int `setting:"defer_code" default:"450"`
-	AccessRejectCode   int `setting:"access_map_reject_code" default:"554"`
-	AccessDeferCode    int `setting:"access_map_defer_code" default:"450"`
-	RelayCode          int `setting:"relay_domains_reject_code" default:"554"`
-	InvalidNameCode    int `setting:"invalid_hostname_reject_code" default:"501"`
-	NonFQDNCode        int `setting:"non_fqdn_reject_code" default:"504"`
-	UnknownClientCode  int `setting:"unknown_client_reject_code" default:"450"`
-	UnknownHostCode    int `setting:"unknown_hostname_reject_code" default:"450"`
-	UnknownAddressCode int `setting:"unknown_address_reject_code" default:"450"`
-	RBLCode            int `setting:"maps_rbl_reject_code" default:"554"`
-	PlaintextCode      int `setting:"plaintext_reject_code" default:"450"`
-	MultiBounceCode    int `setting:"multi_recipient_bounce_reject_code" default:"550"`
-	UnknownLocalCode   int `setting:"unknown_local_recipient_reject_code" default:"550"`
-	UnknownRelayCode   int `setting:"unknown_relay_recipient_reject_code" default:"550"`
-	UnknownAliasCode   int `setting:"unknown_virtual_alias_reject_code" default:"550"`
-	UnknownMailboxCode int `setting:"unknown_virtual_mailbox_reject_code" default:"550"`
+	RejectCode         int `setting:"reject_code" default:"554" min:"400" max:"599"`
+	DeferCode          int `setting:"defer_code" default:"450" min:"400" max:"599"`
+	AccessRejectCode   int `setting:"access_map_reject_code" default:"554" min:"400" max:"599"`
+	AccessDeferCode    int `setting:"access_map_defer_code" default:"450" min:"400" max:"599"`
+	RelayCode          int `setting:"relay_domains_reject_code" default:"554" min:"400" max:"599"`
+	InvalidNameCode    int `setting:"invalid_hostname_reject_code" default:"501" min:"400" max:"599"`
+	NonFQDNCode        int `setting:"non_fqdn_reject_code" default:"504" min:"400" max:"599"`
+	UnknownClientCode  int `setting:"unknown_client_reject_code" default:"450" min:"400" max:"599"`
+	UnknownHostCode    int `setting:"unknown_hostname_reject_code" default:"450" min:"400" max:"599"`
+	UnknownAddressCode int `setting:"unknown_address_reject_code" default:"450" min:"400" max:"599"`
+	RBLCode            int `setting:"maps_rbl_reject_code" default:"554" min:"400" max:"599"`
+	PlaintextCode      int `setting:"plaintext_reject_code" default:"450" min:"400" max:"599"`
+	MultiBounceCode    int `setting:"multi_recipient_bounce_reject_code" default:"550" min:"400" max:"599"`
+	UnknownLocalCode   int `setting:"unknown_local_recipient_reject_code" default:"550" min:"400" max:"599"`
+	UnknownRelayCode   int `setting:"unknown_relay_recipient_reject_code" default:"550" min:"400" max:"599"`
+	UnknownAliasCode   int `setting:"unknown_virtual_alias_reject_code" default:"550" min:"400" max:"599"`
+	UnknownMailboxCode int `setting:"unknown_virtual_mailbox_reject_code" default:"550" min:"400" max:"599"`
 }
 
 // Lists of LMTP. Its peer is another mail server that has judged already; here

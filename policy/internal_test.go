@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"mailserver/internal/nets"
 	"mailserver/schema"
 )
 
@@ -93,7 +94,7 @@ func FuzzNet(f *testing.F) {
 		f.Add(s, "192.0.2.1")
 	}
 	f.Fuzz(func(t *testing.T, text, ip string) {
-		p, err := parseNet(text)
+		p, err := nets.Parse(text)
 		if err != nil {
 			return
 		}

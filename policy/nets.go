@@ -4,33 +4,9 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
-)
 
-// parseNet reads 192.0.2.0/24, [2001:db8::]/32, 192.0.2.1. Bits behind the
-// mask are refused, as cidr_table(5) does: they are a mistake.
-func parseNet(text string) (netip.Prefix, error) {
-	addr, bits, masked := strings.Cut(text, "/")
-	addr = strings.TrimSuffix(strings.TrimPrefix(addr, "["), "]")
-	a, err := netip.ParseAddr(addr)
-	if err != nil || a.Zone() != "" {
-		return netip.Prefix{}, fmt.Errorf("%q is not a network", text)
-	}
-	if !masked {
-		a = a.Unmap()
-		return netip.PrefixFrom(a, a.BitLen()), nil
-	}
-	p, err := netip.ParsePrefix(a.String() + "/" + strings.TrimSuffix(bits, "]"))
-	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%q is not a network", text)
-	}
-	if p.Masked() != p {
-		return netip.Prefix{}, fmt.Errorf("%q: bits behind the mask are not zero", text)
-	}
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p, nil
-}
+	"mailserver/internal/nets"
+)
 
 // netPattern is a list of networks and hosts: postconf(5) mynetworks.
 type netPattern struct {
@@ -70,25 +46,17 @@ func parseNets(text string) *netPattern {
 }
 
 func parseNetEntry(word string) (netEntry, error) {
-	var e netEntry
-	for strings.HasPrefix(word, "!") {
-		e.not, word = !e.not, word[1:]
-	}
-	if net, err := parseNet(word); err == nil {
-		e.net = net
-		return e, nil
-	} else if strings.ContainsAny(word, "/[]") && !strings.Contains(word, ":/") {
+	n, err := nets.ParseEntry(word)
+	e := netEntry{not: n.Not, net: n.Net}
+	switch {
+	case err != nil || n.Word == "":
 		return e, err
-	}
-	if strings.Contains(word, ":") {
-		ref, err := parseTable(word)
+	case strings.Contains(n.Word, ":"):
+		ref, err := parseTable(n.Word)
 		e.table = &ref
 		return e, err
 	}
-	if !validHostname(strings.TrimPrefix(word, ".")) {
-		return e, fmt.Errorf("%q is neither a network nor a host", word)
-	}
-	e.host = strings.ToLower(word)
+	e.host = strings.ToLower(n.Word)
 	return e, nil
 }
 

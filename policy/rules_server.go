@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"mailserver/internal/dns"
+	"mailserver/internal/nets"
 )
 
 // serverRules are check_*_{a,mx,ns}_access: access by the servers of a name.
@@ -165,7 +166,7 @@ func (x *query) ownAddrs() ([]netip.Addr, error) {
 		return nil, err
 	}
 	for _, text := range x.cfg.ProxyInterfaces {
-		if p, err := parseNet(text); err == nil {
+		if p, err := nets.Parse(text); err == nil {
 			list = append(list, p.Addr())
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"mailserver/internal/nets"
 	"mailserver/schema"
 )
 
@@ -205,7 +206,7 @@ func compileRow(r schema.AccessRow) (patternRow, error) {
 	}
 	var err error
 	if r.Type == "cidr" {
-		row.net, err = parseNet(key)
+		row.net, err = nets.Parse(key)
 	} else {
 		row.re, err = parsePattern(key)
 	}

@@ -77,7 +77,7 @@ func (s *session) open(ctx context.Context) (reply, bool) {
 		raw:     tx.env.Options.Body == gosmtp.BodyBinaryMIME,
 		content: smtpwire.Content{Dots: !tx.bdat, KeepCR: !s.set.ReplaceStrayCR, AfterLF: s.rd.BareLF()},
 	}
-	if s.opt.Role == policy.MX && s.user == "" && !s.set.mine.contain(s.client.Addr) {
+	if s.opt.Role == policy.MX && s.user == "" && !s.set.mine.Contains(s.client.Addr) {
 		tx.intake.results = &ownResults{host: s.set.AuthservID}
 	}
 	if s.set.AddMissing {
@@ -188,7 +188,7 @@ func (s *session) finish(ctx context.Context, taken func(id string) reply) reply
 // badContent answers a message that cannot be taken, and why, once.
 func (s *session) badContent() (reply, bool) {
 	in := s.tx.intake
-	bare := in.content.BareLF() && !s.set.bareLFFree.contain(s.client.Addr)
+	bare := in.content.BareLF() && !s.set.bareLFFree.Contains(s.client.Addr)
 	if bare && s.set.BareLF == "note" {
 		s.info("bare newline", "%s: bare <LF> received from %s", s.tx.msg.ID(), s.namaddr)
 	}
@@ -208,7 +208,7 @@ func (s *session) badContent() (reply, bool) {
 // a bare LF never ends a message here, whatever the setting and client; "no"
 // and the exclusions only keep it from being refused or noted.
 func (s *session) bareLFRefused() bool {
-	return s.set.BareLF == "reject" && !s.set.bareLFFree.contain(s.client.Addr)
+	return s.set.BareLF == "reject" && !s.set.bareLFFree.Contains(s.client.Addr)
 }
 
 func (s *session) bareLFReply() reply {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"mailserver/internal/nets"
 )
 
 // Config is the SMTP servers' part of the settings, under the names of
@@ -116,7 +118,7 @@ func (c *Config) validateNumbers() error {
 		{"smtpd_client_event_limit_exceptions", c.Exceptions},
 		{"smtpd_forbid_bare_newline_exclusions", c.BareLFExclusions},
 	} {
-		if _, err := parseNetworks(n.list); err != nil {
+		if _, err := nets.ParseList(n.list); err != nil {
 			return fmt.Errorf("setting %s: %w", n.name, err)
 		}
 	}

@@ -47,7 +47,7 @@ func (s *session) overLimits() (reply, bool) {
 		s.warn("too many sessions", "connect from %s: smtpd_connection_limit %d reached", s.namaddr, s.set.Connections)
 		return allPortsBusy, true
 	}
-	if s.opt.Role == policy.LMTP || s.set.exceptions.contain(s.client.Addr) {
+	if s.opt.Role == policy.LMTP || s.set.exceptions.Contains(s.client.Addr) {
 		return reply{}, false
 	}
 	s.counted = s.counting()

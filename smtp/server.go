@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mailserver/internal/nets"
 	"mailserver/policy"
 )
 
@@ -229,9 +230,9 @@ func (s *Server) count() int {
 // settings is a Config that has been looked through.
 type settings struct {
 	*Config
-	exceptions networks // clients without limits
-	mine       networks // mynetworks
-	bareLFFree networks // clients whose bare LF is not held against them
+	exceptions nets.List // clients without limits
+	mine       nets.List // mynetworks
+	bareLFFree nets.List // clients whose bare LF is not held against them
 }
 
 // config returns the settings as they are now; when they cannot be read, the
@@ -246,9 +247,9 @@ func (s *Server) config(ctx context.Context) (*settings, error) {
 		return last, err
 	}
 	set := &settings{Config: c}
-	set.exceptions, _ = parseNetworks(c.Exceptions) // Validate has parsed them
-	set.mine, _ = parseNetworks(c.MyNetworks)
-	set.bareLFFree, _ = parseNetworks(c.BareLFExclusions)
+	set.exceptions, _ = nets.ParseList(c.Exceptions) // Validate has parsed them
+	set.mine, _ = nets.ParseList(c.MyNetworks)
+	set.bareLFFree, _ = nets.ParseList(c.BareLFExclusions)
 	s.last.Store(set)
 	return set, nil
 }

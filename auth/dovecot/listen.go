@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Check returns the first value that cannot be acted on: "setting NAME: why".
-func (cfg *Config) Check() error {
+// Validate returns the first value that cannot be acted on: "setting NAME: why".
+func (cfg *Config) Validate() error {
 	if _, err := strconv.ParseUint(cfg.Mode, 8, 9); err != nil {
 		return fmt.Errorf("setting auth_socket_mode: %q is not such as 0660", cfg.Mode)
 	}
@@ -27,7 +27,7 @@ func (cfg *Config) Check() error {
 // Listen binds the socket of the settings. What lies at a path is replaced only
 // if it is a socket.
 func (cfg *Config) Listen() (net.Listener, error) {
-	if err := cfg.Check(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	if !strings.HasPrefix(cfg.Socket, "/") {

@@ -39,8 +39,8 @@ var ErrNoMessage = errors.New("no such message in the queue")
 type Config struct {
 	// MinBackoff and MaxBackoff bound the time from one attempt to the next;
 	// between them it is the age of the message. postconf(5) minimal_backoff_time
-	MinBackoff time.Duration `setting:"minimal_backoff_time" default:"300s"`
-	MaxBackoff time.Duration `setting:"maximal_backoff_time" default:"4000s"`
+	MinBackoff time.Duration `setting:"minimal_backoff_time" default:"300s" min:"1s"`
+	MaxBackoff time.Duration `setting:"maximal_backoff_time" default:"4000s" min:"1s"`
 	// Lifetime is the age at which a message that cannot be delivered goes
 	// back; BounceLifetime is that of mail with the null sender.
 	Lifetime       time.Duration `setting:"maximal_queue_lifetime" default:"5d"`
@@ -50,13 +50,13 @@ type Config struct {
 	// RunDelay is how often the queue is looked through for what is due.
 	RunDelay time.Duration `setting:"queue_run_delay" default:"300s"`
 	// ActiveLimit bounds the recipients in memory.
-	ActiveLimit int `setting:"qmgr_message_active_limit" default:"20000"`
+	ActiveLimit int `setting:"qmgr_message_active_limit" default:"20000" min:"1"`
 	// InitialConcurrency and ConcurrencyLimit bound the deliveries to one
 	// destination at the same time.
-	InitialConcurrency int `setting:"initial_destination_concurrency" default:"5"`
-	ConcurrencyLimit   int `setting:"default_destination_concurrency_limit" default:"20"`
+	InitialConcurrency int `setting:"initial_destination_concurrency" default:"5" min:"1"`
+	ConcurrencyLimit   int `setting:"default_destination_concurrency_limit" default:"20" min:"1"`
 	// RecipientLimit bounds the recipients of one delivery.
-	RecipientLimit int `setting:"default_destination_recipient_limit" default:"50"`
+	RecipientLimit int `setting:"default_destination_recipient_limit" default:"50" min:"1"`
 	// RateDelay is the least time from the end of one delivery to the next to
 	// the same destination, which then gets one at a time.
 	RateDelay time.Duration `setting:"default_destination_rate_delay" default:"0s"`
@@ -71,7 +71,7 @@ type Config struct {
 	LMTPRecipients   int           `setting:"lmtp_destination_recipient_limit" default:"$default_destination_recipient_limit"`
 	LMTPDelay        time.Duration `setting:"lmtp_destination_rate_delay" default:"$default_destination_rate_delay"`
 	// ProcessLimit bounds the deliveries at the same time.
-	ProcessLimit int `setting:"default_process_limit" default:"100"`
+	ProcessLimit int `setting:"default_process_limit" default:"100" min:"1"`
 }
 
 // Deps is what a Queue needs. Those after Now are for Run only.

@@ -29,13 +29,13 @@ type Config struct {
 	Addresses int `setting:"smtp_mx_address_limit" default:"5"`
 	Sessions  int `setting:"smtp_mx_session_limit" default:"2"`
 	// Protocols is all, ipv4 or ipv6; Preference is any, ipv4 or ipv6.
-	Protocols  []string `setting:"inet_protocols" default:"all"`
-	Preference string   `setting:"smtp_address_preference" default:"any"`
+	Protocols  []string `setting:"inet_protocols" default:"all" values:"all ipv4 ipv6"`
+	Preference string   `setting:"smtp_address_preference" default:"any" values:"any ipv4 ipv6"`
 	TLSLevel   string   `setting:"smtp_tls_security_level" default:"may"`
 	TLSCAFile  string   `setting:"smtp_tls_CAfile" default:""`
 	// InsecureMX is dane if TLSA records of a host bind although its domain's
 	// MX records are not signed; may if not.
-	InsecureMX string `setting:"smtp_tls_dane_insecure_mx_policy" default:"dane"`
+	InsecureMX string `setting:"smtp_tls_dane_insecure_mx_policy" default:"dane" values:"dane may"`
 	// FingerprintDigest is that of match= at the level fingerprint.
 	FingerprintDigest string `setting:"smtp_tls_fingerprint_digest" default:"sha256"`
 	MTASTS            bool   `setting:"smtp_tls_mta_sts" default:"yes"`
@@ -55,18 +55,18 @@ type Config struct {
 
 	// SASLOptions and SASLTLSOptions: noplaintext forbids PLAIN and LOGIN
 	// without, and with, TLS.
-	SASLOptions    []string `setting:"smtp_sasl_security_options" default:"noplaintext, noanonymous"`
-	SASLTLSOptions []string `setting:"smtp_sasl_tls_security_options" default:"noanonymous"`
+	SASLOptions    []string `setting:"smtp_sasl_security_options" default:"noplaintext, noanonymous" values:"noplaintext noanonymous"`
+	SASLTLSOptions []string `setting:"smtp_sasl_tls_security_options" default:"noanonymous" values:"noplaintext noanonymous"`
 
-	ConnectTimeout  time.Duration `setting:"smtp_connect_timeout" default:"30s"`
-	HeloTimeout     time.Duration `setting:"smtp_helo_timeout" default:"300s"`
-	TLSTimeout      time.Duration `setting:"smtp_starttls_timeout" default:"300s"`
-	MailTimeout     time.Duration `setting:"smtp_mail_timeout" default:"300s"`
-	RcptTimeout     time.Duration `setting:"smtp_rcpt_timeout" default:"300s"`
-	DataInitTimeout time.Duration `setting:"smtp_data_init_timeout" default:"120s"`
-	DataXferTimeout time.Duration `setting:"smtp_data_xfer_timeout" default:"180s"`
-	DataDoneTimeout time.Duration `setting:"smtp_data_done_timeout" default:"600s"`
-	QuitTimeout     time.Duration `setting:"smtp_quit_timeout" default:"300s"`
+	ConnectTimeout  time.Duration `setting:"smtp_connect_timeout" default:"30s" min:"1s"`
+	HeloTimeout     time.Duration `setting:"smtp_helo_timeout" default:"300s" min:"1s"`
+	TLSTimeout      time.Duration `setting:"smtp_starttls_timeout" default:"300s" min:"1s"`
+	MailTimeout     time.Duration `setting:"smtp_mail_timeout" default:"300s" min:"1s"`
+	RcptTimeout     time.Duration `setting:"smtp_rcpt_timeout" default:"300s" min:"1s"`
+	DataInitTimeout time.Duration `setting:"smtp_data_init_timeout" default:"120s" min:"1s"`
+	DataXferTimeout time.Duration `setting:"smtp_data_xfer_timeout" default:"180s" min:"1s"`
+	DataDoneTimeout time.Duration `setting:"smtp_data_done_timeout" default:"600s" min:"1s"`
+	QuitTimeout     time.Duration `setting:"smtp_quit_timeout" default:"300s" min:"1s"`
 }
 
 // Deps is what a Client needs.

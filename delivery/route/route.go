@@ -48,10 +48,10 @@ type Config struct {
 	CatchallCompat bool `setting:"catchall_postfix_compat" default:"no"`
 	DefaultRClass  int  `setting:"default_rclass" default:"30"`
 
-	ExpansionLimit int `setting:"virtual_alias_expansion_limit" default:"1000"`
-	RecursionLimit int `setting:"virtual_alias_recursion_limit" default:"1000"`
+	ExpansionLimit int `setting:"virtual_alias_expansion_limit" default:"1000" min:"1"`
+	RecursionLimit int `setting:"virtual_alias_recursion_limit" default:"1000" min:"1"`
 	// AddressLimit bounds an address that aliases make, in bytes.
-	AddressLimit int `setting:"virtual_alias_address_length_limit" default:"1000"`
+	AddressLimit int `setting:"virtual_alias_address_length_limit" default:"1000" min:"1"`
 
 	LocalTransport   string `setting:"local_transport" default:"local:$myhostname"`
 	VirtualTransport string `setting:"virtual_transport" default:"virtual"`
@@ -90,8 +90,8 @@ type Config struct {
 	MailboxHome string `setting:"virtual_mailbox_home" default:"/home/vmail/%d/%n"`
 	// MailboxDir is the Maildir below that home.
 	MailboxDir string `setting:"virtual_mailbox_dir" default:"Mail"`
-	DefaultGID int    `setting:"virtual_default_gid" default:"800"`
-	MinimumUID int    `setting:"virtual_minimum_uid" default:"100"`
+	DefaultGID int    `setting:"virtual_default_gid" default:"800" min:"1"`
+	MinimumUID int    `setting:"virtual_minimum_uid" default:"100" min:"1"`
 }
 
 // Deps is what a Router needs.

@@ -77,6 +77,11 @@ func fill[T any](t *setting.Table, rows map[string]string) (*T, error) {
 	if err := t.Fill(val, rows); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
+	if v, ok := any(val).(validator); ok {
+		if err := v.Validate(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
 	return val, nil
 }
 
@@ -107,8 +112,8 @@ func Faults(t *setting.Table, rows map[string]string) []Fault {
 	for _, c := range parts() {
 		dst := reflect.New(reflect.TypeOf(c))
 		err := t.Fill(dst.Interface(), rows)
-		if c, ok := dst.Interface().(checked); ok && err == nil {
-			err = c.Check()
+		if v, ok := dst.Interface().(validator); ok && err == nil {
+			err = v.Validate()
 		}
 		if err != nil {
 			list = appendFault(list, err)
@@ -117,9 +122,9 @@ func Faults(t *setting.Table, rows map[string]string) []Fault {
 	return list
 }
 
-// checked is a Config that knows more of its values than their types. The error
-// begins with "setting NAME: ".
-type checked interface{ Check() error }
+// validator is a Config that knows more about its values than their tags say.
+// The error begins as one of setting.Fill: "setting NAME: ".
+type validator interface{ Validate() error }
 
 // appendFault adds an error of setting.Fill, once: several parts may share a
 // parameter.

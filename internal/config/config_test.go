@@ -69,6 +69,26 @@ func TestFaultsNameTheRow(t *testing.T) {
 	}
 }
 
+// TestUnusableValues: what cannot be obeyed is a fault of its row, by name.
+func TestUnusableValues(t *testing.T) {
+	tab, err := Table()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"smtpd_recipient_limit": "0", "mynetworks": "10.0.0.1/8", "log_format": "xml", "ssl_min_protocol": "SSLv3",
+		"smtp_tls_security_level": "maybe", "default_pass_scheme": "NONE", "local_recipient_maps": "hash:/x",
+		"inet_protocols": "ipx", "auth_mechanisms": "plain gssapi", "auth_rehash_scheme": "NONE", "hopcount_limit": "0",
+		"smtp_quit_timeout": "0", "smtp_bind_address": "eth0", "notify_classes": "policy", "reject_code": "600",
+		"permit_mx_backup_networks": "1.2.3.4/8", "smtp_address_preference": "both", "virtual_default_gid": "0",
+	} {
+		list := Faults(tab, map[string]string{name: value})
+		if len(list) == 0 || list[0].Name != name {
+			t.Errorf("%s=%s: %v", name, value, list)
+		}
+	}
+}
+
 // TestDefaultsCanBeFilled: every default is a value that its type can have.
 func TestDefaultsCanBeFilled(t *testing.T) {
 	tab, err := Table()

@@ -43,7 +43,7 @@ type Process struct {
 	// LogFile is where the log goes; empty is standard error.
 	LogFile string `setting:"maillog_file" default:""`
 	// LogFormat is syslog, json or logfmt.
-	LogFormat string `setting:"log_format" default:"syslog"`
+	LogFormat string `setting:"log_format" default:"syslog" values:"syslog json logfmt"`
 	// LogDebug adds the dialogs, without passwords and bodies.
 	LogDebug bool `setting:"log_debug" default:"no"`
 	// Owner is the user that the process becomes when it is started as root.
@@ -54,7 +54,7 @@ type Process struct {
 	// ShutdownGrace is how long commands under way may take when it stops.
 	ShutdownGrace time.Duration `setting:"shutdown_grace" default:"10s"`
 	// MinTLS is the oldest version of TLS that is spoken: TLSv1.2 or TLSv1.3.
-	MinTLS string `setting:"ssl_min_protocol" default:"TLSv1.2"`
+	MinTLS string `setting:"ssl_min_protocol" default:"TLSv1.2" values:"TLSv1.2 TLSv1.3"`
 }
 
 // Pickup is the part of the settings that concerns mail of sendmail(1).

@@ -9,7 +9,7 @@
 // Values may refer to other parameters, as in postconf(5): "$myhostname",
 // "${mydomain}". Field types: string, []string (by comma or space), bool (yes,
 // no), int, int64 (bytes, with k, M, G), time.Duration (s, m, h, d, w; a bare
-// number is seconds).
+// number is seconds). Further tags bound what a value may be: min, max, values.
 package setting
 
 import (
@@ -99,6 +99,9 @@ func (t *Table) Fill(dst any, rows map[string]string) error {
 			return err
 		}
 		if err := parse(v.Field(i), strings.TrimSpace(text)); err != nil {
+			return fmt.Errorf("setting %s: %w", name, err)
+		}
+		if err := bounds(v.Field(i), v.Type().Field(i).Tag); err != nil {
 			return fmt.Errorf("setting %s: %w", name, err)
 		}
 	}
