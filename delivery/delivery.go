@@ -24,6 +24,7 @@ import (
 // queue.Config and remote.Config.
 type Config struct {
 	Hostname string `setting:"myhostname" default:"localhost"`
+	MailName string `setting:"mail_name" default:"Postfix"`
 	// HopLimit is the number of Received headers at which a message is taken
 	// to be in a loop.
 	HopLimit int `setting:"hopcount_limit" default:"50" min:"1"`

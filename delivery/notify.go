@@ -123,7 +123,7 @@ func qualify(name string, c *Config) address.Address {
 // notice gathers what a report says.
 func (s *Service) notice(ctx context.Context, c *Config, kind bounce.Kind, m *queue.Message, rcpts []queue.Recipient) (*bounce.Notice, error) {
 	n := &bounce.Notice{
-		Kind: kind, Host: c.Hostname, ID: m.ID, Sender: m.Sender, EnvID: m.EnvID, Arrived: m.Arrived, Now: s.now(),
+		Kind: kind, Host: c.Hostname, MailName: c.MailName, ID: m.ID, Sender: m.Sender, EnvID: m.EnvID, Arrived: m.Arrived, Now: s.now(),
 		UTF8: m.UTF8, HeadersOnly: m.Ret == "HDRS" || m.Size > c.BounceSize || kind != bounce.Failure,
 	}
 	if kind == bounce.Delay {

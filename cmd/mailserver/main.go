@@ -155,9 +155,19 @@ func parse(fs *flag.FlagSet, args []string) ([]string, error) {
 	}
 }
 
+// help takes --data as every command does, and needs no directory.
 func (a *app) help(args []string) error {
-	if len(args) > 1 {
-		return a.helpOn(args[1:])
+	fs := flag.NewFlagSet("help", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.String("data", "", "")
+	if len(args) > 0 {
+		pos, err := parse(fs, args[1:])
+		if err != nil && !errors.Is(err, flag.ErrHelp) {
+			return usage("%v; see: mailserver help", err)
+		}
+		if len(pos) > 0 {
+			return a.helpOn(pos)
+		}
 	}
 	fmt.Fprint(a.out, "mailserver: a mail host in one process.\n\n  mailserver COMMAND [ARGUMENTS] [--data DIR]\n\n")
 	for _, c := range commands() {

@@ -34,6 +34,16 @@ func run(t *testing.T, dir, in string, args ...string) (code int, out, errs stri
 	return code, stdout.String(), stderr.String()
 }
 
+func TestHelpTakesData(t *testing.T) {
+	for line, want := range map[string]string{"help --data /x": "queue list", "--data=/x help queue": "queue retry", "help queue list --data /x": "queue list"} {
+		var out bytes.Buffer
+		a := &app{out: &out, err: &out}
+		if code := a.main(context.Background(), strings.Fields(line)); code != 0 || !strings.Contains(out.String(), want) {
+			t.Errorf("%s: exit %d\n%s", line, code, out.String())
+		}
+	}
+}
+
 func TestDataBeforeTheCommand(t *testing.T) {
 	dir := sampleDir(t)
 	for _, args := range [][]string{{"--data", dir, "domain", "list"}, {"--data=" + dir, "domain", "list"}} {

@@ -26,6 +26,7 @@ type Notice struct {
 	Kind     Kind
 	NoticeID string // queue ID of the notification
 	Host     string // ours
+	MailName string // of this server, in Received; postconf(5) mail_name
 	To       string
 	Copy     bool // for the postmaster, not the sender
 
@@ -101,7 +102,7 @@ func (n *Notice) header(w io.Writer, boundary string) {
 		subject = "Postmaster Copy: Undelivered Mail"
 	}
 	date := n.Now.Format("Mon, 2 Jan 2006 15:04:05 -0700 (MST)")
-	fmt.Fprintf(w, "Received: by %s (Postfix)\r\n\tid %s; %s\r\n", n.Host, n.NoticeID, date)
+	fmt.Fprintf(w, "Received: by %s (%s)\r\n\tid %s; %s\r\n", n.Host, n.MailName, n.NoticeID, date)
 	fmt.Fprintf(w, "Date: %s\r\n", date)
 	fmt.Fprintf(w, "From: MAILER-DAEMON@%s (Mail Delivery System)\r\n", n.Host)
 	fmt.Fprintf(w, "Subject: %s\r\nTo: %s\r\n", subject, n.To)

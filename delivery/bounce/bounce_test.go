@@ -21,7 +21,7 @@ const original = "Received: from a by b\r\nFrom: s@x.test\r\nSubject: hello\r\n\
 
 func notices() map[string]*Notice {
 	at := time.Date(2026, 11, 21, 7, 0, 0, 0, time.UTC)
-	base := Notice{NoticeID: "4jWlBOUNCEz0000", Host: "me.test", To: "s@x.test", ID: "4jWlORIGINz0000", Sender: "s@x.test",
+	base := Notice{NoticeID: "4jWlBOUNCEz0000", Host: "me.test", MailName: "mail program", To: "s@x.test", ID: "4jWlORIGINz0000", Sender: "s@x.test",
 		EnvID: "E 1", Arrived: at, Now: at.Add(time.Hour), Until: at.Add(120 * time.Hour)}
 	remote := Recipient{Address: "u@far.test", Original: "alias@me.test", Status: "5.1.1", MTA: "mx.far.test",
 		Reply: "550-5.1.1 The account that you tried to reach does not exist. 550 5.1.1 Look for typing errors.",

@@ -332,7 +332,7 @@ func (e *expansion) unknown(ctx context.Context, res *resolved, path []string, d
 		return e.luser(ctx, res, path, depth)
 	case name == "postmaster": // RFC 5321 §4.5.1: never unknown, and never lost
 		e.fail(res, path, false, "4.3.5", "required alias not found: postmaster")
-	case name == "mailer-daemon" || name == "double-bounce":
+	case name == "mailer-daemon" || name == strings.ToLower(e.cfg.DoubleBounceSender):
 		e.add(res, step(path, "mail to "+name+" without alias is discarded"), Destination{Kind: Discard})
 	default:
 		e.fail(res, path, true, "5.1.1", `unknown user: "`+name+`"`)

@@ -161,7 +161,7 @@ func (q *query) existsLocal(res *resolved) (bool, error) {
 		return false, nil
 	}
 	switch strings.ToLower(res.user) {
-	case "postmaster", "mailer-daemon", "double-bounce":
+	case "postmaster", "mailer-daemon", strings.ToLower(q.cfg.DoubleBounceSender):
 		return true, nil
 	}
 	if len(q.cfg.LocalRecipients) == 0 || mailboxRow(res) != nil {

@@ -85,6 +85,9 @@ type Config struct {
 	// ExpandOwner makes the target of owner-NAME the sender, not owner-NAME.
 	ExpandOwner bool `setting:"expand_owner_alias" default:"no"`
 
+	// DoubleBounceSender is whose mail is thrown away: answers to notices.
+	DoubleBounceSender string `setting:"double_bounce_sender" default:"double-bounce"`
+
 	// MailboxHome is the home of a virtual mailbox without vmHome: %d its
 	// domain, %n its local part, %u both. Relative to the data directory.
 	MailboxHome string `setting:"virtual_mailbox_home" default:"/home/vmail/%d/%n"`
