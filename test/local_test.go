@@ -410,6 +410,11 @@ func compareEffects(t *testing.T, ours, theirs string) {
 			head, text, _ := strings.Cut(p, "\n")
 			m[head] += text
 		}
+		for head, text := range m { // messages come into one file in any order
+			list := strings.Split("\n"+text, "\nFrom ")
+			slices.Sort(list)
+			m[head] = strings.Join(list, "\nFrom ")
+		}
 		return m
 	}
 	a, b := parts(ours), parts(theirs)
