@@ -77,7 +77,10 @@ func outcome(st *stop) Outcome {
 // doorText leaves out of an answer what only the log should know: paths and
 // words of the system.
 func doorText(res *queue.Result) string {
-	if res.Status == queue.Deferred && res.Tag != maillog.ErrorMail {
+	switch {
+	case res.Enhanced == "4.3.1":
+		return "Insufficient system storage"
+	case res.Status == queue.Deferred && res.Tag != maillog.ErrorMail:
 		return "mailbox cannot take mail now, try again later"
 	}
 	return res.Text
