@@ -108,6 +108,8 @@ const (
 	lookSQLMap
 	lookAppPasswords
 	lookDkimKey
+	lookSaslPassword
+	lookPipe
 )
 
 // Domain returns the row of name, in any case, active or not; nil if none.

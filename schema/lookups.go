@@ -155,18 +155,19 @@ func (v *View) SenderOwners(ctx context.Context, address string) ([]string, erro
 
 // RelayHost is a row of RelayHost.
 type RelayHost struct {
-	Nexthop string
-	User    string
-	Passwd  string
+	Transport string // '' that of the class
+	Nexthop   string // '' the recipient's domain
+	User      string
+	Passwd    string
 }
 
-// RelayHost returns the row of a sender (user@domain, @domain, ” for all
-// senders); nil if none.
+// RelayHost returns the row of a sender (user@domain, @domain, <>, ” for all
+// senders) or of tag:NAME; nil if none.
 func (v *View) RelayHost(ctx context.Context, sender string) (*RelayHost, error) {
 	return cached(v, cacheKey{kind: lookRelayHost, key: strings.ToLower(sender)}, func() (*RelayHost, error) {
 		var r RelayHost
-		found, err := v.m.one(ctx, `SELECT rhNexthop, ifnull(rhUser, ''), ifnull(rhPasswd, '') FROM RelayHost
-			WHERE rhSender = ? AND active <> 0`, []any{sender}, &r.Nexthop, &r.User, &r.Passwd)
+		found, err := v.m.one(ctx, `SELECT ifnull(rhTransport, ''), rhNexthop, ifnull(rhUser, ''), ifnull(rhPasswd, '') FROM RelayHost
+			WHERE rhSender = ? AND active <> 0`, []any{sender}, &r.Transport, &r.Nexthop, &r.User, &r.Passwd)
 		if err != nil || !found {
 			return nil, wrap("look up relay host", err)
 		}

@@ -11,6 +11,7 @@ import (
 // mailSteps leads an empty file to the newest version of mail.sqlite.
 var mailSteps = []migration{
 	{"first version", mailDDL},
+	{"ways out", mailOutDDL},
 }
 
 // cacheEntries bounds the look-ups kept in memory: about 200 bytes each.

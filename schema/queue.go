@@ -37,6 +37,7 @@ type QueueMessage struct {
 	Filter  string // transport:nexthop that takes the whole message, or ''
 	Prepend string // header lines above the file, with CRLF
 	Warned  bool   // a delay notice was sent
+	Tag     string // of the listener it came in at
 }
 
 // QueueRecipient is a row of QRecipient.
@@ -60,9 +61,9 @@ type QueueRecipient struct {
 // QueueAdd writes a message and its recipients, and sets their Num.
 func (t *Tx) QueueAdd(m *QueueMessage, rcpts []QueueRecipient) error {
 	err := t.exec(`INSERT INTO QMessage (qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
-		qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		m.ID, m.Arrived.Unix(), m.Size, m.Sender, m.Body, m.UTF8, m.Ret, m.EnvID,
-		m.User, m.Client, m.Helo, m.Proto, m.Filter, m.Prepend, m.Warned)
+		m.User, m.Client, m.Helo, m.Proto, m.Filter, m.Prepend, m.Warned, m.Tag)
 	if err != nil {
 		return fmt.Errorf("queue message %s: %w", m.ID, err)
 	}
@@ -181,7 +182,7 @@ const queueRecipientColumns = `qrNum, qrMsg, qrAddress, qrOriginal, qrOrcpt, qrN
 	qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta, qrDiag`
 
 const queueMessageColumns = `qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
-	qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned`
+	qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag`
 
 func (t *Tx) queueRecipients(query string, args ...any) ([]QueueRecipient, error) {
 	rows, err := t.query(query, args...)
@@ -212,7 +213,7 @@ func scanQueueMessage(scan func(...any) error) (*QueueMessage, error) {
 	var m QueueMessage
 	var arrived int64
 	err := scan(&m.ID, &arrived, &m.Size, &m.Sender, &m.Body, &m.UTF8, &m.Ret, &m.EnvID,
-		&m.User, &m.Client, &m.Helo, &m.Proto, &m.Filter, &m.Prepend, &m.Warned)
+		&m.User, &m.Client, &m.Helo, &m.Proto, &m.Filter, &m.Prepend, &m.Warned, &m.Tag)
 	m.Arrived = time.Unix(arrived, 0)
 	return &m, err
 }

@@ -16,10 +16,14 @@ var stateIndexDDL string
 //go:embed state_auth.sql
 var stateAuthDDL string
 
+//go:embed state_out.sql
+var stateOutDDL string
+
 // stateSteps leads an empty file to the newest version of state.sqlite.
 var stateSteps = []migration{
 	{"first version", stateQueueDDL + stateIndexDDL},
 	{"log-ins", stateAuthDDL},
+	{"tags and results of TLS", stateOutDDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called
