@@ -3,7 +3,6 @@ module mailserver
 go 1.26.0
 
 require (
-	blitiri.com.ar/go/spf v1.6.0 // indirect
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect
 	github.com/VictoriaMetrics/metrics v1.40.2 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect

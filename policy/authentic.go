@@ -57,6 +57,9 @@ func spfRule(bad ...string) func(*query, *item) outcome {
 			subject, class = x.s.helo, ClassHelo
 		}
 		detail := fmt.Sprintf("%s: domain of %s does not allow %s to send", r.Result, r.Domain, x.s.client.Addr)
+		if r.Explanation != "" { // RFC 7208 §6.2: whose words these are is said
+			detail += "; it explains: " + r.Explanation
+		}
 		switch {
 		case slices.Contains(bad, r.Result):
 			return x.refuse(550, SPFFailed, subject, class, detail)
@@ -70,7 +73,7 @@ func spfRule(bad ...string) func(*query, *item) outcome {
 // spf checks the sender once.
 func (x *query) spf() *spf.Result {
 	if x.s.auth.spf == nil {
-		r := spf.Check(x.ctx, x.lookup, x.s.client.Addr, x.s.helo, x.s.sender.Original.Plain())
+		r := spf.Check(x.lookup, spf.Client{Addr: x.s.client.Addr, Helo: x.s.helo, Host: x.cfg.Hostname, Now: x.s.e.d.Now}, x.s.sender.Original.Plain())
 		x.s.auth.spf = &r
 	}
 	x.traceLookup("SPF", x.s.auth.spf.Domain, strings.TrimSpace(x.s.auth.spf.Result+" "+x.s.auth.spf.Why))

@@ -1,15 +1,14 @@
-// Package spf checks who may send for a domain, RFC 7208. The evaluation is
-// blitiri.com.ar/go/spf; here is its way to our resolver, and the header field.
+// Package spf checks who may send for a domain, RFC 7208: a record is read
+// whole (record.go), its macros are filled in (macro.go), its mechanisms asked
+// one after another (eval.go). Look-ups go through a function of the caller.
 package spf
 
 import (
-	"context"
+	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
-
-	"blitiri.com.ar/go/spf"
+	"time"
 
 	"mailserver/internal/dns"
 )
@@ -19,13 +18,13 @@ type Lookup func(name string, t dns.Type) (*dns.Answer, error)
 
 // Results of a check, RFC 7208 §2.6.
 const (
-	None      = string(spf.None)
-	Neutral   = string(spf.Neutral)
-	Pass      = string(spf.Pass)
-	Fail      = string(spf.Fail)
-	SoftFail  = string(spf.SoftFail)
-	TempError = string(spf.TempError)
-	PermError = string(spf.PermError)
+	None      = "none"
+	Neutral   = "neutral"
+	Pass      = "pass"
+	Fail      = "fail"
+	SoftFail  = "softfail"
+	TempError = "temperror"
+	PermError = "permerror"
 )
 
 // Result is the outcome of a check.
@@ -34,29 +33,51 @@ type Result struct {
 	Domain string // whose record was asked
 	Helo   bool   // it is that of the HELO name: there was no sender
 	Why    string // the mechanism or fault that decided; for people
+	// Explanation is what the owner of the domain says of a Fail; '' if
+	// nothing. It is a stranger's text: printable ASCII, no more is known.
+	Explanation string
+}
+
+// Client is who sends.
+type Client struct {
+	Addr netip.Addr
+	Helo string
+	Host string           // that makes the check: %{r}
+	Now  func() time.Time // nil: time.Now
 }
 
 // Check evaluates MAIL FROM, or for the null sender the HELO name
 // (RFC 7208 §2.4).
-func Check(ctx context.Context, lookup Lookup, ip netip.Addr, helo, from string) Result {
-	r := Result{Domain: domainOf(from)}
-	if r.Domain == "" {
-		r.Domain, r.Helo = helo, true
-		from = "postmaster@" + helo
+func Check(lookup Lookup, who Client, from string) Result {
+	at := strings.LastIndexByte(from, '@')
+	c := check{lookup: lookup, ip: who.Addr.Unmap(), helo: who.Helo, host: who.Host, now: who.Now,
+		local: from[:max(at, 0)], origin: from[at+1:]}
+	r := Result{Domain: c.origin}
+	if c.origin == "" {
+		r.Domain, r.Helo = who.Helo, true
+		c.origin = who.Helo
 	}
-	if r.Domain == "" || strings.HasPrefix(r.Domain, "[") {
-		r.Result = None
-		return r
+	if c.local == "" {
+		c.local = "postmaster" // RFC 7208 §4.3
 	}
-	got, err := spf.CheckHostWithSender(ip.Unmap().AsSlice(), helo, from, spf.WithContext(ctx), spf.WithResolver(resolver{lookup}))
-	r.Result = string(got)
-	if err != nil {
-		r.Why = err.Error()
+	if c.now == nil {
+		c.now = time.Now
+	}
+	if c.host == "" {
+		c.host = "unknown"
+	}
+	var err error
+	r.Result, err = c.domain(strings.TrimSuffix(r.Domain, "."), true)
+	r.Why = c.why
+	var f *fault
+	if errors.As(err, &f) {
+		r.Result, r.Why = f.result, f.why
+	}
+	if r.Result == Fail {
+		r.Explanation = c.explanation()
 	}
 	return r
 }
-
-func domainOf(addr string) string { return addr[strings.LastIndexByte(addr, '@')+1:] }
 
 // Received is the Received-SPF field, RFC 7208 §9.1, without line end.
 func (r Result) Received(host string, ip netip.Addr, helo, from string) string {
@@ -89,77 +110,4 @@ func quoted(s string) string {
 		}
 		return r
 	}, s) + `"`
-}
-
-// resolver is the DNSResolver of the library over a Lookup.
-type resolver struct{ lookup Lookup }
-
-// mostMX bounds the hosts that one answer gives; RFC 7208 §4.6.4 makes more
-// than 10 an error, which the library must see.
-const mostMX = 11
-
-// LookupTXT returns the texts of a name.
-func (r resolver) LookupTXT(_ context.Context, name string) ([]string, error) {
-	a, err := r.lookup(name, dns.TXT)
-	if err != nil {
-		return nil, dns.Net(name, err)
-	}
-	list := make([]string, len(a.Records))
-	for i, rec := range a.Records {
-		list[i] = rec.Text
-	}
-	return list, nil
-}
-
-// LookupMX returns the hosts that take mail for a name.
-func (r resolver) LookupMX(_ context.Context, name string) ([]*net.MX, error) {
-	a, err := r.lookup(name, dns.MX)
-	if err != nil {
-		return nil, dns.Net(name, err)
-	}
-	var list []*net.MX
-	for _, rec := range a.Records[:min(len(a.Records), mostMX)] {
-		list = append(list, &net.MX{Host: rec.Text + ".", Pref: rec.Pref})
-	}
-	return list, nil
-}
-
-// LookupIPAddr returns the addresses of a host.
-func (r resolver) LookupIPAddr(_ context.Context, host string) ([]net.IPAddr, error) {
-	var list []net.IPAddr
-	var worst error
-	for _, t := range []dns.Type{dns.A, dns.AAAA} {
-		a, err := r.lookup(host, t)
-		if err != nil {
-			if worst == nil || dns.StatusOf(err) == dns.Temporary {
-				worst = err
-			}
-			continue
-		}
-		for _, rec := range a.Records {
-			list = append(list, net.IPAddr{IP: rec.Addr.AsSlice()})
-		}
-	}
-	if len(list) == 0 {
-		return nil, dns.Net(host, worst)
-	}
-	return list, nil
-}
-
-// LookupAddr returns the names of an address.
-func (r resolver) LookupAddr(_ context.Context, addr string) ([]string, error) {
-	ip, err := netip.ParseAddr(addr)
-	if err != nil {
-		return nil, err
-	}
-	name := dns.ReverseName(ip)
-	a, err := r.lookup(name, dns.PTR)
-	if err != nil {
-		return nil, dns.Net(name, err)
-	}
-	var list []string
-	for _, rec := range a.Records {
-		list = append(list, rec.Text+".")
-	}
-	return list, nil
 }
