@@ -162,7 +162,7 @@ func (m *Mail) Write(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return err
 	}
-	return w.do(ctx, fn)
+	return w.do(ctx, w.queue, fn)
 }
 
 func (m *Mail) writer(ctx context.Context) (*writer, error) {

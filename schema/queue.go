@@ -1,10 +1,11 @@
 package schema
 
 import (
-	"context"
+	"cmp"
 	"database/sql"
-	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 )
 
@@ -56,6 +57,7 @@ type QueueRecipient struct {
 	Reply    string // the last words
 	MTA      string // the host that said them; '' they are ours
 	Diag     string // its own reply, code first
+	Apart    bool   // for the mailbox of what was put apart
 }
 
 // QueueAdd writes a message and its recipients, and sets their Num.
@@ -71,9 +73,9 @@ func (t *Tx) QueueAdd(m *QueueMessage, rcpts []QueueRecipient) error {
 		r := &rcpts[i]
 		r.Message = m.ID
 		res, err := t.execResult(`INSERT INTO QRecipient (qrMsg, qrAddress, qrOriginal, qrOrcpt, qrNotify, qrSite,
-			qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta, qrDiag) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+			qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta, qrDiag, qrApart) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 			r.Message, r.Address, r.Original, r.ORCPT, r.Notify, r.Site,
-			int(r.State), r.Due.Unix(), r.Attempts, r.Status, r.Reply, r.MTA, r.Diag)
+			int(r.State), r.Due.Unix(), r.Attempts, r.Status, r.Reply, r.MTA, r.Diag, r.Apart)
 		if err != nil {
 			return fmt.Errorf("queue recipient of %s: %w", m.ID, err)
 		}
@@ -87,18 +89,51 @@ func (t *Tx) QueueAdd(m *QueueMessage, rcpts []QueueRecipient) error {
 // QueueTake makes up to limit recipients active that are due at now, the
 // longest due first.
 func (t *Tx) QueueTake(now time.Time, limit int) ([]QueueRecipient, error) {
-	list, err := t.queueRecipients(`SELECT `+queueRecipientColumns+` FROM QRecipient
-		WHERE qrState = 0 AND qrDue <= ? ORDER BY qrDue, qrNum LIMIT ?`, now.Unix(), limit)
-	if err != nil {
-		return nil, err
+	list, err := t.queueRecipients(`UPDATE QRecipient SET qrState = 1 WHERE qrNum IN
+		(SELECT qrNum FROM QRecipient WHERE qrState = 0 AND qrDue <= ? ORDER BY qrDue, qrNum LIMIT ?)
+		RETURNING `+queueRecipientColumns, now.Unix(), limit)
+	slices.SortFunc(list, func(a, b QueueRecipient) int {
+		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Num, b.Num))
+	})
+	return list, err
+}
+
+// QueuePutOff is what a destination's mail waits for when it is put off
+// without an attempt for each recipient.
+type QueuePutOff struct {
+	Site string
+	Now  time.Time
+	// The next attempt is at the first run of the queue, Run apart and counted
+	// from Start, after as long as the message is old, within Min and Max.
+	Start    time.Time
+	Run      time.Duration
+	Min, Max time.Duration
+	// Lifetime and BounceLifetime are the ages at which mail goes back, Warning
+	// that of a delay notice, 0 none: what has reached one of them is not put off.
+	Lifetime, BounceLifetime, Warning time.Duration
+
+	Status, Reply, MTA, Diag string // why; an empty Reply leaves these as they are
+}
+
+// QueuePutOff puts off up to limit waiting recipients of a site that are due
+// at p.Now, and returns how many those were.
+func (t *Tx) QueuePutOff(p *QueuePutOff, limit int) (int64, error) {
+	now, seconds := p.Now.Unix(), func(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+	run := max(seconds(p.Run), 1)
+	warned := int64(math.MinInt64)
+	if p.Warning > 0 {
+		warned = now - seconds(p.Warning)
 	}
-	for i := range list {
-		list[i].State = QueueActive
-		if err := t.exec(`UPDATE QRecipient SET qrState = 1 WHERE qrNum = ?`, list[i].Num); err != nil {
-			return nil, fmt.Errorf("take from queue: %w", err)
-		}
-	}
-	return list, nil
+	return t.count(`UPDATE QRecipient SET
+		qrDue = ?1 + ((?2 + min(max(?2 - qmArrived, ?3), ?4) - ?1 + ?5 - 1) / ?5) * ?5,
+		qrStatus = CASE WHEN ?7 = '' THEN qrStatus ELSE ?6 END, qrReply = CASE WHEN ?7 = '' THEN qrReply ELSE ?7 END,
+		qrMta = CASE WHEN ?7 = '' THEN qrMta ELSE ?8 END, qrDiag = CASE WHEN ?7 = '' THEN qrDiag ELSE ?9 END
+		FROM QMessage WHERE qmId = qrMsg AND qrNum IN (
+			SELECT qrNum FROM QRecipient JOIN QMessage ON qmId = qrMsg
+			WHERE qrState = 0 AND qrSite = ?10 AND qrDue <= ?2 AND qmArrived > iif(qmSender = '', ?12, ?11) AND (qmWarned OR qmArrived > ?13)
+			ORDER BY qrDue LIMIT ?14)`,
+		min(p.Start.Unix(), now), now, seconds(p.Min), seconds(p.Max), run, p.Status, p.Reply, p.MTA, p.Diag,
+		p.Site, now-seconds(p.Lifetime), now-seconds(p.BounceLifetime), warned, limit)
 }
 
 // QueueWaitAgain makes every active recipient wait, due at once: what a server
@@ -179,7 +214,7 @@ func (t *Tx) count(query string, args ...any) (int64, error) {
 }
 
 const queueRecipientColumns = `qrNum, qrMsg, qrAddress, qrOriginal, qrOrcpt, qrNotify, qrSite,
-	qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta, qrDiag`
+	qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta, qrDiag, qrApart`
 
 const queueMessageColumns = `qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
 	qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag`
@@ -199,7 +234,7 @@ func scanQueueRecipients(rows *sql.Rows) ([]QueueRecipient, error) {
 		var r QueueRecipient
 		var due int64
 		err := rows.Scan(&r.Num, &r.Message, &r.Address, &r.Original, &r.ORCPT, &r.Notify, &r.Site,
-			&r.State, &due, &r.Attempts, &r.Status, &r.Reply, &r.MTA, &r.Diag)
+			&r.State, &due, &r.Attempts, &r.Status, &r.Reply, &r.MTA, &r.Diag, &r.Apart)
 		if err != nil {
 			return nil, fmt.Errorf("read queue: %w", err)
 		}
@@ -216,77 +251,4 @@ func scanQueueMessage(scan func(...any) error) (*QueueMessage, error) {
 		&m.User, &m.Client, &m.Helo, &m.Proto, &m.Filter, &m.Prepend, &m.Warned, &m.Tag)
 	m.Arrived = time.Unix(arrived, 0)
 	return &m, err
-}
-
-// QueueMessage returns a message; nil if it is not in the queue.
-func (s *State) QueueMessage(ctx context.Context, id string) (*QueueMessage, error) {
-	row, err := s.queryRow(ctx, `SELECT `+queueMessageColumns+` FROM QMessage WHERE qmId = ?`, id)
-	if err != nil {
-		return nil, fmt.Errorf("read queue: %w", err)
-	}
-	m, err := scanQueueMessage(row.Scan)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	return m, wrap("read queue", err)
-}
-
-// QueueRecipients returns the recipients of a message, in their order.
-func (s *State) QueueRecipients(ctx context.Context, id string) ([]QueueRecipient, error) {
-	rows, err := s.query(ctx, `SELECT `+queueRecipientColumns+` FROM QRecipient WHERE qrMsg = ? ORDER BY qrNum`, id)
-	if err != nil {
-		return nil, fmt.Errorf("read queue: %w", err)
-	}
-	return scanQueueRecipients(rows)
-}
-
-// QueuePage returns up to limit messages whose IDs follow after.
-func (s *State) QueuePage(ctx context.Context, after string, limit int) ([]*QueueMessage, error) {
-	rows, err := s.query(ctx, `SELECT `+queueMessageColumns+` FROM QMessage WHERE qmId > ? ORDER BY qmId LIMIT ?`, after, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read queue: %w", err)
-	}
-	defer rows.Close()
-	var list []*QueueMessage
-	for rows.Next() {
-		m, err := scanQueueMessage(rows.Scan)
-		if err != nil {
-			return nil, fmt.Errorf("read queue: %w", err)
-		}
-		list = append(list, m)
-	}
-	return list, wrap("read queue", rows.Err())
-}
-
-// QueueNext returns when the next waiting recipient is due; ok is false when
-// none waits.
-func (s *State) QueueNext(ctx context.Context) (due time.Time, ok bool, err error) {
-	row, err := s.queryRow(ctx, `SELECT min(qrDue) FROM QRecipient WHERE qrState = 0`)
-	if err != nil {
-		return time.Time{}, false, fmt.Errorf("read queue: %w", err)
-	}
-	var n sql.NullInt64
-	if err := row.Scan(&n); err != nil {
-		return time.Time{}, false, fmt.Errorf("read queue: %w", err)
-	}
-	return time.Unix(n.Int64, 0), n.Valid, nil
-}
-
-// QueueUnreported returns up to limit IDs after the given one of messages
-// with an outcome that the sender is not told yet.
-func (s *State) QueueUnreported(ctx context.Context, after string, limit int) ([]string, error) {
-	rows, err := s.query(ctx, `SELECT DISTINCT qrMsg FROM QRecipient WHERE qrState IN (3, 4) AND qrMsg > ? ORDER BY qrMsg LIMIT ?`, after, limit)
-	if err != nil {
-		return nil, fmt.Errorf("read queue: %w", err)
-	}
-	defer rows.Close()
-	var list []string
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, fmt.Errorf("read queue: %w", err)
-		}
-		list = append(list, id)
-	}
-	return list, wrap("read queue", rows.Err())
 }

@@ -19,11 +19,15 @@ var stateAuthDDL string
 //go:embed state_out.sql
 var stateOutDDL string
 
+//go:embed state_queue2.sql
+var stateQueue2DDL string
+
 // stateSteps leads an empty file to the newest version of state.sqlite.
 var stateSteps = []migration{
 	{"first version", stateQueueDDL + stateIndexDDL},
 	{"log-ins", stateAuthDDL},
 	{"tags and results of TLS", stateOutDDL},
+	{"queue by destination", stateQueue2DDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called
@@ -64,7 +68,14 @@ func OpenState(ctx context.Context, path string) (*State, error) {
 // Write runs fn inside the next group commit and returns when it is on disk,
 // or undone. fn must not block and must not call Write.
 func (s *State) Write(ctx context.Context, fn func(*Tx) error) error {
-	return s.w.do(ctx, fn)
+	return s.w.do(ctx, s.w.queue, fn)
+}
+
+// WriteBulk is Write for work on many rows that nobody waits for: of such
+// writes at most one goes into a group, so that mail coming in waits for one
+// of them and never for all.
+func (s *State) WriteBulk(ctx context.Context, fn func(*Tx) error) error {
+	return s.w.do(ctx, s.w.bulk, fn)
 }
 
 // Close waits for writes under way and closes the file.

@@ -25,9 +25,10 @@ type writer struct {
 	conn  *sql.Conn
 	stmts map[string]*sql.Stmt // prepared on conn; used by the goroutine only
 	queue chan *write
+	bulk  chan *write // at most one of these in a group
 	done  chan struct{}
 
-	mu     sync.RWMutex // guards closed against sends on queue
+	mu     sync.RWMutex // guards closed against sends on queue and bulk
 	closed bool
 }
 
@@ -54,6 +55,7 @@ func startWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 		conn:  conn,
 		stmts: make(map[string]*sql.Stmt),
 		queue: make(chan *write, maxGroup),
+		bulk:  make(chan *write),
 		done:  make(chan struct{}),
 	}
 	go w.loop()
@@ -63,7 +65,7 @@ func startWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 // do runs fn inside the next group commit and returns when it is on disk. An
 // error of fn undoes what fn wrote and nothing else. fn must not block: all
 // other writers wait for it.
-func (w *writer) do(ctx context.Context, fn func(*Tx) error) error {
+func (w *writer) do(ctx context.Context, line chan<- *write, fn func(*Tx) error) error {
 	job := &write{run: fn, done: make(chan struct{})}
 	w.mu.RLock()
 	if w.closed {
@@ -71,7 +73,7 @@ func (w *writer) do(ctx context.Context, fn func(*Tx) error) error {
 		return ErrClosed
 	}
 	select {
-	case w.queue <- job:
+	case line <- job:
 		w.mu.RUnlock()
 	case <-ctx.Done():
 		w.mu.RUnlock()
@@ -90,6 +92,7 @@ func (w *writer) close() error {
 	}
 	w.closed = true
 	close(w.queue)
+	close(w.bulk)
 	w.mu.Unlock()
 	<-w.done
 	for _, s := range w.stmts {
@@ -100,20 +103,40 @@ func (w *writer) close() error {
 
 func (w *writer) loop() {
 	defer close(w.done)
-	group := make([]*write, 0, maxGroup)
-	for job := range w.queue {
-		group = append(group[:0], job)
-		group = w.gather(group)
-		w.commit(group)
+	group := make([]*write, 0, maxGroup+1)
+	queue, bulk := w.queue, w.bulk
+	for queue != nil || bulk != nil {
+		select {
+		case job, ok := <-queue:
+			if group = add(group[:0], job); !ok {
+				queue = nil
+			}
+			group = gather(group, bulk, 1)
+		case job, ok := <-bulk:
+			if group = add(group[:0], job); !ok {
+				bulk = nil
+			}
+		}
+		group = gather(group, queue, maxGroup)
+		if len(group) > 0 {
+			w.commit(group)
+		}
 		clear(group)
 	}
 }
 
-// gather takes what else is waiting, without waiting for more.
-func (w *writer) gather(group []*write) []*write {
-	for len(group) < maxGroup {
+func add(group []*write, job *write) []*write {
+	if job == nil {
+		return group
+	}
+	return append(group, job)
+}
+
+// gather adds what else is waiting, up to limit, without waiting for more.
+func gather(group []*write, from <-chan *write, limit int) []*write {
+	for range limit {
 		select {
-		case job, ok := <-w.queue:
+		case job, ok := <-from:
 			if !ok {
 				return group
 			}
