@@ -105,6 +105,10 @@ func (h *Header) fields() ([]string, error) {
 	return list, nil
 }
 
+// Wire returns a writer that passes text on to w with the line ends that the
+// SMTP client will give it.
+func Wire(w io.Writer) io.Writer { return &wire{w: w} }
+
 // wire gives line ends the form that they have on the wire: LF on its own
 // becomes CRLF, CR on its own a space.
 type wire struct {
