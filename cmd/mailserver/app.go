@@ -13,6 +13,8 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"golang.org/x/sys/unix"
+
 	"mailserver/internal/config"
 	"mailserver/internal/dns"
 	"mailserver/internal/server"
@@ -222,7 +224,8 @@ func (a *app) confirm(yes bool, what string) error {
 	return usage("%s: say --yes", what)
 }
 
+// isTerminal reports whether somebody sits there; /dev/null is nobody.
 func isTerminal(f *os.File) bool {
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }

@@ -103,20 +103,23 @@ func Name(domain, selector string) string { return selector + "._domainkey." + d
 // stringMost bounds one string of a TXT record, RFC 1035 §3.3.14.
 const stringMost = 255
 
-// ZoneLine writes a record as a line of a zone file, in strings of at most 255
-// bytes.
-func ZoneLine(domain, selector, record string) string {
+// Strings is a text as the strings of a TXT record in a zone file.
+func Strings(text string) string {
 	var parts []string
-	for len(record) > stringMost {
-		parts = append(parts, `"`+record[:stringMost]+`"`)
-		record = record[stringMost:]
+	for len(text) > stringMost {
+		parts = append(parts, `"`+text[:stringMost]+`"`)
+		text = text[stringMost:]
 	}
-	parts = append(parts, `"`+record+`"`)
-	text := parts[0]
-	if len(parts) > 1 {
-		text = "( " + strings.Join(parts, "\n\t") + " )"
+	parts = append(parts, `"`+text+`"`)
+	if len(parts) == 1 {
+		return parts[0]
 	}
-	return Name(domain, selector) + ".\tIN\tTXT\t" + text
+	return "( " + strings.Join(parts, "\n\t") + " )"
+}
+
+// ZoneLine writes a record as a line of a zone file.
+func ZoneLine(domain, selector, record string) string {
+	return Name(domain, selector) + ".\tIN\tTXT\t" + Strings(record)
 }
 
 // SameKey reports whether a published record holds the key of the other: the

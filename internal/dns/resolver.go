@@ -23,6 +23,7 @@ const (
 	MX    Type = dns.TypeMX
 	NS    Type = dns.TypeNS
 	PTR   Type = dns.TypePTR
+	SRV   Type = dns.TypeSRV
 	TLSA  Type = dns.TypeTLSA
 	TXT   Type = dns.TypeTXT
 )

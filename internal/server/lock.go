@@ -31,3 +31,13 @@ func lock(dir string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// Running reports whether a server holds the data directory.
+func Running(dir string) bool {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
+}
