@@ -35,11 +35,17 @@ type dnsFlags struct {
 }
 
 func newDNSFlags(fs *flag.FlagSet) dnsFlags {
+	f := showFlags(fs)
+	f.resolver = fs.String("resolver", "", "ask this name server, `host:port`; default: those of resolv.conf")
+	f.verbose = fs.Bool("verbose", false, "show what is right as well")
+	return f
+}
+
+// showFlags are those that need no DNS.
+func showFlags(fs *flag.FlagSet) dnsFlags {
 	return dnsFlags{
 		addresses: fs.String("address", "", "public `addresses` of this host, by comma; default: those of its interfaces and of proxy_interfaces"),
-		resolver:  fs.String("resolver", "", "ask this name server, `host:port`; default: those of resolv.conf"),
 		asJSON:    fs.Bool("json", false, "as JSON"),
-		verbose:   fs.Bool("verbose", false, "show what is right as well"),
 	}
 }
 
@@ -214,7 +220,7 @@ type shownRecord struct {
 }
 
 func dnsShow(fs *flag.FlagSet) action {
-	f := newDNSFlags(fs)
+	f := showFlags(fs)
 	relative := fs.Bool("relative", false, "names without the domain, texts as one string")
 	return func(ctx context.Context, a *app, args []string) error {
 		return a.withMail(ctx, func(m *schema.Mail) error {
