@@ -236,7 +236,7 @@ func (c *Checker) spfResult(ctx context.Context, f *Finding, record, from, helo 
 	}
 	lookup := func(name string, t dns.Type) (*dns.Answer, error) { return c.DNS.Lookup(ctx, name, t) }
 	for _, a := range c.senders() {
-		switch r := spf.Check(ctx, lookup, a, helo, from); r.Result {
+		switch r := spf.Check(lookup, spf.Client{Addr: a, Helo: helo, Host: c.Host.Name}, from); r.Result {
 		case spf.Pass:
 		case spf.TempError:
 			f.State, f.Found, f.Why = Unknown, r.Why, "a server that the record asks does not answer"
