@@ -66,6 +66,9 @@ type Config struct {
 	// HashMemory bounds the memory that Argon2 and yescrypt take at once. One
 	// that needs more alone runs alone.
 	HashMemory int64 `setting:"auth_hash_memory" default:"64M"`
+	// GuessCPU is the share of one processor, in percent, that hashes of wrong
+	// passwords take, of users who have not logged in from there before. 0: any.
+	GuessCPU int `setting:"auth_guess_cpu" default:"50" min:"0"`
 	// RehashScheme stores a password by this scheme at its next log-in, when it
 	// is stored by another: {PLAIN} typed in the sqlite3 shell, DES of an old
 	// database. Empty: as it is.
@@ -178,6 +181,7 @@ func New(d Deps) *Service {
 		d.Shadow = shadowFile
 	}
 	s := &Service{d: d, cache: newVerified(), guard: newGuard(d), apps: make(map[int64]time.Time)}
+	s.slots.stop, s.asking.stop = s.guard.stop, s.guard.stop
 	rand.Read(s.salts[:])
 	return s
 }

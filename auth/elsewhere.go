@@ -31,11 +31,11 @@ func (a *attempt) ask(user, name, password string) (bool, error) {
 	if a.c.Remote.IsValid() {
 		remote = a.c.Remote.String()
 	}
-	release, err := a.s.asking.take(a.ctx, 0, limits{maxAsked, a.cfg.HashMemory}, a.gate.trusted)
+	release, err := a.s.asking.take(a.ctx, 0, limits{running: maxAsked, memory: a.cfg.HashMemory}, a.gate.lane, a.gate.far)
 	if err != nil {
 		return false, fmt.Errorf("wait to verify a password: %w", err)
 	}
-	defer release()
+	defer release(false)
 	ok, err := saslask.Ask(a.ctx, a.cfg.SASLServer, saslask.Question{User: name, Password: password, Service: a.c.Service, Remote: remote})
 	if err != nil {
 		return false, fmt.Errorf("ask %s: %w", a.cfg.SASLServer, err)

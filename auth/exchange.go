@@ -189,11 +189,11 @@ func (a *attempt) scramKeys(acc *account, sum digest) (mech.Keys, error) {
 	case h != nil && h.scram != nil && h.digest().Size() == sum().Size():
 		return *h.scram, nil
 	case h != nil && h.clear != nil:
-		release, err := a.s.slots.take(a.ctx, 0, limits{a.cfg.Workers, a.cfg.HashMemory}, a.gate.trusted)
+		release, err := a.turn(0)
 		if err != nil {
 			return mech.Keys{}, err
 		}
-		defer release()
+		defer release(true)
 		return mech.DeriveKeys(sum, mech.Prepare(h.clear), salt, scramIterations), nil
 	case h != nil:
 		acc.refuse("%s cannot be answered from the stored password", a.mechanism)

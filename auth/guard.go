@@ -47,7 +47,8 @@ type gate struct {
 	proto   string
 	user    string
 	net     string // address, of IPv6 the /64; '' none
-	trusted bool   // the user has logged in from net before
+	far     string // what net is part of
+	lane    lane   // known: the user has logged in from net before
 	guess   uint64
 	address uint64   // key of the counter that leads to a ban; 0 none
 	charged []uint64 // keys
@@ -98,8 +99,7 @@ func (g *guard) enter(ctx context.Context, cfg *Config, c Client, user string, g
 	now := g.now()
 	gt := &gate{g: g, cfg: cfg, proto: c.Service, user: user, guess: guess}
 	near, far := networks(c.Remote)
-	gt.net = near
-	gt.trusted = near != "" && g.knows(ctx, user, near)
+	gt.net, gt.far, gt.lane = near, far, g.knows(ctx, user, near)
 	if !cfg.Throttle {
 		return gt, nil
 	}
@@ -107,7 +107,7 @@ func (g *guard) enter(ctx context.Context, cfg *Config, c Client, user string, g
 	if err != nil {
 		g.log.Error("setting auth_throttle_exempt", "err", err)
 	}
-	if !gt.trusted && !exempt && g.banned(ctx, near, now) {
+	if gt.lane != known && !exempt && g.banned(ctx, near, now) {
 		return nil, errBanned
 	}
 	type count struct {
@@ -116,7 +116,7 @@ func (g *guard) enter(ctx context.Context, cfg *Config, c Client, user string, g
 	}
 	var counts []count
 	switch {
-	case gt.trusted:
+	case gt.lane == known:
 		counts = []count{{g.key("pair", user, near), byPair}}
 	case near == "" || exempt:
 		counts = []count{{g.key("account", user), byAccount}}
@@ -126,10 +126,11 @@ func (g *guard) enter(ctx context.Context, cfg *Config, c Client, user string, g
 	}
 	var hold time.Duration
 	for _, k := range counts {
-		d, charged, ok := g.t.charge(k.key, k.rule, guess, now, cfg.ThrottleMax, cfg.ThrottleSize)
+		d, earlier, charged, ok := g.t.charge(k.key, k.rule, guess, now, cfg.ThrottleMax, cfg.ThrottleSize)
 		if charged {
 			gt.charged = append(gt.charged, k.key)
 		}
+		gt.lane = gt.lane.after(k.rule, earlier)
 		if !ok {
 			gt.undecided()
 			return nil, errTooSoon
@@ -152,15 +153,32 @@ func (g *guard) enter(ctx context.Context, cfg *Config, c Client, user string, g
 
 // knows asks whether the user has logged in from there. Without an answer he
 // has not: the limits for strangers hold.
-func (g *guard) knows(ctx context.Context, user, near string) bool {
-	if g.state == nil {
-		return false
+func (g *guard) knows(ctx context.Context, user, near string) lane {
+	if g.state == nil || near == "" {
+		return stranger
 	}
-	yes, err := g.state.Seen(ctx, user, near)
+	here, anywhere, err := g.state.Seen(ctx, user, near)
 	if err != nil {
 		g.log.Warn("log-ins seen before are not known", "err", err)
 	}
-	return yes
+	switch {
+	case here:
+		return known
+	case anywhere:
+		return met
+	}
+	return stranger
+}
+
+// after is the lane of who had one, when wrong passwords were counted earlier.
+func (l lane) after(r rule, earlier bool) lane {
+	switch {
+	case !earlier || l == known:
+		return l
+	case r != byAccount:
+		return suspect
+	}
+	return max(l, stranger)
 }
 
 func (g *guard) banned(ctx context.Context, near string, now time.Time) bool {

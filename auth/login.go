@@ -59,6 +59,10 @@ func (a *attempt) end(name string, err error) (Identity, error) {
 	case errors.Is(err, ErrSyntax):
 		a.gate.undecided()
 		return Identity{}, ErrSyntax
+	case errors.Is(err, errBusy), errors.Is(err, errStopping):
+		a.gate.undecided()
+		a.s.d.Log.LogAttrs(a.ctx, slog.LevelInfo, "log-in held off", attrs(a.c, a.user, err)...)
+		return Identity{}, ErrUnavailable
 	case !errors.Is(err, ErrBadCredentials):
 		a.gate.undecided()
 		a.s.d.Log.LogAttrs(a.ctx, slog.LevelError, "log-in not decided", attrs(a.c, a.user, err)...)
@@ -228,10 +232,17 @@ func (a *attempt) check(h *hashed, password string) (bool, error) {
 	if !h.slow {
 		return h.check([]byte(password)), nil
 	}
-	release, err := a.s.slots.take(a.ctx, h.memory, limits{a.cfg.Workers, a.cfg.HashMemory}, a.gate.trusted)
+	release, err := a.turn(h.memory)
 	if err != nil {
 		return false, fmt.Errorf("wait to verify a password: %w", err)
 	}
-	defer release()
-	return h.check([]byte(password)), nil
+	ok := false
+	defer func() { release(!ok) }()
+	ok = h.check([]byte(password))
+	return ok, nil
+}
+
+// turn waits for a turn to compute a hash.
+func (a *attempt) turn(memory int64) (release func(wrong bool), err error) {
+	return a.s.slots.take(a.ctx, memory, limits{a.cfg.Workers, a.cfg.HashMemory, a.cfg.GuessCPU}, a.gate.lane, a.gate.far)
 }

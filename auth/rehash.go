@@ -34,11 +34,11 @@ func (a *attempt) rehash(acc *account, stored, password string) {
 // hash makes a stored password in its turn. The memory is that of the scheme
 // with the largest need.
 func (a *attempt) hash(scheme, password string) (string, error) {
-	release, err := a.s.slots.take(a.ctx, newArgonMemory<<10, limits{a.cfg.Workers, a.cfg.HashMemory}, a.gate.trusted)
+	release, err := a.turn(newArgonMemory << 10)
 	if err != nil {
 		return "", err
 	}
-	defer release()
+	defer release(false)
 	return Hash(scheme, password, rand.Reader)
 }
 

@@ -13,8 +13,12 @@ const (
 	// slotWait bounds how long a log-in waits for its turn: less than clients
 	// wait for an answer.
 	slotWait = 20 * time.Second
-	// maxWaiting bounds how many wait.
+	// maxWaiting bounds how many strangers wait; of those who have guessed
+	// wrong lately half as many, of known users twice.
 	maxWaiting = 200
+	// guessBurst is for how long guesses may have had the share of the
+	// processor that they did not use before.
+	guessBurst = 2 * time.Second
 	// givesBack is the size, in bytes, from which the memory of a verification
 	// is handed back to the system before the next one has its turn: the
 	// collector alone would let two of them lie about.
@@ -23,20 +27,42 @@ const (
 
 var errBusy = errors.New("too many log-ins at once")
 
-// slots bounds how many passwords are verified at once and the memory they
-// take together. Those who wait are served in order.
+// lane is who has the next turn: all of the first lane before all others.
+type lane int
+
+const (
+	known    lane = iota // has logged in from there before
+	met                  // has logged in before, and nothing is known of the place
+	stranger             // nothing is known
+	suspect              // wrong passwords have come from the place lately
+)
+
+var mostWaiting = [...]int{known: 3 * maxWaiting, met: 2 * maxWaiting, stranger: maxWaiting, suspect: maxWaiting / 2}
+
+// slots bounds how many passwords are verified at once, the memory they take
+// together, and the share of the processor that wrong ones of strangers take.
+// In a lane, networks take turns.
 type slots struct {
+	stop <-chan struct{} // closed when nobody is to wait any more; nil: never
+
 	mu        sync.Mutex // guards all
 	running   int
-	strangers int // of those, who are not first
+	strangers int // of those, who are not known
 	memory    int64
 	waiting   []*turn
+
+	credit time.Duration // what wrong passwords of strangers may still take
+	filled time.Time     // when credit was counted last
+	timer  *time.Timer   // serves when there is credit again; nil: none is set
 }
 
 type turn struct {
 	need    int64
 	limit   limits
-	first   bool // before those that are not
+	lane    lane
+	net     string // that takes turns with others; '' all those together
+	rank    int    // how many of net stood before it
+	since   time.Time
 	granted chan struct{}
 }
 
@@ -44,98 +70,139 @@ type turn struct {
 type limits struct {
 	running int
 	memory  int64
+	// guesses is the share of one processor, in percent, for wrong passwords
+	// of strangers; 0: any.
+	guesses int
 }
 
 // take waits for a turn to use need bytes. More than the limit gets its turn
-// alone. The returned function ends the turn.
-func (s *slots) take(ctx context.Context, need int64, limit limits, first bool) (release func(), err error) {
-	t := &turn{need: min(need, limit.memory), limit: limit, first: first, granted: make(chan struct{})}
+// alone. The returned function ends the turn; wrong says that it was used for
+// a wrong password.
+func (s *slots) take(ctx context.Context, need int64, limit limits, l lane, net string) (release func(wrong bool), err error) {
+	t := &turn{need: min(need, limit.memory), limit: limit, lane: l, net: net, granted: make(chan struct{})}
 	s.mu.Lock()
-	switch {
-	case len(s.waiting) >= maxWaiting && !first, len(s.waiting) >= 2*maxWaiting:
+	if len(s.waiting) >= mostWaiting[l] {
 		s.mu.Unlock()
 		return nil, errBusy
-	default:
-		s.waiting = slices.Insert(s.waiting, s.place(first), t)
-		s.serve()
 	}
+	s.waiting = slices.Insert(s.waiting, s.place(t), t)
+	s.serve()
 	s.mu.Unlock()
 	timer := time.NewTimer(slotWait)
 	defer timer.Stop()
 	select {
 	case <-t.granted:
-		return func() { s.release(t) }, nil
+		return func(wrong bool) { s.release(t, wrong) }, nil
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timer.C:
 		err = errBusy
+	case <-s.stop:
+		err = errStopping
 	}
 	s.leave(t)
 	return nil, err
 }
 
 // place is where in the queue a turn belongs. It runs with mu held.
-func (s *slots) place(first bool) int {
+func (s *slots) place(t *turn) int {
+	for _, w := range s.waiting {
+		if w.lane == t.lane && w.net == t.net {
+			t.rank++
+		}
+	}
 	at := len(s.waiting)
-	for first && at > 0 && !s.waiting[at-1].first {
+	for at > 0 && (s.waiting[at-1].lane > t.lane || s.waiting[at-1].lane == t.lane && s.waiting[at-1].rank > t.rank) {
 		at--
 	}
 	return at
 }
 
-// fits and grant run with mu held.
+// fits, fill and grant run with mu held.
 //
 // Strangers leave one place free, if there are two: whatever they guess, a
 // known user does not wait for them.
 func (s *slots) fits(t *turn) bool {
-	if !t.first && s.strangers >= max(t.limit.running-1, 1) {
-		return false
+	if t.lane != known {
+		if s.strangers >= max(t.limit.running-1, 1) {
+			return false
+		}
+		if t.limit.guesses > 0 && !s.fill(t.limit.guesses) {
+			return false
+		}
 	}
 	return s.running < max(t.limit.running, 1) && s.memory+t.need <= t.limit.memory
 }
 
+// fill counts the credit that has grown since, and reports whether there is
+// any. Without, it sees to it that those who wait are served when there is.
+func (s *slots) fill(percent int) bool {
+	now := time.Now()
+	share := func(d time.Duration) time.Duration { return d * time.Duration(percent) / 100 }
+	s.credit = min(s.credit+share(now.Sub(s.filled)), share(guessBurst))
+	if s.filled.IsZero() {
+		s.credit = share(guessBurst)
+	}
+	s.filled = now
+	if s.credit > 0 {
+		return true
+	}
+	if s.timer == nil {
+		s.timer = time.AfterFunc((-s.credit+time.Millisecond)*100/time.Duration(percent), func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.timer = nil
+			s.serve()
+		})
+	}
+	return false
+}
+
 func (s *slots) grant(t *turn) {
 	s.running++
-	if !t.first {
+	if t.lane != known {
 		s.strangers++
 	}
 	s.memory += t.need
+	t.since = time.Now()
 	close(t.granted)
 }
 
 // leave gives up waiting; a turn that was granted meanwhile is ended.
 func (s *slots) leave(t *turn) {
 	s.mu.Lock()
-	for i, w := range s.waiting {
-		if w == t {
-			s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
-			s.serve() // who stood behind may fit now
-			s.mu.Unlock()
-			return
-		}
+	if i := slices.Index(s.waiting, t); i >= 0 {
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+		s.serve() // who stood behind may fit now
+		s.mu.Unlock()
+		return
 	}
 	s.mu.Unlock()
-	s.release(t)
+	s.release(t, false)
 }
 
-func (s *slots) release(t *turn) {
+func (s *slots) release(t *turn, wrong bool) {
 	if t.need >= givesBack {
 		debug.FreeOSMemory()
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.running--
-	if !t.first {
+	if t.lane != known {
 		s.strangers--
+		if wrong && t.limit.guesses > 0 {
+			s.credit -= time.Since(t.since)
+		}
 	}
 	s.memory -= t.need
 	s.serve()
-	s.mu.Unlock()
 }
 
 // serve grants the turns at the head of the queue that fit. It runs with mu held.
 func (s *slots) serve() {
 	for len(s.waiting) > 0 && s.fits(s.waiting[0]) {
 		s.grant(s.waiting[0])
+		s.waiting[0] = nil
 		s.waiting = s.waiting[1:]
 	}
 }

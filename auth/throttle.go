@@ -71,17 +71,19 @@ func (t *throttle) get(key uint64, now time.Time, size int64) *counter {
 
 // charge counts an attempt before it is decided, so that a hundred at once are
 // a hundred. wait is how long it is held off; ok is false when that is longer
-// than most. charged says whether refund has something to give back: the same
-// wrong password again is no new guess.
-func (t *throttle) charge(key uint64, r rule, guess uint64, now time.Time, most time.Duration, size int64) (wait time.Duration, charged, ok bool) {
+// than most. earlier says that there were wrong guesses before, charged
+// whether refund has something to give back: the same wrong password again is
+// no new guess.
+func (t *throttle) charge(key uint64, r rule, guess uint64, now time.Time, most time.Duration, size int64) (wait time.Duration, earlier, charged, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	c := t.get(key, now, size)
 	delay := r.delay(c.score, most)
+	earlier = c.score > 0
 	if r.queue {
 		wait = max(c.next.Sub(now), 0)
 		if wait > most {
-			return wait, false, false
+			return wait, earlier, false, false
 		}
 		c.next = now.Add(wait + delay)
 	} else {
@@ -90,14 +92,14 @@ func (t *throttle) charge(key uint64, r rule, guess uint64, now time.Time, most 
 	if guess != 0 {
 		for _, g := range c.guesses {
 			if g == guess {
-				return wait, false, true
+				return wait, earlier, false, true
 			}
 		}
 		c.guesses[c.at] = guess
 		c.at = (c.at + 1) % uint8(len(c.guesses))
 	}
 	c.score++
-	return wait, true, true
+	return wait, earlier, true, true
 }
 
 // delay doubles with each guess that is not free.

@@ -16,14 +16,15 @@ const (
 // banRemembered is how long an ended ban makes the next one longer.
 const banRemembered = 7 * 24 * time.Hour
 
-// Seen reports whether a user has logged in from a network before.
-func (s *State) Seen(ctx context.Context, user, net string) (bool, error) {
-	var n int
-	row, err := s.queryRow(ctx, `SELECT EXISTS (SELECT 1 FROM AuthSeen WHERE asUser = ? AND asNet = ?)`, user, net)
+// Seen reports whether a user has logged in from a network before, and whether
+// from anywhere.
+func (s *State) Seen(ctx context.Context, user, net string) (here, anywhere bool, err error) {
+	n := -1
+	row, err := s.queryRow(ctx, `SELECT ifnull(max(asNet = ?), -1) FROM AuthSeen WHERE asUser = ?`, net, user)
 	if err == nil {
 		err = row.Scan(&n)
 	}
-	return n != 0, wrap("look up log-in", err)
+	return n > 0, n >= 0, wrap("look up log-in", err)
 }
 
 // AddSeen records a log-in, and forgets old ones.

@@ -18,8 +18,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -263,91 +261,4 @@ func clientCertificate(t *testing.T, name string) (caFile, certFile, keyFile str
 		}
 	}
 	return filepath.Join(dir, "0.pem"), certFile, keyFile
-}
-
-// guessTime is how long the guessers of TestGuessers guess; a minute with
-// MAILSERVER_LONG=1.
-func guessTime() time.Duration {
-	if os.Getenv("MAILSERVER_LONG") == "1" {
-		return time.Minute
-	}
-	return 5 * time.Second
-}
-
-// loginLimit is how long a log-in of a known user may take; the machine of the
-// test may be busy with other tests.
-const loginLimit = 200 * time.Millisecond
-
-// TestGuessers has 50 clients guess as fast as they can, while a user who has
-// been there before logs in again and again.
-func TestGuessers(t *testing.T) {
-	h := sampleHost(t, "")
-	if os.Getenv("MAILSERVER_NOCACHE") == "1" { // every log-in pays its hash
-		h.mustRun("config", "set", "auth_cache_size=0")
-	}
-	h.mustRun("config", "set", "auth_throttle_exempt=192.0.2.0/24", "disable_plaintext_auth=no", "smtpd_client_connection_count_limit=0")
-	if out, err := h.run("anns-secret", "mailbox", "set", "ann@vmail.example", "--password-stdin"); err != nil { // bcrypt
-		t.Fatal(out)
-	}
-	h.start()
-	giveUp := time.Now().Add(guessTime() + 5*time.Second)
-	login := func(from, user, password string) (string, time.Duration, error) {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
-		conn, err := d.Dial("tcp", h.addr(143))
-		if err != nil {
-			return "", 0, err
-		}
-		defer conn.Close()
-		conn.SetDeadline(giveUp)
-		in := bufio.NewReader(conn)
-		in.ReadString('\n')
-		start := time.Now()
-		fmt.Fprintf(conn, "a LOGIN %s %s\r\n", user, password)
-		for {
-			line, err := in.ReadString('\n')
-			if err != nil || strings.HasPrefix(line, "a ") {
-				return strings.TrimSpace(line), time.Since(start), err
-			}
-		}
-	}
-	if line, _, err := login("127.0.0.1", "ann@vmail.example", "anns-secret"); err != nil || !strings.HasPrefix(line, "a OK") {
-		t.Fatal(line, err)
-	}
-	memory := h.resident()
-	cpu := h.cpu()
-	var guesses, looked atomic.Int64
-	end := time.Now().Add(guessTime())
-	var wg sync.WaitGroup
-	for i := range 50 {
-		wg.Go(func() {
-			for n := 0; time.Now().Before(end); n++ {
-				line, _, _ := login(fmt.Sprintf("127.7.%d.1", i), "ann@vmail.example", fmt.Sprintf("guess-%d-%d", i, n))
-				guesses.Add(1)
-				if strings.Contains(line, "AUTHENTICATIONFAILED") {
-					looked.Add(1)
-				}
-			}
-		})
-	}
-	var took []time.Duration
-	for time.Now().Before(end) {
-		line, d, err := login("127.0.0.1", "ann@vmail.example", "anns-secret")
-		if err != nil || !strings.HasPrefix(line, "a OK") {
-			t.Fatalf("the owner: %s, %v", line, err)
-		}
-		took = append(took, d)
-		time.Sleep(100 * time.Millisecond)
-	}
-	cpu = h.cpu() - cpu
-	grown := h.resident() - memory
-	wg.Wait()
-	slices.Sort(took)
-	t.Logf("%d log-ins beside %d guesses, %d looked at: median %v, 99%% %v, longest %v; CPU %v of %v; memory %+d KiB", len(took), guesses.Load(), looked.Load(),
-		took[len(took)/2], took[len(took)*99/100], took[len(took)-1], cpu, guessTime(), grown)
-	if p := took[len(took)*99/100]; p > loginLimit {
-		t.Errorf("a log-in takes %v", p)
-	}
-	if grown > 16<<10 {
-		t.Errorf("memory has grown by %d KiB", grown)
-	}
 }
