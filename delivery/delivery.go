@@ -43,9 +43,15 @@ type Config struct {
 	// SignFor are the clients whose mail is signed although nobody logged in.
 	SignFor            []string `setting:"dkim_internal_hosts" default:"127.0.0.0/8, [::ffff:127.0.0.0]/104, [::1]/128"`
 	DoubleBounceSender string   `setting:"double_bounce_sender" default:"double-bounce"`
+	Delimiter          string   `setting:"recipient_delimiter" default:"+"`
+	// SenderAuth looks for credentials by the sender before the next hop.
+	SenderAuth bool `setting:"smtp_sender_dependent_authentication" default:"no"`
 
 	// CommandTime is how long a command may take; then it is killed.
 	CommandTime time.Duration `setting:"command_time_limit" default:"1000s"`
+	// PipeProc bounds the runs of a pipe at the same time for one next hop; 0
+	// leaves it to default_destination_concurrency_limit.
+	PipeProc int `setting:"pipe_command_maxproc" default:"0"`
 	// LockAttempts, LockDelay and StaleLock are for mbox files.
 	LockAttempts int           `setting:"deliver_lock_attempts" default:"20"`
 	LockDelay    time.Duration `setting:"deliver_lock_delay" default:"1s"`

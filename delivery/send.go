@@ -2,10 +2,8 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -22,32 +20,44 @@ type sender struct{ s *Service }
 
 // target is where a queued recipient goes at this attempt.
 type target struct {
-	name string
-	box  *route.Destination // a mailbox here
-	tag  string
-	hop  remote.Hop
-	more []remote.Hop // tried after hop, in order
+	name    string
+	box     *route.Destination // a mailbox here
+	tag     string
+	hop     remote.Hop
+	more    []remote.Hop // tried after hop, in order
+	written []string     // hop and more, as they were written
+	pipe    *schema.Pipe // a program
+	most    int          // runs of it at the same time; 0 any
 }
 
 func (t *target) Site() string { return t.name }
 
 // RecipientLimit: a mailbox takes one recipient, so that each gets its headers.
 func (t *target) RecipientLimit() int {
-	if t.box != nil {
+	switch {
+	case t.box != nil:
 		return 1
+	case t.pipe != nil:
+		if pipeSpec(t.pipe).Single() {
+			return 1
+		}
+		return t.pipe.Recipients
 	}
 	return 0
 }
+
+// ConcurrencyLimit is queue.Narrow.
+func (t *target) ConcurrencyLimit() int { return t.most }
 
 // Route asks again where the recipient goes, so that a changed row acts on
 // mail in the queue. Aliases are not followed a second time.
 func (x sender) Route(ctx context.Context, m *queue.Message, r *queue.Recipient) (queue.Target, *queue.Result) {
 	if m.Filter != "" {
-		return nexthop(m.Filter)
+		return x.s.way(ctx, m, m.Filter)
 	}
 	c, err := x.s.d.Config(ctx)
 	if err == nil && c.RelayFilter != "" && r.Site == c.RelayFilter {
-		return nexthop(r.Site)
+		return x.s.way(ctx, m, r.Site)
 	}
 	to, err := address.Parse(r.Address)
 	if err != nil {
@@ -59,7 +69,7 @@ func (x sender) Route(ctx context.Context, m *queue.Message, r *queue.Recipient)
 		return nil, &queue.Result{Status: queue.Deferred, Enhanced: "4.3.0", Text: "address lookup failure", Tag: maillog.ErrorMail, Relay: "none"}
 	}
 	if d == nil { // the row that it came by is gone
-		return nexthop(r.Site)
+		return x.s.way(ctx, m, r.Site)
 	}
 	d.Original, _ = address.Parse(r.Original)
 	switch d.Kind {
@@ -158,112 +168,6 @@ func hopName(host string, mx bool, port int) string {
 	return host
 }
 
-// next is a destination on another host, through the relay host if the class
-// of the address leaves the choice.
-func (s *Service) next(ctx context.Context, m *queue.Message, d *route.Destination) (queue.Target, *queue.Result) {
-	to, res := nexthop(site(d))
-	if res != nil {
-		return nil, res
-	}
-	t := to.(*target)
-	view, err := s.d.Mail.View(ctx)
-	if err == nil {
-		err = s.relay(ctx, view, m.Sender, d, t)
-	}
-	if err == nil {
-		t.hop.TLS, err = tlsPolicy(ctx, view, t.name)
-	}
-	if err != nil {
-		s.complain("look up the way of "+d.Address.String(), m.ID, err)
-		return nil, &queue.Result{Status: queue.Deferred, Enhanced: "4.3.0", Text: "address lookup failure", Tag: maillog.ErrorMail, Relay: "none"}
-	}
-	return t, nil
-}
-
-// relay applies what RelayHost rows say: where the class of the address chose
-// the next hop, the row of the sender or of its domain replaces it
-// (postconf(5) sender_dependent_relayhost_maps); and to the next hop of a row
-// we log in as the row says (smtp_sasl_password_maps).
-func (s *Service) relay(ctx context.Context, view *schema.View, from string, d *route.Destination, t *target) error {
-	if t.hop.LMTP {
-		return nil
-	}
-	all, err := view.RelayHost(ctx, "")
-	if err != nil {
-		return err
-	}
-	transport, _, _ := strings.Cut(t.name, ":")
-	general := all != nil && sameHop(transport+":"+all.Nexthop, t.name)
-	if general {
-		t.hop.User, t.hop.Passwd = all.User, all.Passwd
-	}
-	byDomain := all == nil && d.MX && d.Port == 0 && strings.EqualFold(d.Nexthop, d.Address.Domain)
-	if !general && !byDomain {
-		return nil // a transport row chose
-	}
-	row, err := senderRow(ctx, view, from)
-	if err != nil || row == nil {
-		return err
-	}
-	to, res := nexthop(transport + ":" + row.Nexthop)
-	if res != nil {
-		return errors.New(res.Text)
-	}
-	*t = *to.(*target)
-	t.hop.User, t.hop.Passwd = row.User, row.Passwd
-	return nil
-}
-
-// senderRow is the row of the sender, or of its domain; nil if there is none.
-func senderRow(ctx context.Context, view *schema.View, from string) (*schema.RelayHost, error) {
-	keys := []string{"<>"}
-	if from != "" {
-		a, err := address.Parse(from)
-		if err != nil {
-			return nil, nil
-		}
-		keys = []string{a.Plain(), "@" + a.Domain}
-	}
-	for _, key := range keys {
-		if row, err := view.RelayHost(ctx, key); err != nil || row != nil {
-			return row, err
-		}
-	}
-	return nil, nil
-}
-
-// sameHop reports whether two names of targets lead to the same place.
-func sameHop(a, b string) bool {
-	x, xres := nexthop(strings.ToLower(a))
-	y, yres := nexthop(strings.ToLower(b))
-	return xres == nil && yres == nil && x != nil && y != nil && sameHops(x.(*target), y.(*target))
-}
-
-// tlsPolicy looks for the row of a next hop: as written, without port, and of
-// the domains above it. postconf(5) smtp_tls_policy_maps
-func tlsPolicy(ctx context.Context, view *schema.View, name string) (string, error) {
-	_, hop, _ := strings.Cut(name, ":")
-	keys := []string{hop}
-	host, _, _ := splitHop(hop)
-	if host != hop {
-		keys = append(keys, host)
-	}
-	for rest := host; ; {
-		i := strings.IndexByte(rest, '.')
-		if i < 0 {
-			break
-		}
-		rest = rest[i+1:]
-		keys = append(keys, "."+rest)
-	}
-	for _, key := range keys {
-		if policy, err := view.TLSPolicy(ctx, key); err != nil || policy != "" {
-			return policy, err
-		}
-	}
-	return "", nil
-}
-
 // nexthop makes a target of transport:nexthop. A transport that we do not have
 // is refused by name; the mail waits.
 func nexthop(name string) (queue.Target, *queue.Result) {
@@ -292,7 +196,7 @@ func nexthop(name string) (queue.Target, *queue.Result) {
 		return bad("mail transport unavailable: " + transport)
 	}
 	if path, ok := strings.CutPrefix(hop, "unix:"); ok && t.hop.LMTP {
-		t.hop.Unix, t.hop.Host = true, path
+		t.hop.Unix, t.hop.Host, t.written = true, path, []string{hop}
 		return t, nil
 	}
 	for i, one := range strings.FieldsFunc(hop, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }) {
@@ -302,7 +206,7 @@ func nexthop(name string) (queue.Target, *queue.Result) {
 		}
 		next := t.hop
 		next.Host, next.MX, next.Port = host, mx && !t.hop.LMTP, port
-		if i == 0 {
+		if t.written = append(t.written, one); i == 0 {
 			t.hop = next
 		} else {
 			t.more = append(t.more, next)
@@ -355,6 +259,9 @@ func (x sender) Send(ctx context.Context, to queue.Target, m *queue.Message, rcp
 		}
 		return results
 	}
+	if t.pipe != nil {
+		return x.s.throughPipe(ctx, t, m, rcpts)
+	}
 	mail := &remote.Mail{ID: m.ID, From: m.Sender, Size: m.Size + int64(len(m.Prepend)), Body: m.Body, UTF8: m.UTF8,
 		Ret: m.Ret, EnvID: m.EnvID, Open: func() (io.ReadCloser, error) { return x.s.queue.Text(m) }}
 	for _, r := range rcpts {
@@ -387,13 +294,9 @@ func (s *Service) deliver(ctx context.Context, t *target, mail *remote.Mail) []r
 		if len(who) == 0 || ctx.Err() != nil {
 			break
 		}
-		hop.User, hop.Passwd, hop.TLS = t.hop.User, t.hop.Passwd, t.hop.TLS
 		for n, r := range s.smtp.Deliver(ctx, &hop, &rest) {
 			results[who[n]] = r
 		}
 	}
 	return results
 }
-
-// sameHops reports whether two targets are the same next hops.
-func sameHops(a, b *target) bool { return a.hop == b.hop && slices.Equal(a.more, b.more) }

@@ -292,7 +292,7 @@ func (t *transit) record() *queue.Message {
 	return &queue.Message{
 		Arrived: t.arrived(), Sender: t.from.String(), Body: string(e.Options.Body), UTF8: e.Options.UTF8,
 		Ret: string(e.Options.Return), EnvID: e.Options.EnvelopeID, User: e.User, Client: client,
-		Helo: e.Helo, Proto: e.Proto, Filter: t.eff.Filter, Prepend: t.signed + t.prepend(),
+		Helo: e.Helo, Proto: e.Proto, Tag: e.Client.Tag, Filter: t.eff.Filter, Prepend: t.signed + t.prepend(),
 	}
 }
 

@@ -39,13 +39,24 @@ func transportField(t *schema.Tx, given map[string]string) (schema.Field, error)
 }
 
 // parseTransport reads a value of transport(5): name:nexthop, where a nexthop
-// is host, [host], host:port, or empty.
+// is host, [host], host:port, unix:/path, inet:host:port, a list of these by
+// comma, or empty. What error, retry, discard and programs take is a text.
 func parseTransport(text string) (schema.TransportSpec, error) {
 	name, hop, ok := strings.Cut(text, ":")
 	if !ok {
 		return schema.TransportSpec{}, usage("%q is not name:nexthop", text)
 	}
 	s := schema.TransportSpec{Name: name, MX: true}
+	switch name {
+	case "", "smtp", "relay", "lmtp":
+	default:
+		s.Nexthop = hop
+		return s, nil
+	}
+	if strings.Contains(hop, ",") || strings.HasPrefix(hop, "unix:") || strings.HasPrefix(hop, "inet:") {
+		s.Nexthop = hop
+		return s, nil
+	}
 	if end := strings.IndexByte(hop, ']'); strings.HasPrefix(hop, "[") && end > 0 {
 		s.MX, s.Nexthop, hop = false, hop[1:end], hop[end+1:]
 		if hop != "" && hop[0] != ':' {

@@ -4,6 +4,7 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,10 @@ import (
 
 // Program is one run.
 type Program struct {
-	Line  string // as aliases(5) has it, without the bar
+	Line string // as aliases(5) has it, without the bar
+	// Args is a command that is never given to a shell, in place of Line.
+	Args  []string
+	Dir   string // '' is /
 	ID    asuser.ID
 	Env   []string
 	Stdin io.Reader
@@ -33,6 +37,7 @@ type Program struct {
 type Outcome struct {
 	Enhanced string
 	Text     string // for the log and the bounce
+	Output   string // the beginning of what a program said that did its work
 }
 
 // path is where programs are looked for, as _PATH_DEFPATH.
@@ -48,15 +53,23 @@ const lingering = 5 * time.Second
 // Run runs p and waits for it. When ctx ends, p has Grace left, and what it has
 // not finished then is to be tried again.
 func Run(ctx context.Context, p *Program) Outcome {
-	name, args := argv(p.Line)
+	line := p.Line
+	name, args := argv(line)
+	if len(p.Args) > 0 {
+		line = p.Args[0]
+		name, args = p.Args[0], p.Args[1:]
+		if file := find(name); file != "" {
+			name = file
+		}
+	}
 	if name == "" {
-		return Outcome{"5.3.5", "mail system configuration error: empty command"}
+		return Outcome{Enhanced: "5.3.5", Text: "mail system configuration error: empty command"}
 	}
 	if _, err := os.Stat(name); err != nil { // it may be put there yet
-		return Outcome{"4.3.0", fmt.Sprintf("temporary failure. Command output: cannot run %s: %v", name, err)}
+		return Outcome{Enhanced: "4.3.0", Text: fmt.Sprintf("temporary failure. Command output: cannot run %s: %v", name, err)}
 	}
 	cmd := exec.Command(name, args...)
-	cmd.Dir, cmd.Env, cmd.WaitDelay = "/", append([]string{"PATH=" + path}, p.Env...), lingering
+	cmd.Dir, cmd.Env, cmd.WaitDelay = cmp.Or(p.Dir, "/"), append([]string{"PATH=" + path}, p.Env...), lingering
 	in := &reading{r: p.Stdin}
 	out := &head{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, out, out
@@ -69,13 +82,13 @@ func Run(ctx context.Context, p *Program) Outcome {
 	stop()
 	select {
 	case why := <-cut:
-		return wasCut(why, p.Line, out.text())
+		return wasCut(why, line, out.text())
 	default:
 	}
 	if in.err != nil {
-		return Outcome{"4.3.0", "Command failed: the message could not be read"}
+		return Outcome{Enhanced: "4.3.0", Text: "Command failed: the message could not be read"}
 	}
-	return judge(cmd, err, p.Line, out.text())
+	return judge(cmd, err, line, out.text())
 }
 
 // Why a program was killed.
@@ -119,18 +132,18 @@ func limit(ctx context.Context, cmd *exec.Cmd, most time.Duration, cut chan<- st
 
 func wasCut(why, line, output string) Outcome {
 	if why == byEnd {
-		return Outcome{"4.3.0", "Command cut off by the end of the server: " + quote(line)}
+		return Outcome{Enhanced: "4.3.0", Text: "Command cut off by the end of the server: " + quote(line)}
 	}
-	return Outcome{"5.3.0", "Command time limit exceeded: " + quote(line) + appended(output)}
+	return Outcome{Enhanced: "5.3.0", Text: "Command time limit exceeded: " + quote(line) + appended(output)}
 }
 
 // notStarted: a lack of rights or resources can be mended; what the shell could
 // not run either does not come here.
 func notStarted(err error) Outcome {
 	if errors.Is(err, asuser.ErrRights) {
-		return Outcome{"4.3.5", "command not run: " + err.Error()}
+		return Outcome{Enhanced: "4.3.5", Text: "command not run: " + err.Error()}
 	}
-	return Outcome{"4.3.0", "unable to run the command: " + err.Error()}
+	return Outcome{Enhanced: "4.3.0", Text: "unable to run the command: " + err.Error()}
 }
 
 // plain are the characters of a command that needs no shell.
@@ -173,19 +186,19 @@ func judge(cmd *exec.Cmd, err error, line, output string) Outcome {
 	status := cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
 	case err == nil || errors.Is(err, exec.ErrWaitDelay) && cmd.ProcessState.Success():
-		return Outcome{"2.0.0", "delivered to command: " + line}
+		return Outcome{Enhanced: "2.0.0", Text: "delivered to command: " + line, Output: output}
 	case status.Signaled():
-		return Outcome{"4.3.0", fmt.Sprintf("Command died with signal %d: %s%s", status.Signal(), quote(line), appended(output))}
+		return Outcome{Enhanced: "4.3.0", Text: fmt.Sprintf("Command died with signal %d: %s%s", status.Signal(), quote(line), appended(output))}
 	case !status.Exited() || status.ExitStatus() == 0:
-		return Outcome{"4.3.0", fmt.Sprintf("Command failed: %v: %s%s", err, quote(line), appended(output))}
+		return Outcome{Enhanced: "4.3.0", Text: fmt.Sprintf("Command failed: %v: %s%s", err, quote(line), appended(output))}
 	}
 	if code, text, ok := enhanced(output); ok {
-		return Outcome{code, text}
+		return Outcome{Enhanced: code, Text: text}
 	}
 	if e, ok := sysexits[status.ExitStatus()]; ok {
-		return Outcome{e.Enhanced, e.Text + appended(output)}
+		return Outcome{Enhanced: e.Enhanced, Text: e.Text + appended(output)}
 	}
-	return Outcome{"5.3.0", fmt.Sprintf("Command died with status %d: %s%s", status.ExitStatus(), quote(line), appended(output))}
+	return Outcome{Enhanced: "5.3.0", Text: fmt.Sprintf("Command died with status %d: %s%s", status.ExitStatus(), quote(line), appended(output))}
 }
 
 func quote(line string) string { return `"` + line + `"` }
@@ -214,21 +227,21 @@ func enhanced(s string) (code, text string, ok bool) {
 
 // sysexits is sysexits(3) with the code and the words of each.
 var sysexits = map[int]Outcome{
-	64: {"5.3.0", "command line usage error"},
-	65: {"5.6.0", "data format error"},
-	66: {"5.3.0", "cannot open input"},
-	67: {"5.1.1", "user unknown"},
-	68: {"5.1.2", "host name unknown"},
-	69: {"5.3.0", "service unavailable"},
-	70: {"5.3.0", "internal software error"},
-	71: {"4.3.0", "system resource problem"},
-	72: {"5.3.0", "critical OS file missing"},
-	73: {"5.2.0", "can't create user output file"},
-	74: {"5.3.0", "input/output error"},
-	75: {"4.3.0", "temporary failure"},
-	76: {"5.5.0", "remote error in protocol"},
-	77: {"5.7.0", "permission denied"},
-	78: {"5.3.5", "local configuration error"},
+	64: {Enhanced: "5.3.0", Text: "command line usage error"},
+	65: {Enhanced: "5.6.0", Text: "data format error"},
+	66: {Enhanced: "5.3.0", Text: "cannot open input"},
+	67: {Enhanced: "5.1.1", Text: "user unknown"},
+	68: {Enhanced: "5.1.2", Text: "host name unknown"},
+	69: {Enhanced: "5.3.0", Text: "service unavailable"},
+	70: {Enhanced: "5.3.0", Text: "internal software error"},
+	71: {Enhanced: "4.3.0", Text: "system resource problem"},
+	72: {Enhanced: "5.3.0", Text: "critical OS file missing"},
+	73: {Enhanced: "5.2.0", Text: "can't create user output file"},
+	74: {Enhanced: "5.3.0", Text: "input/output error"},
+	75: {Enhanced: "4.3.0", Text: "temporary failure"},
+	76: {Enhanced: "5.5.0", Text: "remote error in protocol"},
+	77: {Enhanced: "5.7.0", Text: "permission denied"},
+	78: {Enhanced: "5.3.5", Text: "local configuration error"},
 }
 
 // maxOutput bounds what of a program's output is kept, in bytes.

@@ -27,6 +27,10 @@ type Target interface {
 	RecipientLimit() int
 }
 
+// Narrow is a Target whose site bears no more than so many deliveries at a time;
+// 0 leaves it to the settings.
+type Narrow interface{ ConcurrencyLimit() int }
+
 // Sender makes attempts. It must be safe for concurrent use.
 type Sender interface {
 	// Route says where a recipient goes now. A Result other than nil is the

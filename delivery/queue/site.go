@@ -17,6 +17,7 @@ type site struct {
 	// 1/window as they reach the host or not.
 	// postconf(5) default_destination_concurrency_positive_feedback
 	window float64
+	most   int           // deliveries under way, whatever the window; 0 any
 	failed float64       // cohorts of failures in a row
 	dead   time.Time     // until then nothing is tried; zero: alive
 	last   time.Time     // when a delivery ended last
@@ -58,7 +59,7 @@ func (s *site) free(now time.Time) bool {
 	if s.delay > 0 {
 		return s.busy == 0 && !s.next.After(now)
 	}
-	return s.busy < int(s.window)
+	return s.busy < int(s.window) && (s.most <= 0 || s.busy < s.most)
 }
 
 func (s *site) idle() bool {

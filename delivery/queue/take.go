@@ -110,6 +110,9 @@ func (s *scheduler) enqueue(open map[string]*job, to Target, it *item, c *rules,
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.site(it.Site, c)
+	if n, ok := to.(Narrow); ok {
+		st.most = n.ConcurrencyLimit()
+	}
 	if it.must {
 		st.dead, st.failed = time.Time{}, 0
 	}

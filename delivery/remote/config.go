@@ -19,5 +19,11 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("setting %s: %q is not an address", b.name, b.addr)
 		}
 	}
+	for _, p := range c.SASLFilter {
+		word := strings.TrimPrefix(p, "!")
+		if strings.ContainsAny(word, ":/") && !strings.HasPrefix(word, "static:") {
+			return fmt.Errorf("setting smtp_sasl_mechanism_filter: %q is a table; want names of mechanisms, !name or static:rest", p)
+		}
+	}
 	return nil
 }

@@ -58,6 +58,9 @@ type Config struct {
 	SASLOptions    []string `setting:"smtp_sasl_security_options" default:"noplaintext, noanonymous" values:"noplaintext noanonymous"`
 	SASLTLSOptions []string `setting:"smtp_sasl_tls_security_options" default:"noanonymous" values:"noplaintext noanonymous"`
 
+	// SASLFilter are the mechanisms that may be used, of those offered.
+	SASLFilter []string `setting:"smtp_sasl_mechanism_filter" default:""`
+
 	ConnectTimeout  time.Duration `setting:"smtp_connect_timeout" default:"30s" min:"1s"`
 	HeloTimeout     time.Duration `setting:"smtp_helo_timeout" default:"300s" min:"1s"`
 	TLSTimeout      time.Duration `setting:"smtp_starttls_timeout" default:"300s" min:"1s"`

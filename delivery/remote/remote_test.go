@@ -453,17 +453,24 @@ func TestLogin(t *testing.T) {
 		exts   []string
 		tls    *tls.Config
 		answer map[string]string
+		filter []string
 		want   string
 	}{
 		{name: "plain", exts: []string{"AUTH LOGIN PLAIN"}, tls: secure, want: "AUTH PLAIN " + token},
 		{name: "login", exts: []string{"AUTH LOGIN"}, tls: secure, answer: map[string]string{"AUTH LOGIN": "334 VXNlcm5hbWU6", "dQ==": "334 UGFzc3dvcmQ6", "cA==": "235 2.7.0 ok"}, want: "cA=="},
+		{name: "CRAM-MD5 without TLS", exts: []string{"AUTH PLAIN CRAM-MD5"}, answer: map[string]string{"AUTH CRAM-MD5": "334 " + base64.StdEncoding.EncodeToString([]byte("<1@x>")),
+			base64.StdEncoding.EncodeToString([]byte("u 91145a1877b0ee1d5c048465707b7146")): "235 2.7.0 ok"}, want: "AUTH CRAM-MD5"},
+		{name: "filter", exts: []string{"AUTH PLAIN LOGIN"}, tls: secure, filter: []string{"!plain", "static:rest"}, answer: map[string]string{"AUTH LOGIN": "334 VXNlcm5hbWU6", "dQ==": "334 UGFzc3dvcmQ6", "cA==": "235 2.7.0 ok"}, want: "cA=="},
+		{name: "filter leaves none", exts: []string{"AUTH PLAIN"}, tls: secure, filter: []string{"cram-md5"}, want: "4.7.0 SASL authentication failed: server mx.test[192.0.2.1] offered no compatible authentication mechanisms for this type of connection security"},
 		{name: "no plaintext without TLS", exts: []string{"AUTH PLAIN"}, want: "4.7.0 SASL authentication failed: server mx.test[192.0.2.1] offered no compatible authentication mechanisms for this type of connection security"},
 		{name: "wrong password", exts: []string{"AUTH PLAIN"}, tls: secure, answer: map[string]string{"AUTH": "535 5.7.8 wrong"}, want: "4.7.8 SASL authentication failed; server mx.test[192.0.2.1] said: 535 5.7.8 wrong"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := start(t, &remotetest.Sink{Exts: tt.exts, TLS: tt.tls, Answer: answers(tt.answer)})
-			c := client(settings(), single, map[string]*remotetest.Sink{"192.0.2.1": s})
+			cfg := settings()
+			cfg.SASLFilter = tt.filter
+			c := client(cfg, single, map[string]*remotetest.Sink{"192.0.2.1": s})
 			r := c.Deliver(t.Context(), &Hop{Host: "mx.test", User: "u", Passwd: "p"}, mail("x\r\n", "u@x.test"))[0]
 			if r.Status == Sent {
 				if !strings.Contains(strings.Join(s.Lines(), "\n"), tt.want) {

@@ -4,12 +4,10 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"net"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -269,45 +267,6 @@ func (s *session) encrypt() error {
 	s.w.Reset(tc)
 	s.tls = true
 	return nil
-}
-
-// login logs in with the credentials of the relay host. A failure is
-// temporary: the mail must not go back because a password has changed.
-// postconf(5) smtp_sasl_auth_soft_bounce
-func (s *session) login() bool {
-	mechs := strings.Fields(strings.ToUpper(s.exts["AUTH"]))
-	opts := s.a.cfg.SASLOptions
-	if s.tls {
-		opts = s.a.cfg.SASLTLSOptions
-	}
-	plaintext := !slices.Contains(opts, "noplaintext") || s.a.hop.Unix
-	var rep reply
-	var err error
-	const stage = "performing SASL authentication"
-	enc := base64.StdEncoding.EncodeToString
-	user, passwd := s.a.hop.User, s.a.hop.Passwd
-	switch {
-	case plaintext && slices.Contains(mechs, "PLAIN"):
-		rep, err = s.ask("AUTH PLAIN "+enc([]byte("\x00"+user+"\x00"+passwd)), s.a.cfg.HeloTimeout, stage)
-	case plaintext && slices.Contains(mechs, "LOGIN"):
-		rep, err = s.ask("AUTH LOGIN", s.a.cfg.HeloTimeout, stage)
-		for _, word := range []string{user, passwd} {
-			if err == nil && rep.code == 334 {
-				rep, err = s.ask(enc([]byte(word)), s.a.cfg.HeloTimeout, stage)
-			}
-		}
-	default:
-		return s.site(Result{Status: Deferred, Enhanced: "4.7.0",
-			Text: fmt.Sprintf("SASL authentication failed: server %s offered no compatible authentication mechanisms for this type of connection security", s.h)})
-	}
-	if err != nil {
-		return s.lost(err)
-	}
-	if rep.code != 235 {
-		return s.site(Result{Status: Deferred, Enhanced: "4" + rep.enhanced()[1:], Reply: rep.String(),
-			Text: fmt.Sprintf("SASL authentication failed; server %s said: %s", s.h, rep)})
-	}
-	return true
 }
 
 // sizeLimit is the SIZE that the server announced; 0 none.

@@ -201,7 +201,21 @@ func (e *expansion) hand(ctx context.Context, res *resolved, h hop, path []strin
 	case "smtp", "relay", "lmtp":
 		e.next(res, h, path)
 	default:
+		return e.program(ctx, res, h, path)
+	}
+	return nil
+}
+
+// program is a transport that a row of Pipe makes.
+func (e *expansion) program(ctx context.Context, res *resolved, h hop, path []string) error {
+	row, err := e.view.Pipe(ctx, clipKey(h.name))
+	switch {
+	case err != nil:
+		return err
+	case row == nil:
 		e.fail(res, path, false, "4.3.0", "mail transport "+h.name+" is not implemented")
+	default:
+		e.next(res, h, path)
 	}
 	return nil
 }
@@ -214,7 +228,8 @@ func (e *expansion) next(res *resolved, h hop, path []string) {
 	case h.port == badPort:
 		e.fail(res, step(path, "names of ports are not implemented"), false, "4.3.5", "mail system configuration error")
 	default:
-		e.add(res, path, Destination{Kind: Next, Transport: h.name, Nexthop: h.nexthop, MX: h.mx, Port: h.port})
+		e.add(res, path, Destination{Kind: Next, Transport: h.name, Nexthop: h.nexthop, MX: h.mx, Port: h.port,
+			Choice: h.choice, External: res.dom.class == schema.External})
 	}
 }
 

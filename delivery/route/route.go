@@ -57,6 +57,9 @@ type Config struct {
 	VirtualTransport string `setting:"virtual_transport" default:"virtual"`
 	RelayTransport   string `setting:"relay_transport" default:"relay"`
 	DefaultTransport string `setting:"default_transport" default:"smtp"`
+	// RelayHost is the next hop of mail to other hosts where no row of RelayHost
+	// says one.
+	RelayHost string `setting:"relayhost" default:""`
 
 	// LocalRecipients says who exists in a local domain: unix:passwd.byname
 	// (users of the system), $alias_maps (names with Alias rows), address (an
@@ -159,6 +162,15 @@ type Local struct {
 	Mailbox         bool // the file is the user's mailbox
 }
 
+// Choice is who has chosen the transport and next hop of a destination.
+type Choice int
+
+const (
+	ByRow     Choice = iota // a row of Transport, or a setting of local(8)
+	BySetting               // the transport of the class, which names a next hop
+	ByClass                 // the transport of the class: relayhost, or the domain
+)
+
 // Destination is one place a message goes to.
 type Destination struct {
 	Kind      Kind
@@ -169,6 +181,8 @@ type Destination struct {
 	Nexthop   string            // host, without brackets; or unix:/path
 	MX        bool              // false: no MX look-up
 	Port      int               // 0: default of the transport
+	Choice    Choice            // Next: what a row for the sender may replace
+	External  bool              // Next: the domain is none of ours
 	Target    string            // File, Command, Forward: what the list says
 	Local     *Local            // File, Command: whose rights
 	Targets   []address.Address // Forward

@@ -14,6 +14,7 @@ type hop struct {
 	nexthop string // host; text of error and retry
 	mx      bool
 	port    int
+	choice  Choice
 	why     string // for the path
 }
 
@@ -78,9 +79,10 @@ func (q *query) classTransport(ctx context.Context, res *resolved) (hop, error) 
 		text = q.cfg.RelayTransport
 	}
 	name, rest, _ := strings.Cut(text, ":")
-	h := hop{name: name, why: class}
+	h := hop{name: name, why: class, choice: ByClass}
 	switch {
 	case rest != "":
+		h.choice = BySetting
 		h.setNexthop(rest)
 	case res.dom.class == schema.Relay || res.dom.class == schema.External:
 		return h, q.relayhost(ctx, res, &h)
@@ -90,18 +92,25 @@ func (q *query) classTransport(ctx context.Context, res *resolved) (hop, error) 
 	return h, nil
 }
 
-// relayhost takes the row of RelayHost for all senders; without one mail goes
-// to the recipient's domain.
+// relayhost takes the row of RelayHost for all senders, or the setting; without
+// one mail goes to the recipient's domain.
 func (q *query) relayhost(ctx context.Context, res *resolved, h *hop) error {
 	row, err := q.view.RelayHost(ctx, "")
 	if err != nil {
 		return err
 	}
-	if row == nil {
+	next := q.cfg.RelayHost
+	if row != nil {
+		next = row.Nexthop
+		if row.Transport != "" && res.dom.class == schema.External {
+			h.name = row.Transport
+		}
+	}
+	if next == "" {
 		h.setDomain(res)
 		return nil
 	}
-	h.setNexthop(row.Nexthop)
+	h.setNexthop(next)
 	h.why += ", relayhost"
 	return nil
 }
@@ -119,7 +128,7 @@ func (h hop) override(t *schema.Transport, res *resolved, why string) hop {
 	switch {
 	case t.Nexthop == "":
 		out.setDomain(res)
-	case out.name == "error" || out.name == "retry":
+	case out.isText():
 		out.nexthop = t.Nexthop
 		return out
 	default:
@@ -132,9 +141,21 @@ func (h hop) override(t *schema.Transport, res *resolved, why string) hop {
 	return out
 }
 
+// isText reports whether what stands behind the transport is a text.
+func (h *hop) isText() bool { return h.name == "error" || h.name == "retry" || h.name == "discard" }
+
+// speaks reports whether the transport goes to a host.
+func (h *hop) speaks() bool {
+	switch h.name {
+	case "smtp", "lmtp", "relay", "local", "virtual":
+		return true
+	}
+	return false
+}
+
 // setDomain makes the recipient's domain the next hop.
 func (h *hop) setDomain(res *resolved) {
-	if h.name == "error" || h.name == "retry" {
+	if h.isText() {
 		h.nexthop = ""
 		return
 	}
@@ -148,11 +169,15 @@ func (h *hop) setDomain(res *resolved) {
 // setNexthop reads host, [host], host:port, [host]:port, inet:host:port or
 // unix:/path.
 func (h *hop) setNexthop(s string) {
-	if h.name == "error" || h.name == "retry" {
+	if h.isText() {
 		h.nexthop = s
 		return
 	}
 	s = strings.TrimSpace(s)
+	if !h.speaks() { // the words of a program
+		h.nexthop, h.mx, h.port = s, true, 0
+		return
+	}
 	if strings.Contains(s, ",") { // a list: each one says itself what it is
 		h.nexthop, h.mx, h.port = s, true, 0
 		return
@@ -229,7 +254,7 @@ func isEnhanced(s string) bool {
 // String writes the hop as transport(5) does.
 func (h hop) String() string {
 	host := h.nexthop
-	if host != "" && !h.mx && h.name != "local" && h.name != "virtual" && !strings.HasPrefix(host, "unix:") {
+	if host != "" && !h.mx && !h.isText() && h.name != "local" && h.name != "virtual" && !strings.HasPrefix(host, "unix:") {
 		host = "[" + host + "]"
 	}
 	if h.port != 0 {

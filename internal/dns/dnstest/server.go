@@ -37,9 +37,28 @@ type Fault struct {
 // Start runs a server until the test ends.
 func Start(t testing.TB, zone string) *Server {
 	t.Helper()
+	pc, l := listen(t)
+	return serve(t, zone, pc, l)
+}
+
+// StartAt runs it at an address.
+func StartAt(t testing.TB, addr, zone string) *Server {
+	t.Helper()
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pc, err := net.ListenPacket("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return serve(t, zone, pc, l)
+}
+
+func serve(t testing.TB, zone string, pc net.PacketConn, l net.Listener) *Server {
+	t.Helper()
 	s := &Server{faults: make(map[string]Fault), asked: make(map[string]int)}
 	s.Set(t, zone)
-	pc, l := listen(t)
 	s.Addr = pc.LocalAddr().String()
 	for _, srv := range []*dns.Server{{PacketConn: pc, Handler: s}, {Listener: l, Handler: s}} {
 		started := make(chan struct{})

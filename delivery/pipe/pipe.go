@@ -1,0 +1,196 @@
+// Package pipe delivers to a program as pipe(8) does: a transport that the
+// operator has named, with its arguments and its user.
+//
+// There is no shell: what came by mail is never read as a command.
+package pipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"time"
+
+	"mailserver/delivery/command"
+	"mailserver/internal/asuser"
+)
+
+// Spec is a transport: the attributes of pipe(8) under their names.
+type Spec struct {
+	Name       string
+	Argv       string // words by spaces; { words } is one
+	User       string // user or user:group
+	Flags      string // of BDFORXhqu.>
+	Directory  string // '' is /
+	EOL        string // with escapes such as \r\n
+	NullSender string
+	Size       int64 // bytes; 0 no limit
+	Delimiter  string
+	// Limit is the longest time of a run. postconf(5) transport_time_limit
+	Limit time.Duration
+}
+
+// Message is what is delivered.
+type Message struct {
+	ID, Sender, Nexthop, EnvID string
+	Size                       int64
+	Client, Address            string // name and address of the client, '' unknown
+	Helo, Proto                string
+	Login                      string // who logged in
+	DeliveredTo                []string
+	Now                        time.Time
+	Open                       func() (io.ReadCloser, error) // CRLF line ends
+}
+
+// Recipient is one address of a run.
+type Recipient struct {
+	Address, Original string
+}
+
+// flags that pipe(8) knows.
+const flags = "BDFORXhqu.>"
+
+// Single reports whether a run takes one recipient: a header names it.
+func (s *Spec) Single() bool { return strings.ContainsAny(s.Flags, "DO") }
+
+// Validate says what of the row cannot be obeyed.
+func (s *Spec) Validate() error {
+	if i := strings.IndexFunc(s.Flags, func(r rune) bool { return !strings.ContainsRune(flags, r) }); i >= 0 {
+		return fmt.Errorf("pipe %s: flag %q is none of %s", s.Name, s.Flags[i:i+1], flags)
+	}
+	words, err := s.words()
+	if err != nil {
+		return err
+	}
+	for _, w := range words {
+		if _, err := expand(w, func(string) (string, bool) { return "", true }); err != nil {
+			return fmt.Errorf("pipe %s: %w", s.Name, err)
+		}
+	}
+	if _, err := unescape(s.EOL); err != nil {
+		return fmt.Errorf("pipe %s: eol %q: %w", s.Name, s.EOL, err)
+	}
+	if s.Directory != "" && !strings.HasPrefix(s.Directory, "/") {
+		return fmt.Errorf("pipe %s: directory %q is not an absolute path", s.Name, s.Directory)
+	}
+	return nil
+}
+
+// Run delivers to recipients by one run of the program; what comes out is true
+// of each.
+func (s *Spec) Run(ctx context.Context, m *Message, to []Recipient) command.Outcome {
+	id, args, eol, err := s.prepared(m, to)
+	if err != nil {
+		return command.Outcome{Enhanced: "4.3.5", Text: "mail system configuration error: " + err.Error()}
+	}
+	if s.Size > 0 && m.Size > s.Size {
+		return command.Outcome{Enhanced: "5.2.3", Text: fmt.Sprintf("message size %d exceeds size limit %d for %s service", m.Size, s.Size, s.Name)}
+	}
+	if strings.Contains(s.Flags, "D") {
+		for _, seen := range m.DeliveredTo {
+			if strings.EqualFold(seen, to[0].Address) {
+				return command.Outcome{Enhanced: "5.4.6", Text: "mail forwarding loop for " + to[0].Address}
+			}
+		}
+	}
+	text, err := m.Open()
+	if err != nil {
+		return command.Outcome{Enhanced: "4.3.0", Text: "queue file read error"}
+	}
+	defer text.Close()
+	out := command.Run(ctx, &command.Program{Args: args, ID: id, Env: environment(os.Getenv), Dir: s.Directory,
+		Stdin: s.form(m, to[0], eol).reader(text), Limit: s.Limit})
+	if out.Enhanced[0] == '2' {
+		out.Text = "delivered via " + s.Name + " service"
+		if out.Output != "" {
+			out.Text += " (" + out.Output + ")"
+		}
+	}
+	return out
+}
+
+// prepared is what a run needs of the row.
+func (s *Spec) prepared(m *Message, to []Recipient) (id asuser.ID, args []string, eol string, err error) {
+	if err = s.Validate(); err != nil {
+		return
+	}
+	if id, err = s.id(); err != nil {
+		return
+	}
+	if eol, err = unescape(s.EOL); err != nil {
+		return
+	}
+	args, err = s.arguments(m, to)
+	return
+}
+
+// id is whose rights the program gets: never those of root.
+func (s *Spec) id() (asuser.ID, error) {
+	name, group, _ := strings.Cut(s.User, ":")
+	u, err := user.Lookup(name)
+	if err != nil {
+		return asuser.ID{}, fmt.Errorf("pipe %s: user %s: %w", s.Name, name, err)
+	}
+	gid := u.Gid
+	if group != "" {
+		g, err := user.LookupGroup(group)
+		if err != nil {
+			return asuser.ID{}, fmt.Errorf("pipe %s: group %s: %w", s.Name, group, err)
+		}
+		gid = g.Gid
+	}
+	id := asuser.ID{}
+	var err1, err2 error
+	id.UID, err1 = strconv.Atoi(u.Uid)
+	id.GID, err2 = strconv.Atoi(gid)
+	switch err := errors.Join(err1, err2); {
+	case err != nil:
+		return id, err
+	case id.UID == 0 || id.GID == 0:
+		return id, fmt.Errorf("pipe %s: user %s has the rights of root", s.Name, s.User)
+	}
+	return id, nil
+}
+
+// environment is postconf(5) export_environment.
+func environment(getenv func(string) string) (env []string) {
+	for _, name := range []string{"TZ", "LANG"} {
+		if v := getenv(name); v != "" {
+			env = append(env, name+"="+v)
+		}
+	}
+	return env
+}
+
+// unescape reads \a \b \f \n \r \t \v \nnn \\.
+func unescape(s string) (string, error) {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '\\' {
+			b.WriteByte(s[i])
+			continue
+		}
+		if i++; i == len(s) {
+			return "", errors.New("ends in a backslash")
+		}
+		if at := strings.IndexByte(`abfnrtv\`, s[i]); at >= 0 {
+			b.WriteByte("\a\b\f\n\r\t\v\\"[at])
+			continue
+		}
+		end := i
+		for end < len(s) && end < i+3 && s[end] >= '0' && s[end] <= '7' {
+			end++
+		}
+		n, err := strconv.ParseUint(s[i:end], 8, 8)
+		if err != nil {
+			return "", fmt.Errorf("\\%c is not known", s[i])
+		}
+		b.WriteByte(byte(n))
+		i = end - 1
+	}
+	return b.String(), nil
+}
