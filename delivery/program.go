@@ -2,7 +2,7 @@ package delivery
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"io"
 	"strings"
 	"time"
@@ -65,9 +65,17 @@ func (s *Service) runPipe(ctx context.Context, t *target, m *queue.Message, rcpt
 	for _, r := range rcpts {
 		to = append(to, pipe.Recipient{Address: r.Address, Original: r.Original})
 	}
-	out := spec.Run(ctx, msg, to)
-	if out.Enhanced == "4.3.5" {
-		s.complain("run pipe "+spec.Name, m.ID, fmt.Errorf("%s", out.Text))
+	call, refusal := spec.Call(msg, to)
+	if refusal != nil {
+		if refusal.Enhanced == "4.3.5" {
+			return failed("run pipe "+spec.Name, errors.New(refusal.Text))
+		}
+		return command.Outcome{Enhanced: refusal.Enhanced, Text: refusal.Text}
+	}
+	defer call.Stdin.Close()
+	out := command.Run(ctx, &command.Program{Args: call.Args, ID: call.ID, Env: call.Env, Dir: call.Dir, Stdin: call.Stdin, Limit: call.Limit})
+	if out.Enhanced[0] == '2' {
+		out.Text = spec.Done(out.Output)
 	}
 	return out
 }

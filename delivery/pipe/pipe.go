@@ -5,7 +5,6 @@
 package pipe
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"mailserver/delivery/command"
 	"mailserver/internal/asuser"
 )
 
@@ -80,37 +78,54 @@ func (s *Spec) Validate() error {
 	return nil
 }
 
-// Run delivers to recipients by one run of the program; what comes out is true
-// of each.
-func (s *Spec) Run(ctx context.Context, m *Message, to []Recipient) command.Outcome {
+// Call is one run of the program.
+type Call struct {
+	Args  []string
+	ID    asuser.ID
+	Env   []string
+	Dir   string
+	Stdin io.ReadCloser
+	Limit time.Duration
+}
+
+// Refusal is why there is no run: an enhanced code and words for the log.
+type Refusal struct {
+	Enhanced string
+	Text     string
+}
+
+// Call is the run that delivers to recipients. The caller closes its Stdin.
+func (s *Spec) Call(m *Message, to []Recipient) (*Call, *Refusal) {
 	id, args, eol, err := s.prepared(m, to)
 	if err != nil {
-		return command.Outcome{Enhanced: "4.3.5", Text: "mail system configuration error: " + err.Error()}
+		return nil, &Refusal{"4.3.5", "mail system configuration error: " + err.Error()}
 	}
 	if s.Size > 0 && m.Size > s.Size {
-		return command.Outcome{Enhanced: "5.2.3", Text: fmt.Sprintf("message size %d exceeds size limit %d for %s service", m.Size, s.Size, s.Name)}
+		return nil, &Refusal{"5.2.3", fmt.Sprintf("message size %d exceeds size limit %d for %s service", m.Size, s.Size, s.Name)}
 	}
-	if strings.Contains(s.Flags, "D") {
+	if s.has('D') {
 		for _, seen := range m.DeliveredTo {
 			if strings.EqualFold(seen, to[0].Address) {
-				return command.Outcome{Enhanced: "5.4.6", Text: "mail forwarding loop for " + to[0].Address}
+				return nil, &Refusal{"5.4.6", "mail forwarding loop for " + to[0].Address}
 			}
 		}
 	}
 	text, err := m.Open()
 	if err != nil {
-		return command.Outcome{Enhanced: "4.3.0", Text: "queue file read error"}
+		return nil, &Refusal{"4.3.0", "queue file read error"}
 	}
-	defer text.Close()
-	out := command.Run(ctx, &command.Program{Args: args, ID: id, Env: environment(os.Getenv), Dir: s.Directory,
-		Stdin: s.form(m, to[0], eol).reader(text), Limit: s.Limit})
-	if out.Enhanced[0] == '2' {
-		out.Text = "delivered via " + s.Name + " service"
-		if out.Output != "" {
-			out.Text += " (" + out.Output + ")"
-		}
+	return &Call{Args: args, ID: id, Env: environment(os.Getenv), Dir: s.Directory, Limit: s.Limit, Stdin: struct {
+		io.Reader
+		io.Closer
+	}{s.form(m, to[0], eol).reader(text), text}}, nil
+}
+
+// Done is what the log says of a run that went well.
+func (s *Spec) Done(output string) string {
+	if output != "" {
+		output = " (" + output + ")"
 	}
-	return out
+	return "delivered via " + s.Name + " service" + output
 }
 
 // prepared is what a run needs of the row.
