@@ -216,7 +216,7 @@ func reply(in *bufio.Reader) (string, error) {
 func freePorts(t *testing.T) int {
 	for range 100 {
 		base := 20000 + 10*rand.IntN(3900)
-		if portsFree(base, 24, 25, 143, 465, 587, 993) {
+		if portsFree(base, 24, 25, 110, 143, 465, 587, 993, 995) {
 			return base
 		}
 	}

@@ -21,7 +21,7 @@ func serveCommands() []command {
 	return []command{
 		{name: "demo", about: "show a mail going in and coming out, then serve; nothing to set up", setup: demo},
 		{name: "init", args: "--hostname NAME", about: "make a data directory", setup: initData,
-			more: "--port-base N listens on loopback at N+25 (mx), N+587 and N+465 (submission), N+143 and\nN+993 (imap), N+24 (lmtp); 0 means the standard ports on all addresses."},
+			more: "--port-base N listens on loopback at N+25 (mx), N+587 and N+465 (submission), N+143 and\nN+993 (imap), N+110 and N+995 (pop3), N+24 (lmtp); 0 means the standard ports on all addresses."},
 		{name: "serve", about: "run the server", setup: serve},
 		{name: "check", about: "settings, rows, files, certificates, index: what is wrong, and how to mend it; exit 78", setup: check},
 	}
@@ -38,7 +38,7 @@ func initData(fs *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		if *base < 0 || *base > 65535-993 {
+		if *base < 0 || *base > 65535-995 {
 			return usage("--port-base: %d leaves no room for the ports", *base)
 		}
 		plan := server.Plan{Dir: a.dir, Hostname: host, Postmaster: *postmaster, Listeners: server.StandardListeners(*base), Sample: *sample}

@@ -12,6 +12,7 @@ import (
 	"mailserver/imap"
 	"mailserver/internal/renewal"
 	"mailserver/policy"
+	"mailserver/pop3"
 	"mailserver/smtp"
 	"mailserver/storage"
 )
@@ -30,6 +31,7 @@ func parts() []any {
 		storage.Config{},
 		smtp.Config{},
 		imap.Config{},
+		pop3.Config{},
 		renewal.Config{},
 		dovecot.Config{},
 	}

@@ -141,6 +141,8 @@ func StandardListeners(base int) []schema.Listener {
 		{Protocol: "submission", Address: at(host, 465), TLS: "wrapper", Auth: 1},
 		{Protocol: "imap", Address: at(host, 143), TLS: "may"},
 		{Protocol: "imap", Address: at(host, 993), TLS: "wrapper"},
+		{Protocol: "pop3", Address: at(host, 110), TLS: "may"},
+		{Protocol: "pop3", Address: at(host, 995), TLS: "wrapper"},
 		{Protocol: "lmtp", Address: at("127.0.0.1", 24), TLS: "none"},
 	}
 }

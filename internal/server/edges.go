@@ -9,12 +9,13 @@ import (
 	"mailserver/internal/config"
 	"mailserver/internal/tlscert"
 	"mailserver/policy"
+	"mailserver/pop3"
 	"mailserver/schema"
 	"mailserver/smtp"
 )
 
 // spoken are the protocols of Listener that this server speaks.
-var spoken = []string{"mx", "submission", "lmtp", "imap"}
+var spoken = []string{"mx", "submission", "lmtp", "imap", "pop3"}
 
 // Speaks reports whether a listener of the protocol can be served.
 func Speaks(protocol string) bool {
@@ -53,8 +54,16 @@ func (s *Server) startEdges(proc *config.Process) error {
 		Log:     s.Log,
 		Now:     s.opt.Now,
 	})}
-	s.edges = []edge{mail, read}
-	s.ls = newListeners(map[string]edge{"mx": mail, "submission": mail, "lmtp": mail, "imap": read}, s.Log)
+	fetch := pop3Edge{pop3.New(pop3.Deps{
+		Auth:    s.Auth,
+		Account: s.Account,
+		TLS:     func() *tls.Config { return tlsConf },
+		Config:  config.Of[pop3.Config](s.Config),
+		Log:     s.Log,
+		Now:     s.opt.Now,
+	})}
+	s.edges = []edge{mail, read, fetch}
+	s.ls = newListeners(map[string]edge{"mx": mail, "submission": mail, "lmtp": mail, "imap": read, "pop3": fetch}, s.Log)
 	return nil
 }
 
@@ -102,3 +111,14 @@ func (e imapEdge) Serve(ctx context.Context, l net.Listener, row schema.Listener
 }
 
 func (e imapEdge) Shutdown(ctx context.Context) error { return e.s.Shutdown(ctx) }
+
+// pop3Edge serves the rows pop3.
+type pop3Edge struct{ s *pop3.Server }
+
+var pop3Modes = map[string]pop3.TLSMode{"none": pop3.TLSNone, "may": pop3.TLSMay, "encrypt": pop3.TLSEncrypt, "wrapper": pop3.TLSWrapper}
+
+func (e pop3Edge) Serve(ctx context.Context, l net.Listener, row schema.Listener) error {
+	return e.s.Serve(ctx, l, pop3.ListenerOptions{TLS: pop3Modes[row.TLS], Hostname: row.Hostname})
+}
+
+func (e pop3Edge) Shutdown(ctx context.Context) error { return e.s.Shutdown(ctx) }

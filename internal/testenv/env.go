@@ -37,6 +37,8 @@ const (
 	LMTP       Protocol = "lmtp"
 	IMAP       Protocol = "imap"
 	IMAPS      Protocol = "imaps"
+	POP3       Protocol = "pop3"
+	POP3S      Protocol = "pop3s"
 )
 
 // rows are the listeners in the order of their numbers. Port 0 lets the kernel
@@ -51,6 +53,8 @@ var rows = []struct {
 	{LMTP, schema.Listener{Protocol: "lmtp", Address: "127.0.0.1:0000", TLS: "none"}},
 	{IMAP, schema.Listener{Protocol: "imap", Address: "127.0.0.1:00000", TLS: "may"}},
 	{IMAPS, schema.Listener{Protocol: "imap", Address: "127.0.0.1:000000", TLS: "wrapper"}},
+	{POP3, schema.Listener{Protocol: "pop3", Address: "127.0.0.1:0000000", TLS: "may"}},
+	{POP3S, schema.Listener{Protocol: "pop3", Address: "127.0.0.1:00000000", TLS: "wrapper"}},
 }
 
 // settings make a server answer at once, and treat the test as a stranger.
@@ -178,7 +182,7 @@ func (e *Env) Addr(p Protocol) string {
 	return ""
 }
 
-// Dial connects to a listener. smtps and imaps begin with TLS.
+// Dial connects to a listener. smtps, imaps and pop3s begin with TLS.
 func (e *Env) Dial(p Protocol) *Client {
 	e.t.Helper()
 	c, err := e.dial(p, e.vars())
@@ -195,7 +199,7 @@ func (e *Env) dial(p Protocol, vars map[string]string) (*Client, error) {
 		return nil, err
 	}
 	c := newClient(conn, vars)
-	if p == SMTPS || p == IMAPS {
+	if p == SMTPS || p == IMAPS || p == POP3S {
 		if err := c.TLS(Host); err != nil {
 			conn.Close()
 			return nil, err
