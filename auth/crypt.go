@@ -60,6 +60,8 @@ func readCrypt(stored []byte) (*hashed, error) {
 		return readSHA512Crypt(stored)
 	case id == "2a", id == "2b", id == "2y":
 		return readBcrypt(stored)
+	case id == "7":
+		return readScrypt(stored)
 	case id == "y":
 		return readYescrypt(stored)
 	case id == "argon2i":

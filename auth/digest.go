@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/subtle"
+	"encoding/base64"
 	"fmt"
 	"hash"
 	"io"
@@ -65,6 +66,15 @@ func saltedScheme(d digest) scheme {
 			return append(d.sum(password, salt), salt...), nil
 		},
 	}
+}
+
+// readMD5 reads what {MD5} means to Dovecot, MD5-CRYPT, and to Courier, a
+// digest in base64, which is of another length.
+func readMD5(stored []byte) (*hashed, error) {
+	if sum, err := base64.StdEncoding.DecodeString(string(stored)); err == nil && len(sum) == md5.Size {
+		return digest(md5Sum).hashed(sum, nil), nil
+	}
+	return readMD5Crypt(stored)
 }
 
 func (d digest) hashed(sum, salt []byte) *hashed {

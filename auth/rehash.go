@@ -43,7 +43,7 @@ func (a *attempt) hash(scheme, password string) (string, error) {
 }
 
 // sameName are schemes that write the same.
-var sameName = map[string]string{"CLEAR": "PLAIN", "CLEARTEXT": "PLAIN", "SHA1": "SHA", "MD5": "MD5-CRYPT", "HMAC-MD5": "CRAM-MD5"}
+var sameName = map[string]string{"CLEAR": "PLAIN", "CLEARTEXT": "PLAIN", "SHA1": "SHA", "MD5": "MD5-CRYPT", "HMAC-MD5": "CRAM-MD5", "MD5RAW": "PLAIN-MD5"}
 
 // cryptName are the schemes of crypt(3) strings by their prefix.
 var cryptName = map[string]string{"1": "MD5-CRYPT", "5": "SHA256-CRYPT", "6": "SHA512-CRYPT", "2a": "BLF-CRYPT", "2b": "BLF-CRYPT",

@@ -9,6 +9,8 @@ import (
 	"sort"
 	"strings"
 
+	"golang.org/x/crypto/md4" //lint:ignore SA1019 old databases hold it
+
 	mech "mailserver/internal/sasl"
 )
 
@@ -69,7 +71,7 @@ var schemeTable = map[string]scheme{
 	"CLEAR":         textScheme(readClear, makeClear),
 	"CLEARTEXT":     textScheme(readClear, makeClear),
 	"CRYPT":         textScheme(readCrypt, makeSHA512Crypt),
-	"MD5":           textScheme(readMD5Crypt, makeMD5Crypt),
+	"MD5":           textScheme(readMD5, makeMD5Crypt),
 	"MD5-CRYPT":     textScheme(readMD5Crypt, makeMD5Crypt),
 	"SHA256-CRYPT":  textScheme(readSHA256Crypt, makeSHA256Crypt),
 	"SHA512-CRYPT":  textScheme(readSHA512Crypt, makeSHA512Crypt),
@@ -77,6 +79,8 @@ var schemeTable = map[string]scheme{
 	"ARGON2I":       textScheme(readArgon2i, makeArgon2i),
 	"ARGON2ID":      textScheme(readArgon2id, makeArgon2id),
 	"PLAIN-MD5":     digestScheme(md5Sum, asHex),
+	"MD5RAW":        digestScheme(md5Sum, asHex).onlyRead(), // of Courier
+	"PLAIN-MD4":     digestScheme(md4.New, asHex).onlyRead(),
 	"LDAP-MD5":      digestScheme(md5Sum, asBase64),
 	"SHA":           digestScheme(sha1Sum, asBase64),
 	"SHA1":          digestScheme(sha1Sum, asBase64),
@@ -100,8 +104,15 @@ func textScheme(read func([]byte) (*hashed, error), make func([]byte, io.Reader)
 	return scheme{encoding: asText, read: read, make: make}
 }
 
+// onlyRead is the row for a scheme that is no longer made.
+func (s scheme) onlyRead() scheme {
+	s.make = nil
+	return s
+}
+
 // Schemes returns the names of the password schemes that Hash makes, sorted.
-// DES-CRYPT and DIGEST-MD5 are verified as well, and no longer made.
+// DES-CRYPT, DIGEST-MD5, PLAIN-MD4 and MD5RAW are verified as well, and no
+// longer made.
 func Schemes() []string {
 	list := make([]string, 0, len(schemeTable))
 	for name, s := range schemeTable {
