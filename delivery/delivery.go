@@ -71,6 +71,7 @@ type Router interface {
 	Expand(ctx context.Context, to address.Address) ([]route.Destination, error)
 	Account(ctx context.Context, user string) (*route.Box, error)
 	CanonicalSender(ctx context.Context, from address.Address) (address.Address, error)
+	ForwardSender(ctx context.Context, from string, original, to address.Address) (string, error)
 }
 
 // Deps is what a Service needs.

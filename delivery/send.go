@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -262,18 +261,8 @@ func (x sender) Send(ctx context.Context, to queue.Target, m *queue.Message, rcp
 	if t.pipe != nil {
 		return x.s.throughPipe(ctx, t, m, rcpts)
 	}
-	mail := &remote.Mail{ID: m.ID, From: m.Sender, Size: m.Size + int64(len(m.Prepend)), Body: m.Body, UTF8: m.UTF8,
-		Ret: m.Ret, EnvID: m.EnvID, Open: func() (io.ReadCloser, error) { return x.s.queue.Text(m) }}
-	for _, r := range rcpts {
-		rcpt := remote.Recipient{Address: r.Address, ORCPT: r.ORCPT, Notify: r.Notify}
-		if rcpt.ORCPT == "" && !strings.EqualFold(r.Original, r.Address) {
-			rcpt.ORCPT = "rfc822;" + r.Original
-		}
-		mail.To = append(mail.To, rcpt)
-	}
-	for i, r := range x.s.deliver(ctx, t, mail) {
-		results[i] = queue.Result{Status: queue.Status(r.Status), Enhanced: r.Enhanced, Text: r.Text, Reply: r.Reply, MTA: r.Host,
-			Tag: t.tag, Relay: r.Relay, Unreachable: r.Unreachable, Relayed: r.DSN, Setup: r.Setup, Talk: r.Talk, Uses: r.Uses}
+	for from, who := range x.senders(ctx, m, rcpts, results) {
+		x.sendFrom(ctx, t, from, m, rcpts, who, results)
 	}
 	return results
 }

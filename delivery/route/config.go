@@ -11,5 +11,5 @@ func (c *Config) Validate() error {
 			return errUnknownMap(name)
 		}
 	}
-	return nil
+	return c.validateSRS()
 }

@@ -30,11 +30,28 @@ func (r *Router) Expand(ctx context.Context, to address.Address) ([]Destination,
 	}
 	e := &expansion{query: q, original: to, above: make(map[string]bool), followed: make(map[string]bool),
 		names: make(map[string]bool), final: make(map[string]bool)}
+	if q.isSRS(to) {
+		return e.bounce(ctx, to)
+	}
 	a, path, err := q.rewrite(ctx, q.qualify(to), "recipient_canonical")
 	if err == nil {
 		err = e.follow(ctx, a, path, 0)
 	}
 	if err != nil {
+		return nil, fmt.Errorf("expand %s: %w", to, err)
+	}
+	return e.out, nil
+}
+
+// bounce leads from an address of SRS to the sender that it stands for.
+func (e *expansion) bounce(ctx context.Context, to address.Address) ([]Destination, error) {
+	sender, refusal := e.query.sender(to)
+	if refusal != "" {
+		code, text, _ := strings.Cut(refusal, " ")
+		e.fail(&resolved{addr: to}, nil, true, code, text)
+		return e.out, nil
+	}
+	if err := e.follow(ctx, sender, []string{"SRS -> " + sender.Plain()}, 0); err != nil {
 		return nil, fmt.Errorf("expand %s: %w", to, err)
 	}
 	return e.out, nil

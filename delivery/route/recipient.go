@@ -54,6 +54,9 @@ func (r *Router) Recipient(ctx context.Context, to address.Address) (policy.Reci
 	if err != nil {
 		return policy.Recipient{}, err
 	}
+	if q.isSRS(to) {
+		return q.bounceRecipient(to), nil
+	}
 	res, err := q.resolve(ctx, to)
 	if err != nil {
 		return policy.Recipient{}, err

@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"os/user"
 	"path/filepath"
+	"time"
 
 	"mailserver/internal/address"
 	"mailserver/schema"
@@ -91,6 +92,19 @@ type Config struct {
 	// DoubleBounceSender is whose mail is thrown away: answers to notices.
 	DoubleBounceSender string `setting:"double_bounce_sender" default:"double-bounce"`
 
+	// SRSDomain is the domain of senders that stand for others in mail that is
+	// forwarded; empty: they stay as they are. SRSSecrets: the first makes
+	// hashes, all are accepted.
+	SRSDomain  string   `setting:"srs_domain" default:""`
+	SRSSecrets []string `setting:"srs_secrets" default:""`
+	// SRSExclude are domains whose senders stay; .domain are those below one.
+	SRSExclude   []string      `setting:"srs_exclude_domains" default:""`
+	SRSAlways    bool          `setting:"srs_always_rewrite" default:"no"` // senders of ours too
+	SRSSeparator string        `setting:"srs_separator" default:"="`
+	SRSLength    int           `setting:"srs_hash_length" default:"4" min:"1"`
+	SRSMinimum   int           `setting:"srs_hash_minimum" default:"4" min:"1"`
+	SRSMaxAge    time.Duration `setting:"srs_max_age" default:"21d" min:"24h"`
+
 	// MailboxHome is the home of a virtual mailbox without vmHome: %d its
 	// domain, %n its local part, %u both. Relative to the data directory.
 	MailboxHome string `setting:"virtual_mailbox_home" default:"/home/vmail/%d/%n"`
@@ -109,6 +123,7 @@ type Deps struct {
 	// LookupUser finds a user of the system; nil is user.Lookup. No such user
 	// is a user.UnknownUserError.
 	LookupUser func(name string) (*user.User, error)
+	Now        func() time.Time // nil: time.Now
 }
 
 // Router resolves addresses. Safe for concurrent use.
