@@ -165,7 +165,7 @@ func (s *Scheme) now() int64 {
 	return now().Unix() / int64(day/time.Second)
 }
 
-// digits of time stamps, RFC 4648 §6.
+// digits of time stamps, base 32.
 const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
 func stamp(days int64) string {
