@@ -106,6 +106,7 @@ const (
 	lookTLSPolicy
 	lookBScat
 	lookSQLMap
+	lookSendLimit
 	lookAppPasswords
 	lookDkimKey
 	lookSaslPassword

@@ -12,6 +12,7 @@ import (
 var mailSteps = []migration{
 	{"first version", mailDDL},
 	{"ways out", mailOutDDL},
+	{"sending limits", mailPolicyDDL},
 }
 
 // cacheEntries bounds the look-ups kept in memory: about 200 bytes each.

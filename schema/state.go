@@ -28,6 +28,7 @@ var stateSteps = []migration{
 	{"log-ins", stateAuthDDL},
 	{"tags and results of TLS", stateOutDDL},
 	{"queue by destination", stateQueue2DDL},
+	{"policy", statePolicyDDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called
