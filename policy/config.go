@@ -69,6 +69,49 @@ type Config struct {
 	ServiceDefault  string        `setting:"smtpd_policy_service_default_action" default:"451 4.3.5 Server configuration problem"`
 	ServiceContext  string        `setting:"smtpd_policy_service_policy_context" default:""`
 
+	// Address verification, ADDRESS_VERIFICATION_README.
+	VerifyPolls     int           `setting:"address_verify_poll_count" default:"3" min:"1"`
+	VerifyDelay     time.Duration `setting:"address_verify_poll_delay" default:"3s"`
+	VerifyPending   int           `setting:"address_verify_pending_request_limit" default:"500" min:"1"`
+	VerifyCleanup   time.Duration `setting:"address_verify_cache_cleanup_interval" default:"12h"`
+	NegativeCache   bool          `setting:"address_verify_negative_cache" default:"yes"`
+	NegativeExpire  time.Duration `setting:"address_verify_negative_expire_time" default:"3d"`
+	NegativeRefresh time.Duration `setting:"address_verify_negative_refresh_time" default:"3h"`
+	PositiveExpire  time.Duration `setting:"address_verify_positive_expire_time" default:"31d"`
+	PositiveRefresh time.Duration `setting:"address_verify_positive_refresh_time" default:"7d"`
+
+	SenderTempFail         string `setting:"unverified_sender_tempfail_action" default:"$reject_tempfail_action"`
+	RecipientTempFail      string `setting:"unverified_recipient_tempfail_action" default:"$reject_tempfail_action"`
+	UnverifiedSenderCode   int    `setting:"unverified_sender_reject_code" default:"450" min:"400" max:"599"`
+	UnverifiedRcptCode     int    `setting:"unverified_recipient_reject_code" default:"450" min:"400" max:"599"`
+	UnverifiedSenderDefer  int    `setting:"unverified_sender_defer_code" default:"450" min:"400" max:"499"`
+	UnverifiedRcptDefer    int    `setting:"unverified_recipient_defer_code" default:"450" min:"400" max:"499"`
+	UnverifiedSenderReason string `setting:"unverified_sender_reject_reason" default:""`
+	UnverifiedRcptReason   string `setting:"unverified_recipient_reject_reason" default:""`
+
+	// check_greylist: a first try of a client network, sender and recipient
+	// waits GreyDelay; it must come again within GreyWindow. What is known is
+	// forgotten after GreyAge without mail. A client that has come back GreyAuto
+	// times passes at once; 0: none does.
+	GreyDelay  time.Duration `setting:"greylist_delay" default:"300s"`
+	GreyWindow time.Duration `setting:"greylist_retry_window" default:"2d"`
+	GreyAge    time.Duration `setting:"greylist_max_age" default:"35d"`
+	GreyAuto   int           `setting:"greylist_auto_clients" default:"5" min:"0"`
+	GreyText   string        `setting:"greylist_text" default:"Greylisted, try again later"`
+	GreyBits4  int           `setting:"greylist_ipv4_prefix" default:"24" min:"1" max:"32"`
+	GreyBits6  int           `setting:"greylist_ipv6_prefix" default:"64" min:"1" max:"128"`
+	GreyMost   int           `setting:"greylist_cache_limit" default:"100000" min:"100"`
+
+	// What one user may send; 0: without limit. Rows of SendLimit come first.
+	UserMessages int `setting:"smtpd_user_message_hourly_limit" default:"0" min:"0"`
+	UserHour     int `setting:"smtpd_user_recipient_hourly_limit" default:"500" min:"0"`
+	UserDay      int `setting:"smtpd_user_recipient_daily_limit" default:"2000" min:"0"`
+
+	// SenderLogins says who owns a sender: SenderOwner (rows), address (who
+	// gets the mail of an address, by mailbox, alias or catch-all). The first
+	// that knows an owner counts.
+	SenderLogins []string `setting:"smtpd_sender_login_maps" default:"SenderOwner, address" values:"SenderOwner address"`
+
 	// AuthResults says when Received-SPF and Authentication-Results are added:
 	// asked (a restriction has made the checks), always (they are made for it),
 	// never.

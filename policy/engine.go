@@ -17,6 +17,8 @@ import (
 // Deps is what an Engine needs.
 type Deps struct {
 	Mail   *schema.Mail
+	State  *schema.State // nil: what must remember is refused
+	Probe  Probe         // nil: address verification is refused
 	Config func(context.Context) (*Config, error)
 	Log    *slog.Logger
 	Now    func() time.Time // nil: time.Now
@@ -31,6 +33,7 @@ type Engine struct {
 	d        Deps
 	rules    map[string]*rule
 	services policyd.Client
+	probes   *probes
 
 	mu       sync.Mutex
 	compiled *compiled // of the newest generation seen
@@ -52,7 +55,7 @@ func New(d Deps) *Engine {
 	if d.Interfaces == nil {
 		d.Interfaces = interfaceAddrs
 	}
-	return &Engine{d: d, rules: ruleTable()}
+	return &Engine{d: d, rules: ruleTable(), probes: newProbes()}
 }
 
 // resolver is the one of Deps, or one that asks the servers of a setting.

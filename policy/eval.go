@@ -142,6 +142,9 @@ func (x *query) rcptLists() outcome {
 	if out != refused && x.cfg.UnlistedRecipient && !x.s.discard {
 		out = x.unasked("smtpd_reject_unlisted_recipient", "reject_unlisted_recipient", x.recipient(), ClassRecipient)
 	}
+	if out != refused && !x.s.discard {
+		out = x.userLimit()
+	}
 	return out
 }
 

@@ -43,6 +43,8 @@ const (
 	SPFUnknown      // the same, without an answer; Detail: about whom
 	DMARCFailed     // reject_dmarc; Detail: what the record asks for
 	DMARCUnknown    // the same, without an answer; Detail: about whom
+	VerifyProblem   // address verification itself has failed
+	SentTooMuch     // a user has sent enough; Detail: who, and the limit
 	reasonEnd       // number of reasons
 )
 

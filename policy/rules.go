@@ -41,7 +41,7 @@ var aliases = map[string]string{
 // ruleTable returns the language by name.
 func ruleTable() map[string]*rule {
 	all := make(map[string]*rule)
-	for _, part := range [][]rule{genericRules, serviceRules, authenticRules(), clientRules(), heloRules(), senderRules(), recipientRules(), dnsRules(), listRules(), serverRules(), unbuiltRules} {
+	for _, part := range [][]rule{genericRules, serviceRules, authenticRules(), greylistRules(), verifyRules(), clientRules(), heloRules(), senderRules(), recipientRules(), dnsRules(), listRules(), serverRules(), unbuiltRules} {
 		for i := range part {
 			all[part[i].name] = &part[i]
 		}
@@ -60,8 +60,6 @@ var serviceRules = []rule{{name: "check_policy_service", arg: serverArg, run: ru
 // unbuiltRules are the restrictions of postconf(5) that this server knows by
 // name only.
 var unbuiltRules = []rule{
-	{name: "reject_unverified_sender", needs: sender},
-	{name: "reject_unverified_recipient", needs: recipient},
 	{name: "reject_maps_rbl"},
 	{name: "check_relay_domains", needs: recipient},
 	{name: "permit_naked_ip_address", needs: helo},

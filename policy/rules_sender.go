@@ -131,8 +131,35 @@ func (x *query) loginMismatch(authenticated, known, unauthenticated bool) outcom
 	return x.refuse(553, NotOwned, x.sender(), ClassSender, x.s.user)
 }
 
-// owners returns who may send as a: the rows of the first key that has any.
+// owners returns who may send as a, by the first of smtpd_sender_login_maps
+// that knows somebody.
 func (x *query) owners(a address.Address) ([]string, error) {
+	for _, name := range x.cfg.SenderLogins {
+		find := func() ([]string, error) { return x.ownerRows(a) }
+		if strings.EqualFold(name, "address") {
+			find = x.ownersOfMail
+		}
+		list, err := find()
+		if err != nil || len(list) > 0 {
+			return list, err
+		}
+	}
+	return nil, nil
+}
+
+// ownersOfMail are those who get the mail of the sender's address: an answer
+// to them is theirs to give.
+func (x *query) ownersOfMail() ([]string, error) {
+	if x.s.sender.Owners == nil {
+		return nil, nil
+	}
+	list, err := x.s.sender.Owners(x.ctx)
+	x.traceLookup("mailboxes of", x.sender(), strings.Join(list, ","))
+	return list, err
+}
+
+// ownerRows are the rows of the first key that has any.
+func (x *query) ownerRows(a address.Address) ([]string, error) {
 	for _, key := range x.addressKeys(a) {
 		rows, err := x.view.SenderOwners(x.ctx, key)
 		if err != nil {

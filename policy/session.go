@@ -53,6 +53,9 @@ type Sender struct {
 	Class    schema.Class
 	Listed   bool
 	Table    string
+	// Owners returns the log-ins of the mailboxes that get mail for the address,
+	// directly, by aliases or as catch-all. nil: nobody knows.
+	Owners func(context.Context) ([]string, error)
 }
 
 // Session judges one SMTP connection. It is used by one goroutine.
@@ -84,6 +87,8 @@ type Session struct {
 	// Explain makes the evaluation leave its steps in Trace.
 	Explain bool
 	Trace   []Step
+	// Dry: nothing is recorded, and nobody but the DNS and policy servers asked.
+	Dry bool
 }
 
 // NewSession begins a connection.
@@ -236,6 +241,9 @@ func (s *Session) EndOfData(ctx context.Context, m Content) Verdict {
 			return refused
 		}
 		out := x.messageList(x.texts.endOfData, "smtpd_end_of_data_restrictions", "END-OF-MESSAGE", ClassEndOfData)
+		if out != refused && !x.s.discard {
+			out = x.countUser()
+		}
 		if out != refused {
 			x.authHeaders()
 		}

@@ -18,8 +18,7 @@ CREATE INDEX GreyClientLast ON GreyClient (gcLast);
 
 CREATE TABLE Verify (                        -- what next hops say of addresses
   vfAddress TEXT PRIMARY KEY,                -- lower case
-  vfStatus  INTEGER NOT NULL DEFAULT 0,      -- 0 not known yet, 1 deliverable, 2 undeliverable, 3 not now
-  vfProbed  INTEGER NOT NULL DEFAULT 0,      -- Unix time of a probe under way; 0 none
+  vfStatus  INTEGER NOT NULL,     -- 1 deliverable, 2 undeliverable, 3 not now
   vfUpdated INTEGER NOT NULL DEFAULT 0,      -- Unix time of the answer
   vfText    TEXT NOT NULL DEFAULT ''
 ) WITHOUT ROWID;

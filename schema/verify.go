@@ -27,8 +27,7 @@ func (s VerifyStatus) String() string {
 type Verified struct {
 	Address string
 	Status  VerifyStatus
-	Probed  time.Time // zero: no probe is under way
-	Updated time.Time // zero: never
+	Updated time.Time
 	Text    string
 }
 
@@ -38,7 +37,7 @@ const mostVerified = 100_000
 // VerifyLook returns what is known of an address, in lower case; nil if
 // nothing.
 func (s *State) VerifyLook(ctx context.Context, address string) (*Verified, error) {
-	row, err := s.queryRow(ctx, `SELECT vfAddress, vfStatus, vfProbed, vfUpdated, vfText FROM Verify WHERE vfAddress = ?`, address)
+	row, err := s.queryRow(ctx, `SELECT vfAddress, vfStatus, vfUpdated, vfText FROM Verify WHERE vfAddress = ?`, address)
 	if err != nil {
 		return nil, wrap("look up verified address", err)
 	}
@@ -51,30 +50,19 @@ func (s *State) VerifyLook(ctx context.Context, address string) (*Verified, erro
 
 func scanVerified(scan func(...any) error) (*Verified, error) {
 	v := &Verified{}
-	var probed, updated int64
-	if err := scan(&v.Address, &v.Status, &probed, &updated, &v.Text); err != nil {
+	var updated int64
+	if err := scan(&v.Address, &v.Status, &updated, &v.Text); err != nil {
 		return nil, err
 	}
-	if probed > 0 {
-		v.Probed = time.Unix(probed, 0)
-	}
-	if updated > 0 {
-		v.Updated = time.Unix(updated, 0)
-	}
+	v.Updated = time.Unix(updated, 0)
 	return v, nil
-}
-
-// VerifyProbing records that a probe is under way.
-func (t *Tx) VerifyProbing(address string, now time.Time) error {
-	err := t.exec(`INSERT INTO Verify (vfAddress, vfProbed) VALUES (?1, ?2) ON CONFLICT (vfAddress) DO UPDATE SET vfProbed = ?2`, address, now.Unix())
-	return wrap("record probe", err)
 }
 
 // VerifyResult records an answer. A bad one does not replace a good one that
 // holds until then (positive): the address is asked again instead. verify(8)
 func (t *Tx) VerifyResult(address string, status VerifyStatus, text string, now, positive time.Time) error {
 	err := t.exec(`INSERT INTO Verify (vfAddress, vfStatus, vfUpdated, vfText) VALUES (?1, ?2, ?3, ?4)
-		ON CONFLICT (vfAddress) DO UPDATE SET vfProbed = 0,
+		ON CONFLICT (vfAddress) DO UPDATE SET
 		vfUpdated = iif(?2 <> 1 AND vfStatus = 1 AND vfUpdated >= ?5, vfUpdated, ?3),
 		vfText    = iif(?2 <> 1 AND vfStatus = 1 AND vfUpdated >= ?5, vfText, ?4),
 		vfStatus  = iif(?2 <> 1 AND vfStatus = 1 AND vfUpdated >= ?5, 1, ?2)`,
@@ -85,7 +73,7 @@ func (t *Tx) VerifyResult(address string, status VerifyStatus, text string, now,
 // VerifyForget drops what was asked for before, and what is more than there
 // may be.
 func (t *Tx) VerifyForget(before time.Time) error {
-	err := t.exec(`DELETE FROM Verify WHERE vfUpdated < ?1 AND vfProbed < ?1`, before.Unix())
+	err := t.exec(`DELETE FROM Verify WHERE vfUpdated < ?1`, before.Unix())
 	if err == nil {
 		err = t.exec(`DELETE FROM Verify WHERE vfAddress IN (SELECT vfAddress FROM Verify ORDER BY vfUpdated
 			LIMIT max(0, (SELECT count(*) FROM Verify) - ?))`, mostVerified)
@@ -103,7 +91,7 @@ func (t *Tx) VerifyDrop(address string) (n int64, err error) {
 
 // EachVerified calls each with every row, by address.
 func (s *State) EachVerified(ctx context.Context, each func(Verified) error) error {
-	rows, err := s.query(ctx, `SELECT vfAddress, vfStatus, vfProbed, vfUpdated, vfText FROM Verify ORDER BY vfAddress`)
+	rows, err := s.query(ctx, `SELECT vfAddress, vfStatus, vfUpdated, vfText FROM Verify ORDER BY vfAddress`)
 	if err != nil {
 		return wrap("list verified addresses", err)
 	}

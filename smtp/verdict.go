@@ -56,6 +56,8 @@ var reasons = map[policy.Reason]words{
 	policy.PolicyFailure:   {"4.3.5", "", rejected + "Server configuration problem"},
 	policy.Unverified:      {"4.1.1", "4.1.7", rejected + "unverified address: %d"},
 	policy.UndeliverableTo: {"4.1.1", "4.1.7", rejected + "undeliverable address: %d"},
+	policy.VerifyProblem:   {"4.1.1", "4.1.7", rejected + "address verification problem"},
+	policy.SentTooMuch:     {"4.7.1", "", "Error: too much mail from user %d"},
 	policy.Greylisted:      {"4.2.0", "", rejected + "Greylisted, try again later"},
 	policy.SPFFailed:       {"5.7.23", "", rejected + "SPF %d"},          // RFC 7372 §3.2
 	policy.SPFUnknown:      {"4.7.24", "", rejected + "SPF check: %d"},   // likewise
