@@ -47,6 +47,10 @@ type Config struct {
 	// SenderAuth looks for credentials by the sender before the next hop.
 	SenderAuth bool `setting:"smtp_sender_dependent_authentication" default:"no"`
 
+	// VerifySender is who asks next hops about addresses; '' or <> is the null
+	// sender.
+	VerifySender string `setting:"address_verify_sender" default:"$double_bounce_sender"`
+
 	// CommandTime is how long a command may take; then it is killed.
 	CommandTime time.Duration `setting:"command_time_limit" default:"1000s"`
 	// PipeProc bounds the runs of a pipe at the same time for one next hop; 0

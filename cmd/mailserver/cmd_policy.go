@@ -22,7 +22,7 @@ import (
 func policyCommands() []command {
 	return []command{
 		{name: "policy test", args: "--client IP --to ADDRESS", about: "would mail from there be taken: each list, class, restriction, look-up and the reply",
-			more:  "Walks the lists as a session would, with the rows and the DNS of now. Exit 1 when it is refused.\nWithout --message the mail is judged up to DATA.",
+			more:  "Walks the lists as a session would, with the rows and the DNS of now. Nothing is recorded:\nno greylist entry, no count of a user, no address probe. Exit 1 when it is refused.\nWithout --message the mail is judged up to DATA.",
 			setup: policyTest},
 	}
 }
@@ -115,7 +115,7 @@ func (w *walk) begin(ctx context.Context, c policy.Client) error {
 		c.Name, c.ReverseName, c.TempFail = r.ClientName(ctx, c.Addr)
 	}
 	w.s = w.parts.Policy.NewSession(c)
-	w.s.Explain = true
+	w.s.Explain, w.s.Dry = true, true
 	w.out.Client = fmt.Sprintf("%s[%s]", c.Name, c.Addr)
 	return nil
 }

@@ -47,7 +47,7 @@ type action func(ctx context.Context, a *app, args []string) error
 func commands() []command {
 	var all []command
 	for _, part := range []func() []command{setupCommands, serveCommands, domainCommands, addressCommands, aliasCommands, mailboxCommands,
-		classCommands, policyCommands, lookupCommands, passwordCommands, authCommands, queueCommands, deliverCommands, dkimCommands, dnsCommands, doctorCommands, configCommands, versionCommands} {
+		classCommands, policyCommands, memoryCommands, lookupCommands, passwordCommands, authCommands, queueCommands, deliverCommands, dkimCommands, dnsCommands, doctorCommands, configCommands, versionCommands} {
 		all = append(all, part()...)
 	}
 	return all

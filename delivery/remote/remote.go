@@ -132,6 +132,8 @@ type Mail struct {
 	Ret   string
 	EnvID string
 	Open  func() (io.ReadCloser, error)
+	// Verify asks about the recipients and sends no message: Open is not used.
+	Verify bool
 }
 
 // Status is what became of a recipient.

@@ -23,6 +23,12 @@ func (s *session) transfer() {
 	}
 	to := s.openOnes()
 	accepted, ok := s.envelope(to, begun)
+	if s.a.m.Verify && ok {
+		s.send("RSET")
+		s.quit()
+		s.close()
+		return
+	}
 	if !ok || len(accepted) > 0 && !s.content(accepted, begun) {
 		s.close()
 		return
@@ -77,6 +83,9 @@ func (s *session) unfit() *Result {
 	}
 	if !m.UTF8 || s.has("SMTPUTF8") {
 		return nil
+	}
+	if m.Verify {
+		s.a.m.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("\r\n")), nil }
 	}
 	needed, err := s.needsUTF8()
 	switch {
@@ -166,6 +175,10 @@ func (s *session) envelope(to []int, begun time.Time) (accepted []int, ok bool) 
 				s.lostMail(append(append(accepted, part[n:]...), to[start+len(part):]...), err, begun)
 				return nil, false
 			}
+			if rep.ok() && s.a.m.Verify {
+				s.result([]int{i}, Result{Status: Sent, Enhanced: rep.enhanced(), Text: rep.String(), Reply: rep.String()}, begun)
+				continue
+			}
 			if rep.ok() {
 				accepted = append(accepted, i)
 				continue
@@ -205,7 +218,7 @@ func (s *session) mailCommand() string {
 		from = plainDomain(from)
 	}
 	fmt.Fprintf(&b, "MAIL FROM:<%s>", from)
-	if s.has("SIZE") {
+	if s.has("SIZE") && !m.Verify {
 		fmt.Fprintf(&b, " SIZE=%d", m.Size)
 	}
 	switch {

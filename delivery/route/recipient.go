@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"mailserver/internal/address"
@@ -23,6 +24,7 @@ func (r *Router) Sender(ctx context.Context, from address.Address) (policy.Sende
 		return policy.Sender{}, err
 	}
 	s := policy.Sender{Original: from, Address: res.addr, Class: res.dom.class}
+	s.Owners = func(ctx context.Context) ([]string, error) { return r.owners(ctx, s.Address) }
 	known, err := q.mapped(ctx, res, "sender_canonical")
 	if err == nil && !known {
 		known, err = q.exists(ctx, res)
@@ -31,6 +33,28 @@ func (r *Router) Sender(ctx context.Context, from address.Address) (policy.Sende
 		s.Table = tableOf(res.dom.class)
 	}
 	return s, err
+}
+
+// owners are the log-ins of the mailboxes that get mail for an address. A name
+// of the system that has an mbox, or a .forward, is its own.
+func (r *Router) owners(ctx context.Context, a address.Address) ([]string, error) {
+	dests, err := r.Expand(ctx, a)
+	if err != nil {
+		if errors.Is(err, ErrAliasLoop) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	var list []string
+	for _, d := range dests {
+		switch {
+		case d.Kind == Mailbox:
+			list = append(list, d.Box.User)
+		case d.Kind == File && d.Local != nil && d.Local.Mailbox:
+			list = append(list, d.Local.Name)
+		}
+	}
+	return list, nil
 }
 
 // CanonicalSender is the envelope sender of a message once accepted: qualified

@@ -28,6 +28,7 @@ import (
 	"mailserver/delivery/queue"
 	"mailserver/delivery/remote"
 	"mailserver/delivery/route"
+	"mailserver/internal/address"
 	"mailserver/internal/config"
 	"mailserver/internal/dns"
 	"mailserver/internal/mtasts"
@@ -110,7 +111,7 @@ func (p *Parts) openMail(ctx context.Context) (err error) {
 func (p *Parts) openDeciders(ctx context.Context, o Options) error {
 	p.Certs = tlscert.New(p.Dir, p.certRows, p.Log)
 	p.Auth = auth.New(auth.Deps{Mail: p.Mail, State: p.State, LookupUser: o.LookupUser, Config: config.Of[auth.Config](p.Config), Log: p.Log, Now: o.Now})
-	p.Policy = policy.New(policy.Deps{Mail: p.Mail, Config: config.Of[policy.Config](p.Config), Log: p.Log, Now: o.Now, DNS: o.DNS})
+	p.Policy = policy.New(policy.Deps{Mail: p.Mail, State: p.State, Probe: p.probe, Config: config.Of[policy.Config](p.Config), Log: p.Log, Now: o.Now, DNS: o.DNS})
 	p.Route = route.New(route.Deps{Mail: p.Mail, Config: config.Of[route.Config](p.Config), Log: p.Log, Dir: p.Dir, LookupUser: o.LookupUser})
 	return nil
 }
@@ -137,6 +138,9 @@ func (p *Parts) openMovers(ctx context.Context, o Options) (err error) {
 // Close closes what is open, in reverse order.
 func (p *Parts) Close() error {
 	var errs []error
+	if p.Policy != nil {
+		p.Policy.Close()
+	}
 	if p.Store != nil {
 		errs = append(errs, p.Store.Close())
 	}
@@ -147,6 +151,11 @@ func (p *Parts) Close() error {
 		errs = append(errs, p.Mail.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// probe lets policy ask about addresses where mail for them would go.
+func (p *Parts) probe(ctx context.Context, a address.Address) policy.Probed {
+	return p.Delivery.Probe(ctx, a)
 }
 
 // certRows gives the certificates as the rows of Cert have them now.
