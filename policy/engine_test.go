@@ -20,12 +20,13 @@ import (
 
 // env is an engine over a real mail.sqlite, that another program changes.
 type env struct {
-	t    testing.TB
-	e    *policy.Engine
-	mail *schema.Mail
-	path string
-	log  *syncBuffer
-	deps policy.Deps
+	t     testing.TB
+	e     *policy.Engine
+	mail  *schema.Mail
+	state *schema.State
+	path  string
+	log   *syncBuffer
+	deps  policy.Deps
 }
 
 type syncBuffer struct {
@@ -68,14 +69,20 @@ func newEnvAlone(t testing.TB) *env {
 	if err := m.AddDefaultClasses(ctx); err != nil {
 		t.Fatal(err)
 	}
-	v := &env{t: t, mail: m, path: path, log: &syncBuffer{}}
+	state, err := schema.OpenState(ctx, filepath.Join(t.TempDir(), "state.sqlite"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { state.Close() })
+	v := &env{t: t, mail: m, state: state, path: path, log: &syncBuffer{}}
 	table, err := setting.NewTable(policy.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	v.deps = policy.Deps{
-		Mail: m,
-		Log:  slog.New(slog.NewTextHandler(v.log, nil)),
+		Mail:  m,
+		State: state,
+		Log:   slog.New(slog.NewTextHandler(v.log, nil)),
 		Config: func(ctx context.Context) (*policy.Config, error) {
 			view, err := m.View(ctx)
 			if err != nil {

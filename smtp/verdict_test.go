@@ -51,6 +51,8 @@ func TestReplyHasPostfixWords(t *testing.T) {
 		{policy.Verdict{Reason: policy.PolicyFailure, Code: 451}, "4.3.5 <s>: C rejected: Server configuration problem"},
 		{policy.Verdict{Reason: policy.Unverified, Code: 450, Detail: "why"}, "4.1.1 <s>: C rejected: unverified address: why"},
 		{policy.Verdict{Reason: policy.UndeliverableTo, Code: 550, Detail: "why", Class: policy.ClassSender}, "5.1.7 <s>: Sender address rejected: undeliverable address: why"},
+		{policy.Verdict{Reason: policy.VerifyProblem, Code: 450, Class: policy.ClassSender}, "4.1.7 <s>: Sender address rejected: address verification problem"},
+		{policy.Verdict{Reason: policy.SentTooMuch, Code: 450, Detail: "ann: x"}, "4.7.1 Error: too much mail from user ann: x"},
 		{policy.Verdict{Reason: policy.Greylisted, Code: 450}, "4.2.0 <s>: C rejected: Greylisted, try again later"},
 		{policy.Verdict{Reason: policy.SPFFailed, Code: 550, Detail: "fail: x", Class: policy.ClassSender}, "5.7.23 <s>: Sender address rejected: SPF fail: x"},
 		{policy.Verdict{Reason: policy.SPFUnknown, Code: 451, Detail: "x"}, "4.7.24 <s>: C rejected: SPF check: x"},
