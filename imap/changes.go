@@ -27,17 +27,18 @@ func (s *session) tellChanges(ctx context.Context, allowExpunge bool) error {
 		return nil
 	}
 	s.tellExpunged(c)
-	if c.Grown {
-		s.enc.Raw("* ").Number(uint64(c.Exists)).Raw(" EXISTS\r\n")
-	}
-	if !s.on.rev2 && (c.Grown || len(c.Expunged) > 0) {
-		s.enc.Raw("* ").Number(uint64(c.Recent)).Raw(" RECENT\r\n")
-	}
 	if c.Keywords {
 		s.tellFlags()
 	}
 	for _, seq := range c.Flags {
 		s.tellMessageFlags(seq, s.on.qresync || s.on.rev2)
+	}
+	if c.Grown {
+		s.enc.Raw("* ").Number(uint64(c.Exists)).Raw(" EXISTS\r\n")
+	}
+	if !s.on.rev2 && c.Recent != s.box.recent {
+		s.box.recent = c.Recent
+		s.enc.Raw("* ").Number(uint64(c.Recent)).Raw(" RECENT\r\n")
 	}
 	return s.enc.Err()
 }

@@ -78,17 +78,17 @@ func parseEnable(_ *session, d *imapwire.Decoder) []string {
 
 // runEnable: RFC 5161. What is not known is left out of the answer.
 func runEnable(ctx context.Context, s *session, words []string) (reply, error) {
-	s.enc.Raw("* ENABLED")
 	before := s.on
+	var known []string
 	for _, w := range words {
 		if name, ok := s.enable(w); ok {
-			s.enc.Raw(" ").Raw(name)
+			known = append(known, name)
 		}
 	}
-	s.enc.CRLF()
 	if !before.condstore && s.on.condstore {
 		s.tellHighestModSeq()
 	}
+	s.enc.Raw(strings.Join(append([]string{"* ENABLED"}, known...), " ")).CRLF()
 	return reply{}, nil
 }
 

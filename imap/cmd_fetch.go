@@ -209,7 +209,7 @@ func (s *session) writeValue(v value) error {
 		s.enc.Write(v.text)
 		return s.enc.Err()
 	}
-	if v.binary {
+	if v.literal.Eight {
 		s.enc.Raw("~")
 	}
 	s.enc.Raw("{").Number(uint64(v.literal.Size)).Raw("}\r\n")

@@ -2,7 +2,6 @@ package imap
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -19,6 +18,8 @@ type listArgs struct {
 	extended   bool // options or several patterns were given
 	separator  bool // an empty pattern: what separates levels is asked
 	subscribed bool // RETURN (SUBSCRIBED)
+	children   bool // RETURN (CHILDREN), or a plain LIST
+	special    bool // RETURN (SPECIAL-USE), or a plain LIST
 	status     []*statusItem
 }
 
@@ -55,6 +56,9 @@ func parseList(s *session, d *imapwire.Decoder) *listArgs {
 		d.SP()
 		d.List(func() { a.returned(d, d.Keyword()) })
 	}
+	if !a.extended {
+		a.children, a.special = true, true
+	}
 	if a.recursive && !a.only.subscribed {
 		d.Fail("RECURSIVEMATCH must not be the only selection option.")
 	}
@@ -66,7 +70,7 @@ func (a *listArgs) selection(d *imapwire.Decoder, option string) {
 	case "SUBSCRIBED":
 		a.only.subscribed, a.subscribed = true, true
 	case "SPECIAL-USE":
-		a.only.special = true
+		a.only.special, a.special = true, true
 	case "RECURSIVEMATCH":
 		a.recursive = true
 	case "REMOTE": // there are none: nothing to add
@@ -79,7 +83,10 @@ func (a *listArgs) returned(d *imapwire.Decoder, option string) {
 	switch option {
 	case "SUBSCRIBED":
 		a.subscribed = true
-	case "CHILDREN", "SPECIAL-USE": // always told
+	case "CHILDREN":
+		a.children = true
+	case "SPECIAL-USE":
+		a.special = true
 	case "STATUS":
 		d.SP()
 		a.status = readStatusItems(d)
@@ -106,10 +113,19 @@ func (a *listArgs) readPatterns(s *session, d *imapwire.Decoder, reference strin
 	d.List(add)
 }
 
+// root is what an empty pattern asks for, RFC 9051 §6.3.9: the reference up to
+// its first separator.
+func (a *listArgs) root() string {
+	if i := strings.IndexByte(a.patterns[0], storage.Separator); i >= 0 {
+		return a.patterns[0][:i+1]
+	}
+	return ""
+}
+
 func runList(ctx context.Context, s *session, a *listArgs) (reply, error) {
 	if !a.extended && a.separator {
 		if !a.lsub {
-			s.enc.Raw("* LIST (\\Noselect) \".\" \"\"\r\n")
+			s.enc.Raw("* LIST (\\Noselect) \".\" ").Mailbox(a.root()).CRLF()
 		}
 		return reply{}, nil
 	}
@@ -229,7 +245,7 @@ func (a *listArgs) attributes(m listLine) []string {
 		if m.childInfo && !m.Subscribed {
 			attrs = append(attrs, `\Noselect`)
 		}
-		return attrs
+		return a.uses(attrs, m)
 	}
 	if a.subscribed && m.Subscribed {
 		attrs = append(attrs, `\Subscribed`)
@@ -240,13 +256,22 @@ func (a *listArgs) attributes(m listLine) []string {
 	case !m.Exists:
 		attrs = append(attrs, `\Noselect`)
 	}
-	if m.Children {
+	switch {
+	case !a.children:
+	case m.Children:
 		attrs = append(attrs, `\HasChildren`)
-	} else if m.Exists || !a.extended {
+	case m.Exists || !a.extended:
 		attrs = append(attrs, `\HasNoChildren`)
 	}
+	return a.uses(attrs, m)
+}
+
+func (a *listArgs) uses(attrs []string, m listLine) []string {
+	if !a.special {
+		return attrs
+	}
 	for _, u := range m.Attrs {
-		attrs = append(attrs, fmt.Sprint(u))
+		attrs = append(attrs, string(u))
 	}
 	return attrs
 }

@@ -20,7 +20,7 @@ import (
 func (s *session) readMailbox(d *imapwire.Decoder) string {
 	name, ok := s.decodeName(d.AString())
 	if !ok {
-		d.Fail("Mailbox name is not valid mUTF-7 or UTF-8.")
+		name = notUTF7 + name
 	}
 	if len(name) > maxNameLength {
 		d.Fail("Mailbox name is too long.")
@@ -30,12 +30,19 @@ func (s *session) readMailbox(d *imapwire.Decoder) string {
 
 const maxNameLength = 1024
 
+// notUTF7 stands before a name that could not be decoded: storage refuses it as
+// it does every bad name.
+const notUTF7 = "\xff"
+
 func (s *session) decodeName(wire string) (string, bool) {
 	if s.on.utf8 || s.on.rev2 || !isASCII(wire) {
 		return wire, utf8.ValidString(wire)
 	}
 	name, err := mutf7.Decode(wire)
-	return name, err == nil
+	if err != nil {
+		return wire, false
+	}
+	return name, true
 }
 
 func isASCII(s string) bool {
@@ -125,11 +132,24 @@ func parseRename(s *session, d *imapwire.Decoder) renaming {
 
 func runRename(ctx context.Context, s *session, r renaming) (reply, error) {
 	to := strings.TrimSuffix(r.to, string(storage.Separator))
-	return reply{}, naming(s.account.Rename(ctx, r.from, to), s.wireName(r.from))
+	err := s.account.Rename(ctx, r.from, to)
+	switch {
+	case errors.Is(err, storage.ErrExists) && r.from == to:
+		err = &no{"ALREADYEXISTS", "Can't rename mailbox to itself."}
+	case errors.Is(err, storage.ErrExists):
+		err = &no{"ALREADYEXISTS", "Target mailbox already exists"}
+	case errors.Is(err, storage.ErrBelowItself):
+		err = &no{"CANNOT", "Can't rename mailbox under its own child."}
+	}
+	return reply{}, naming(err, s.wireName(r.from))
 }
 
 // naming says which mailbox it is that does not exist, as Dovecot does.
 func naming(err error, wire string) error {
+	var bad *storage.NameError
+	if errors.As(err, &bad) {
+		return bad
+	}
 	if errors.Is(err, storage.ErrNoMailbox) {
 		return &no{"NONEXISTENT", fmt.Sprintf("Mailbox doesn't exist: %s", oneLine(wire))}
 	}
@@ -138,31 +158,21 @@ func naming(err error, wire string) error {
 
 // toTarget is naming for the mailbox that a message was to be put into.
 func toTarget(err error, wire string) error {
-	if errors.Is(err, storage.ErrNoMailbox) || errors.Is(err, storage.ErrBadName) {
+	var bad *storage.NameError
+	if errors.As(err, &bad) {
+		return bad
+	}
+	if errors.Is(err, storage.ErrNoMailbox) {
 		return &no{"TRYCREATE", fmt.Sprintf("Mailbox doesn't exist: %s", oneLine(wire))}
 	}
 	return err
 }
 
 func runSubscribe(ctx context.Context, s *session, name string) (reply, error) {
-	if _, err := s.account.Status(ctx, name); err != nil && !s.isParent(ctx, name) {
+	if _, err := s.account.Status(ctx, name); err != nil {
 		return reply{}, naming(err, s.wireName(name))
 	}
 	return reply{}, s.account.Subscribe(ctx, name, true)
-}
-
-// isParent tells whether a mailbox has others below it, without being one.
-func (s *session) isParent(ctx context.Context, name string) bool {
-	list, err := s.account.List(ctx)
-	if err != nil {
-		return false
-	}
-	for _, m := range list {
-		if m.Name == name && m.Children {
-			return true
-		}
-	}
-	return false
 }
 
 func runUnsubscribe(ctx context.Context, s *session, name string) (reply, error) {

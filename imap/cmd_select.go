@@ -110,7 +110,8 @@ func (s *session) tellSelected() {
 	s.tellFlags()
 	s.enc.Raw("* ").Number(uint64(v.Len())).Raw(" EXISTS\r\n")
 	if !s.on.rev2 {
-		s.enc.Raw("* ").Number(uint64(v.Recent())).Raw(" RECENT\r\n")
+		s.box.recent = v.Recent()
+		s.enc.Raw("* ").Number(uint64(s.box.recent)).Raw(" RECENT\r\n")
 		if n := v.FirstUnseen(); n > 0 {
 			s.untaggedOK("UNSEEN "+uitoa(uint64(n)), "First unseen.")
 		}

@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"slices"
 
 	"mailserver/internal/imapwire"
 	"mailserver/storage"
@@ -41,11 +42,13 @@ func readStatusItems(d *imapwire.Decoder) []*statusItem {
 	d.List(func() {
 		name := d.Keyword()
 		item := findStatusItem(name)
-		if item == nil || len(items) > len(statusItems) {
+		if item == nil {
 			d.Fail("Invalid status item %s", name)
 			return
 		}
-		items = append(items, item)
+		if !slices.Contains(items, item) {
+			items = append(items, item)
+		}
 	})
 	if len(items) == 0 {
 		d.Fail("Empty status list.")
@@ -72,6 +75,9 @@ func runStatus(ctx context.Context, s *session, a statusArgs) (reply, error) {
 	}
 	s.impliedBy(a.items)
 	s.writeStatus(a.name, st, a.items)
+	if s.box != nil && s.box.view.Name() == a.name { // RFC 9051 §6.3.11: should not be asked
+		return reply{code: "CLIENTBUG", text: "Status on selected mailbox completed."}, nil
+	}
 	return reply{}, nil
 }
 

@@ -87,15 +87,14 @@ func readFlag(d *imapwire.Decoder) imap.Flag {
 	}
 	i := slices.IndexFunc(systemFlags, func(k imap.Flag) bool { return strings.EqualFold(string(k), f) })
 	if i < 0 {
-		d.Fail("Invalid system flag %s", f)
+		d.Fail("Invalid system flag %s", strings.ToUpper(f))
 		return ""
 	}
 	return systemFlags[i]
 }
 
-// systemFlags are those that may be set; \Recent may be named, and is left out
-// by storage.
-var systemFlags = []imap.Flag{imap.FlagSeen, imap.FlagAnswered, imap.FlagFlagged, imap.FlagDeleted, imap.FlagDraft, `\Recent`}
+// systemFlags are those that may be set. \Recent is not, RFC 3501 §2.3.2.
+var systemFlags = []imap.Flag{imap.FlagSeen, imap.FlagAnswered, imap.FlagFlagged, imap.FlagDeleted, imap.FlagDraft}
 
 func runStore(ctx context.Context, s *session, a *storeArgs) (reply, error) {
 	set, err := s.resolve(a.messages)
@@ -151,7 +150,7 @@ func (s *session) countDeleted(a *storeArgs, r storage.StoreResult) {
 
 func (s *session) storeReply(a *storeArgs, r storage.StoreResult) reply {
 	if len(r.Modified) > 0 {
-		return reply{code: "MODIFIED " + s.asAsked(a.messages, r.Modified).String(), text: "Conditional STORE failed."}
+		return reply{code: "MODIFIED " + s.asAsked(a.messages, r.Modified).String(), text: "Conditional store failed."}
 	}
 	if r.Gone && !a.uid { // RFC 2180 §4.2.1
 		return reply{status: "NO", code: "EXPUNGEISSUED", text: "Some of the messages no longer exist."}

@@ -41,6 +41,10 @@ func (s *session) readName() *command {
 	if s.dec.Err() != nil {
 		return nil
 	}
+	if c := s.dec.Peek(); c != ' ' && !s.dec.AtEnd() {
+		s.dec.Fail("Invalid tag.")
+		return nil
+	}
 	s.tag = tag
 	s.dec.SP()
 	name := s.dec.Keyword()

@@ -27,7 +27,6 @@ type fetchItem struct {
 type value struct {
 	text    []byte
 	literal *message.Literal
-	binary  bool // literal8 where it holds NUL
 }
 
 var (
@@ -185,7 +184,7 @@ func (o *openMessage) section(item *imap.FetchItemBodySection) (value, error) {
 		return value{}, err
 	}
 	l, err := layout.Section(f, item)
-	return orNil(l, false), err
+	return orNil(l), err
 }
 
 func literalOf(data []byte) []byte {
@@ -195,11 +194,11 @@ func literalOf(data []byte) []byte {
 	return append(b, data...)
 }
 
-func orNil(l *message.Literal, binary bool) value {
+func orNil(l *message.Literal) value {
 	if l == nil {
 		return value{text: []byte("NIL")}
 	}
-	return value{literal: l, binary: binary}
+	return value{literal: l}
 }
 
 func (o *openMessage) binarySection(item *imap.FetchItemBinarySection) (value, error) {
@@ -211,7 +210,7 @@ func (o *openMessage) binarySection(item *imap.FetchItemBinarySection) (value, e
 	if errors.Is(err, message.ErrUnknownEncoding) {
 		err = &no{"UNKNOWN-CTE", "Unknown Content-Transfer-Encoding."}
 	}
-	return orNil(l, true), err
+	return orNil(l), err
 }
 
 func (o *openMessage) binarySize(item *imap.FetchItemBinarySectionSize) (value, error) {

@@ -46,6 +46,7 @@ var replies = []struct {
 	{storage.ErrReadOnly, "READ-ONLY", "Mailbox is read-only"},
 	{storage.ErrExpunged, "EXPUNGEISSUED", "Some of the requested messages no longer exist."},
 	{storage.ErrKeywords, "LIMIT", "Too many keywords."},
+	{storage.ErrBadKeyword, "CANNOT", "Keyword length too long"},
 	{storage.ErrClosed, "UNAVAILABLE", "Server shutting down."},
 	{context.DeadlineExceeded, "UNAVAILABLE", "Try again later."},
 }
@@ -55,6 +56,7 @@ var replies = []struct {
 func (s *session) replyTo(row *command, err error) (reply, error) {
 	var n *no
 	var b *refusal
+	var bad *storage.NameError
 	switch {
 	case s.enc.Err() != nil:
 		return reply{}, s.enc.Err()
@@ -62,6 +64,8 @@ func (s *session) replyTo(row *command, err error) (reply, error) {
 		return reply{}, s.dec.Err()
 	case errors.Is(err, errSelectedGone), errors.Is(err, errWoken), errors.Is(err, errBroken):
 		return reply{}, err
+	case errors.As(err, &bad):
+		return badName(bad), nil
 	case errors.As(err, &n):
 		return reply{"NO", n.code, n.text}, nil
 	case errors.As(err, &b):
@@ -76,6 +80,14 @@ func (s *session) replyTo(row *command, err error) (reply, error) {
 	}
 	s.srv.d.Log.Error("command failed", maillog.Proto, "imap", maillog.Conn, s.id, maillog.User, s.user, "command", row.name, maillog.Err, err)
 	return reply{"NO", "SERVERBUG", "Internal error occurred. Refer to server log for more information."}, nil
+}
+
+// badName says why no mailbox can have a name, as Dovecot does.
+func badName(e *storage.NameError) reply {
+	if strings.HasPrefix(e.Name, notUTF7) {
+		return reply{"NO", "", "Mailbox name is not valid mUTF-7"}
+	}
+	return reply{"NO", "CANNOT", "Invalid mailbox name: " + e.Why}
 }
 
 // unavailable logs that something beneath cannot be had now, and answers that

@@ -2,7 +2,6 @@ package imap
 
 import (
 	"math"
-	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -243,7 +242,11 @@ func (p *searchParser) numbered(word string) *searchKey {
 			p.d.SP()
 		}
 	}
-	return &searchKey{op: op, n: p.d.Number63()}
+	n := p.d.Number63()
+	if n == 0 && (op == opYounger || op == opOlder) { // RFC 5032 §3: nz-number
+		p.d.Fail("Invalid search interval parameter")
+	}
+	return &searchKey{op: op, n: n}
 }
 
 // dated reads keys with a date. Those of INTERNALDATE mean days of this host's
@@ -287,7 +290,6 @@ func (p *searchParser) text(k message.Key, value string) *searchKey {
 		return &searchKey{op: opAll} // the empty string is everywhere
 	}
 	k.Value = value
-	k.Field = strings.TrimSuffix(k.Field, ":")
 	p.a.texts = append(p.a.texts, k)
 	return &searchKey{op: opText, text: len(p.a.texts) - 1}
 }

@@ -72,10 +72,11 @@ type counts struct{ deleted, expunged int }
 
 // selection is the selected mailbox.
 type selection struct {
-	view  *storage.View
-	flags string       // what FLAGS has told
-	saved imapwire.Set // UIDs of SEARCH RETURN (SAVE), RFC 5182
-	words flagWords    // of the last message told; dropped by each Poll
+	view   *storage.View
+	flags  string       // what FLAGS has told
+	recent uint32       // what RECENT has told
+	saved  imapwire.Set // UIDs of SEARCH RETURN (SAVE), RFC 5182
+	words  flagWords    // of the last message told; dropped by each Poll
 }
 
 // flagWords is what a set of flags is called.

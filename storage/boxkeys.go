@@ -85,7 +85,10 @@ func (b *box) bits(ctx context.Context, flags []imap.Flag) (set FlagSet, grown b
 			continue // \Recent, and system flags that nobody has
 		}
 		num := keys.free()
-		if num < 0 || !validKeyword(string(f)) {
+		if !validKeyword(string(f)) {
+			return 0, false, fmt.Errorf("keyword %q: %w", f, ErrBadKeyword)
+		}
+		if num < 0 {
 			return 0, false, fmt.Errorf("keyword %q: %w", f, ErrKeywords)
 		}
 		keys.set(num, string(f))

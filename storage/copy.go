@@ -97,7 +97,7 @@ func (x *transfer) run(ctx context.Context, to string) (c Copied, err error) {
 func (x *transfer) translate(ctx context.Context) error {
 	b := x.v.b
 	b.mu.RLock()
-	keys := b.keys
+	keys, used := b.keys, x.used()
 	b.mu.RUnlock()
 	if x.dst == b {
 		for num := range x.keys {
@@ -109,7 +109,7 @@ func (x *transfer) translate(ctx context.Context) error {
 	defer x.dst.mu.Unlock()
 	grown := false
 	for num, name := range keys.names {
-		if name == "" {
+		if name == "" || used&keywordBit(num) == 0 {
 			continue
 		}
 		bit, more, err := x.dst.bits(ctx, []imap.Flag{imap.Flag(name)})
@@ -126,6 +126,18 @@ func (x *transfer) translate(ctx context.Context) error {
 		x.dst.changed()
 	}
 	return nil
+}
+
+// used are the flags that any of the messages has. b.mu is held.
+func (x *transfer) used() (set FlagSet) {
+	for _, s := range x.v.spans(x.set) {
+		for i := s.from; i < s.to; i++ {
+			if pos := x.v.position(i); pos >= 0 {
+				set |= x.v.b.msgs.flags[pos]
+			}
+		}
+	}
+	return set
 }
 
 func (x *transfer) flags(flags FlagSet) FlagSet {

@@ -142,7 +142,7 @@ func TestRename(t *testing.T) {
 		from, to string
 		want     error
 	}{
-		{"none", "z", ErrNoMailbox}, {"x", "x.q", ErrBadName}, {"x.y", "inbox", ErrExists}, {"x.y.b", "x", ErrExists},
+		{"none", "z", ErrNoMailbox}, {"x", "x.q", ErrBelowItself}, {"x.y", "inbox", ErrExists}, {"x.y.b", "x", ErrExists},
 	} {
 		if err := w.acc.Rename(ctx, c.from, c.to); !errors.Is(err, c.want) {
 			t.Errorf("rename %s to %s: got %v, want %v", c.from, c.to, err, c.want)

@@ -27,27 +27,55 @@ func canonical(name string) (string, error) {
 			name += string(Separator) + rest
 		}
 	}
-	if !validName(name) {
-		return "", fmt.Errorf("%q: %w", name, ErrBadName)
+	if why := fault(name); why != "" {
+		return "", &NameError{name, why}
 	}
 	return name, nil
 }
 
-func validName(name string) bool {
-	if name == "" || !utf8.ValidString(name) || strings.Count(name, string(Separator)) >= maxLevels {
-		return false
-	}
-	for _, r := range name {
-		if r < ' ' || r == 0x7f || r == '/' || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029 {
-			return false // RFC 5198 §2, and what a file name cannot have
+// NameError says why no mailbox can have a name. It is an ErrBadName.
+type NameError struct{ Name, Why string }
+
+func (e *NameError) Error() string { return fmt.Sprintf("%q: %v: %s", e.Name, ErrBadName, e.Why) }
+
+// Unwrap makes it ErrBadName.
+func (e *NameError) Unwrap() error { return ErrBadName }
+
+func validName(name string) bool { return fault(name) == "" }
+
+// fault says in Dovecot's words what is wrong with a name; "" if nothing is.
+func fault(name string) string {
+	const separator = string(Separator)
+	switch {
+	case name == "":
+		return "Name is empty"
+	case !utf8.ValidString(name):
+		return "Not valid UTF-8"
+	case strings.Contains(name, "/"):
+		// Before the separators, as long as it does not begin with one.
+		if name[0] != Separator {
+			return "Name must not have '/' characters"
 		}
+		return "Begins with hierarchy separator"
+	case strings.ContainsFunc(name, unfit):
+		return "Control characters not allowed"
+	case name[0] == Separator:
+		return "Begins with hierarchy separator"
+	case strings.HasSuffix(name, separator):
+		return "Ends with hierarchy separator"
+	case strings.Contains(name, separator+separator):
+		return "Has adjacent hierarchy separators"
+	case strings.Count(name, separator) >= maxLevels:
+		return "Too many levels"
+	case len(name) > maxDirName:
+		return "Name too long"
 	}
-	for _, level := range strings.Split(name, string(Separator)) {
-		if level == "" {
-			return false
-		}
-	}
-	return len(name) <= maxDirName
+	return ""
+}
+
+// unfit is what RFC 5198 §2 forbids.
+func unfit(r rune) bool {
+	return r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x2028 || r == 0x2029
 }
 
 // dirOf returns the directory of a canonical name, below the Maildir. Names are
@@ -58,7 +86,7 @@ func dirOf(name string) (string, error) {
 	}
 	enc, err := mutf7.Encode(name)
 	if err != nil || len(enc) >= maxDirName {
-		return "", fmt.Errorf("%q: %w", name, ErrBadName)
+		return "", &NameError{name, "Name too long"}
 	}
 	return "." + enc, nil
 }

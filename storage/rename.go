@@ -74,7 +74,7 @@ func (a *Account) Rename(ctx context.Context, from, to string) error {
 	case to == inbox:
 		return ErrExists
 	case below(to, from) && from != inbox:
-		return fmt.Errorf("rename %s below itself: %w", from, ErrBadName)
+		return fmt.Errorf("rename %s: %w", from, ErrBelowItself)
 	case from == inbox:
 		return a.renameInbox(ctx, to)
 	}

@@ -39,6 +39,9 @@ var (
 	ErrExists = errors.New("mailbox already exists")
 	// ErrBadName says that no mailbox can have this name (CANNOT).
 	ErrBadName = errors.New("invalid mailbox name")
+	// ErrBelowItself says that a mailbox cannot be renamed to one below it
+	// (CANNOT).
+	ErrBelowItself = errors.New("mailbox cannot be below itself")
 	// ErrInbox says that INBOX cannot be deleted (CANNOT).
 	ErrInbox = errors.New("INBOX cannot be deleted")
 	// ErrOverQuota says that the message does not fit into Spec.Quota.
@@ -53,9 +56,10 @@ var (
 	ErrReadOnly = errors.New("mailbox is selected read-only")
 	// ErrExpunged says that the message is gone (EXPUNGEISSUED).
 	ErrExpunged = errors.New("message was expunged")
-	// ErrKeywords says that the mailbox has no room for another keyword, or
-	// that the name is too long (LIMIT).
+	// ErrKeywords says that the mailbox has no room for another keyword (LIMIT).
 	ErrKeywords = errors.New("too many keywords")
+	// ErrBadKeyword says that the name of a keyword is too long (CANNOT).
+	ErrBadKeyword = errors.New("keyword is too long")
 	// ErrClosed says that the Store is shutting down.
 	ErrClosed = errors.New("storage is closed")
 )

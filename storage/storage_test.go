@@ -518,7 +518,7 @@ func TestAppendIsAllOrNone(t *testing.T) {
 	}
 	list, meta = drafts(3)
 	meta[2].Flags = []imap.Flag{"not(a keyword"}
-	if _, _, err := w.acc.Append(ctx, "INBOX", list, meta); !errors.Is(err, ErrKeywords) {
+	if _, _, err := w.acc.Append(ctx, "INBOX", list, meta); !errors.Is(err, ErrBadKeyword) {
 		t.Fatal(err)
 	}
 	list, meta = drafts(2)
