@@ -169,38 +169,7 @@ func TestMbsync(t *testing.T) {
 		}
 	}
 	tree := t.TempDir()
-	rc := filepath.Join(tree, "rc")
-	conf := fmt.Sprintf(`IMAPAccount a
-Host 127.0.0.1
-Port %d
-User joe@vmail.example
-Pass joes-secret
-SSLType None
-AuthMechs LOGIN
-
-IMAPStore far
-Account a
-
-MaildirStore near
-Path %s/near/
-Inbox %s/near/INBOX
-SubFolders Verbatim
-
-Channel c
-Far :far:
-Near :near:
-Patterns *
-Create Both
-Expunge Both
-Sync All
-SyncState *
-`, h.base+143, tree, tree)
-	if err := os.MkdirAll(filepath.Join(tree, "near"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(rc, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	rc := h.mbsyncConf(tree)
 	h.mustRun("config", "set", "disable_plaintext_auth=no")
 	sync := func() string { return mustOutside(t, "", "mbsync", "-V", "-c", rc, "c") }
 	sync()
@@ -237,6 +206,44 @@ SyncState *
 		t.Errorf("%d messages are flagged on the server", flagged)
 	}
 	h.check()
+}
+
+// mbsyncConf is a configuration that keeps joe's mail in tree/near as it is here.
+func (h *host) mbsyncConf(tree string) string {
+	h.t.Helper()
+	rc := filepath.Join(tree, "rc")
+	conf := fmt.Sprintf(`IMAPAccount a
+Host 127.0.0.1
+Port %d
+User joe@vmail.example
+Pass joes-secret
+SSLType None
+AuthMechs LOGIN
+
+IMAPStore far
+Account a
+
+MaildirStore near
+Path %s/near/
+Inbox %s/near/INBOX
+SubFolders Verbatim
+
+Channel c
+Far :far:
+Near :near:
+Patterns *
+Create Both
+Expunge Both
+Sync All
+SyncState *
+`, h.base+143, tree, tree)
+	if err := os.MkdirAll(filepath.Join(tree, "near"), 0o700); err != nil {
+		h.t.Fatal(err)
+	}
+	if err := os.WriteFile(rc, []byte(conf), 0o600); err != nil {
+		h.t.Fatal(err)
+	}
+	return rc
 }
 
 // listing names every message of some Maildirs.

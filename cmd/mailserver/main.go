@@ -46,8 +46,28 @@ type action func(ctx context.Context, a *app, args []string) error
 // commands is every command, in the order of the help.
 func commands() []command {
 	var all []command
-	for _, part := range []func() []command{setupCommands, serveCommands, domainCommands, addressCommands, aliasCommands, mailboxCommands,
-		classCommands, policyCommands, memoryCommands, lookupCommands, passwordCommands, authCommands, queueCommands, deliverCommands, dkimCommands, dnsCommands, doctorCommands, configCommands, versionCommands} {
+	for _, part := range []func() []command{
+		setupCommands,
+		serveCommands,
+		domainCommands,
+		addressCommands,
+		aliasCommands,
+		mailboxCommands,
+		classCommands,
+		policyCommands,
+		memoryCommands,
+		lookupCommands,
+		passwordCommands,
+		authCommands,
+		queueCommands,
+		deliverCommands,
+		backupCommands,
+		dkimCommands,
+		dnsCommands,
+		doctorCommands,
+		configCommands,
+		versionCommands,
+	} {
 		all = append(all, part()...)
 	}
 	return all

@@ -41,3 +41,12 @@ func Running(dir string) bool {
 	defer f.Close()
 	return errors.Is(unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB), unix.EWOULDBLOCK)
 }
+
+// Hold takes the data directory, so that no server starts on it meanwhile.
+func Hold(dir string) (release func(), err error) {
+	f, err := lock(dir)
+	if err != nil {
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}

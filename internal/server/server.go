@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"time"
 
+	"mailserver/internal/backup"
 	"mailserver/internal/config"
 	"mailserver/internal/maillog"
 	"mailserver/schema"
@@ -45,6 +47,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	held, err := lock(o.Dir)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(o.Dir, backup.Unfinished)); err == nil {
+		held.Close()
+		return nil, fmt.Errorf("%w: a restore into %s has not been finished; run it again", ErrConfig, o.Dir)
 	}
 	parts, err := Open(ctx, o)
 	if err != nil {
