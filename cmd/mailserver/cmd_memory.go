@@ -24,8 +24,8 @@ func memoryCommands() []command {
 		{name: "limit reset", args: "USER", min: 1, max: 1, about: "forget what a user has sent: he may send again at once", setup: limitReset},
 		{name: "greylist list", about: "what greylisting remembers, the last seen first", setup: greyList},
 		{name: "greylist forget", args: "TEXT|ALL", min: 1, max: 1, about: "forget entries that contain a text", setup: greyForget},
-		{name: "verify list", args: "[ADDRESS]", max: 1, about: "what next hops have said of addresses", setup: verifyList},
-		{name: "verify forget", args: "ADDRESS|ALL", min: 1, max: 1, about: "ask about an address again", setup: verifyForget},
+		{name: "verification list", args: "[ADDRESS]", max: 1, about: "what next hops have said of addresses", setup: verifyList},
+		{name: "verification forget", args: "ADDRESS|ALL", min: 1, max: 1, about: "ask about an address again", setup: verifyForget},
 	}
 }
 
@@ -184,7 +184,7 @@ func (a *app) forget(ctx context.Context, text string, drop func(*schema.Tx, str
 	})
 }
 
-// verifiedRow is a line of "verify list".
+// verifiedRow is a line of "verification list".
 type verifiedRow struct {
 	Address string    `json:"address"`
 	Status  string    `json:"status"`
