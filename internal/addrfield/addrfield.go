@@ -65,7 +65,8 @@ const (
 	addrToken
 )
 
-// operators are characters that stand for themselves, RFC 822 and those of the
+// operators are characters that stand for themselves: the specials of the old
+// grammar (RFC 5322 §3.2.3) and those of the
 // real world.
 const operators = "|%!" + "()<>@,;:\\\".[]"
 
@@ -325,7 +326,7 @@ func quote(s string) string {
 	return b.String() + rest
 }
 
-// isDotString: RFC 822 §6.1, with bytes above 127 as they are.
+// isDotString: RFC 5322 §3.2.3, with bytes above 127 as they are.
 func isDotString(s string) bool {
 	if s == "" || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
 		return false
