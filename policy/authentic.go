@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"mailserver/internal/arc"
 	"mailserver/internal/dkim"
 	"mailserver/internal/dmarc"
 	"mailserver/internal/dns"
@@ -20,8 +21,11 @@ type authentic struct {
 	dkim   []dkim.Signature
 	from   string // author domain; '' unless there is exactly one
 	dmarc  dmarc.Result
-	asks   []ask // of recipients that are accepted
-	asking []ask // of the one that is judged
+	arc    *arc.Chain // nil: not asked
+	trust  string     // the chain that stands in for DMARC, for people; '' none
+	did    string     // reject or quarantine, for its DMARC policy
+	asks   []ask      // of recipients that are accepted
+	asking []ask      // of the one that is judged
 }
 
 // ask is a restriction about the message as a whole that the class of a
@@ -129,6 +133,9 @@ func (x *query) dmarcAsked(asks []ask) outcome {
 	rejects, apart := res.Policy == dmarc.Reject, res.Policy == dmarc.Reject || res.Policy == dmarc.Quarantine
 	var code int
 	switch {
+	case res.Result == dmarc.Fail && apart && x.s.auth.trust != "":
+		x.traceLookup("ARC", res.From, x.s.auth.trust)
+		return dunno
 	case res.Result == dmarc.Fail && apart:
 		code = 550
 	case res.Result == dmarc.PermError: // no author, or more than one: nothing that a policy could protect
@@ -154,9 +161,11 @@ func (x *query) dmarcAsked(asks []ask) outcome {
 		}
 	}
 	if all := refuse[allRcpts]; all != nil {
+		x.s.auth.did = "reject"
 		return x.reject(x.dmarcVerdict(all.verdict, code, res))
 	}
 	if len(refuse) > 0 && len(refuse) == x.s.accepted {
+		x.s.auth.did = "reject"
 		return x.reject(x.dmarcVerdict(refuse[0].verdict, code, res))
 	}
 	if apart {
@@ -187,6 +196,7 @@ func (x *query) dmarcVerdict(v Verdict, code int, res dmarc.Result) Verdict {
 // quarantine marks the message for one recipient, or for all.
 func (x *query) quarantine(a *ask) {
 	list := []int{a.rcpt}
+	x.s.auth.did = "quarantine"
 	if a.rcpt == allRcpts {
 		list = list[:0]
 		for i := range x.s.accepted {
@@ -234,6 +244,7 @@ func (x *query) readAuthor() dmarc.Result {
 	}
 	id.Unknown = id.Unknown || r.Result == spf.TempError
 	a.dmarc = dmarc.Evaluate(x.lookup, a.from, id)
+	x.readChain(ask.of(x))
 	return a.dmarc
 }
 
@@ -289,6 +300,9 @@ func (x *query) authHeaders() {
 			text += " header.from=" + pvalue(a.from)
 		}
 		parts = append(parts, text)
+	}
+	if a.arc != nil && a.arc.Result != arc.None {
+		parts = append(parts, arcResult(a.arc)+" smtp.remote-ip="+remoteIP(x.s.client.Addr))
 	}
 	field := "Authentication-Results: " + x.cfg.AuthservID + ";\r\n\t" + strings.Join(parts, ";\r\n\t")
 	x.effects.Prepend = append([]string{field}, x.effects.Prepend...)

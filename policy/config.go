@@ -118,6 +118,12 @@ type Config struct {
 	AuthResults string `setting:"authentication_results" default:"asked"`
 	AuthservID  string `setting:"authserv_id" default:"$myhostname"`
 
+	// TrustedSealers are the domains whose ARC seals are believed: mail that
+	// fails DMARC passes if they say it did not when they got it.
+	TrustedSealers []string `setting:"arc_trusted_sealers" default:""`
+	// KeepDMARC counts messages for aggregate reports.
+	KeepDMARC bool `setting:"dmarc_aggregate_data" default:"yes"`
+
 	RejectCode         int `setting:"reject_code" default:"554" min:"400" max:"599"`
 	DeferCode          int `setting:"defer_code" default:"450" min:"400" max:"599"`
 	AccessRejectCode   int `setting:"access_map_reject_code" default:"554" min:"400" max:"599"`

@@ -69,20 +69,14 @@ func newEnvAlone(t testing.TB) *env {
 	if err := m.AddDefaultClasses(ctx); err != nil {
 		t.Fatal(err)
 	}
-	state, err := schema.OpenState(ctx, filepath.Join(t.TempDir(), "state.sqlite"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { state.Close() })
-	v := &env{t: t, mail: m, state: state, path: path, log: &syncBuffer{}}
+	v := &env{t: t, mail: m, path: path, log: &syncBuffer{}}
 	table, err := setting.NewTable(policy.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	v.deps = policy.Deps{
-		Mail:  m,
-		State: state,
-		Log:   slog.New(slog.NewTextHandler(v.log, nil)),
+		Mail: m,
+		Log:  slog.New(slog.NewTextHandler(v.log, nil)),
 		Config: func(ctx context.Context) (*policy.Config, error) {
 			view, err := m.View(ctx)
 			if err != nil {
@@ -99,6 +93,18 @@ func newEnvAlone(t testing.TB) *env {
 	}
 	v.e = policy.New(v.deps)
 	return v
+}
+
+// withState gives the engine what it remembers by.
+func (v *env) withState() {
+	v.t.Helper()
+	var err error
+	if v.state, err = schema.OpenState(ctx, filepath.Join(v.t.TempDir(), "state.sqlite")); err != nil {
+		v.t.Fatal(err)
+	}
+	v.t.Cleanup(func() { v.state.Close() })
+	v.deps.State = v.state
+	v.e = policy.New(v.deps)
 }
 
 // exec runs a statement as another program would.

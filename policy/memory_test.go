@@ -19,6 +19,7 @@ type clock struct{ at atomic.Int64 }
 
 func (c *clock) now() time.Time       { return time.Unix(c.at.Load(), 0) }
 func (c *clock) pass(d time.Duration) { c.at.Add(int64(d / time.Second)) }
+
 func (v *env) withClock() *clock {
 	c := &clock{}
 	c.at.Store(1_800_000_000)
@@ -33,6 +34,7 @@ func client(ip, name string) policy.Client {
 
 func TestGreylist(t *testing.T) {
 	v := newEnv(t)
+	v.withState()
 	c := v.withClock()
 	v.class("RC70-grey", "check_greylist")
 	v.exec(`INSERT OR REPLACE INTO RClass VALUES (70, 'grey')`)
@@ -137,6 +139,7 @@ func (v *env) withProber() *prober {
 
 func TestAddressVerification(t *testing.T) {
 	v := newEnv(t)
+	v.withState()
 	c := &clock{}
 	c.at.Store(1_800_000_000)
 	v.deps.Now = c.now
@@ -201,6 +204,7 @@ func TestAddressVerification(t *testing.T) {
 // everybody who asks meanwhile.
 func TestSlowVerification(t *testing.T) {
 	v := newEnv(t)
+	v.withState()
 	p := v.withProber()
 	p.gate = make(chan struct{})
 	p.set("a@x.example", schema.VerifyOK, "250 ok")
@@ -251,6 +255,7 @@ func (v *env) send(user string, n int) string {
 
 func TestSendLimits(t *testing.T) {
 	v := newEnv(t)
+	v.withState()
 	c := v.withClock()
 	v.set("smtpd_user_recipient_hourly_limit", "5")
 	v.set("smtpd_user_recipient_daily_limit", "8")
@@ -290,6 +295,7 @@ func TestSendLimits(t *testing.T) {
 // TestSendLimitTogether: many sessions at once do not get past the limit.
 func TestSendLimitTogether(t *testing.T) {
 	v := newEnv(t)
+	v.withState()
 	v.set("smtpd_user_recipient_hourly_limit", "10")
 	var wg sync.WaitGroup
 	var sent atomic.Int32
@@ -318,6 +324,7 @@ func TestSendLimitTogether(t *testing.T) {
 
 func TestOwnersOfMail(t *testing.T) {
 	v := newEnv(t)
+	v.withState()
 	v.exec(`INSERT INTO SenderOwner (soAddress, soLogin) VALUES ('shared@here.example', 'carol')`)
 	v.set("mua_sender_restrictions", "reject_sender_login_mismatch")
 	try := func(user, sender string, owners ...string) string {

@@ -237,6 +237,7 @@ type Content struct {
 func (s *Session) EndOfData(ctx context.Context, m Content) Verdict {
 	s.size, s.content = m.Size, m
 	return s.judge(ctx, "END-OF-MESSAGE", func(x *query) outcome {
+		defer x.keepDMARC()
 		if x.messageAuth() == refused {
 			return refused
 		}

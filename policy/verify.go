@@ -33,10 +33,11 @@ const inProgress = "Address verification in progress"
 
 // probes are those under way. Each has a goroutine, which Close waits for.
 type probes struct {
-	ctx  context.Context
-	stop context.CancelFunc
-	wg   sync.WaitGroup
-	turn chan struct{}
+	ctx   context.Context
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
+	turn  chan struct{}
+	later chan struct{} // of what else runs beside
 
 	mu      sync.Mutex
 	flights map[string]*probeFlight
@@ -50,7 +51,7 @@ type probeFlight struct {
 }
 
 func newProbes() *probes {
-	p := &probes{turn: make(chan struct{}, probesMost), flights: make(map[string]*probeFlight)}
+	p := &probes{turn: make(chan struct{}, probesMost), later: make(chan struct{}, 64), flights: make(map[string]*probeFlight)}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	return p
 }

@@ -24,6 +24,9 @@ type Result struct {
 	From   string // the author domain
 	Policy Policy // what its owner asks for mail that fails; none if nothing
 	Domain string // where the record was found; '' nowhere
+	Record Record // if Domain is not ''
+	// SPF and DKIM say which has authenticated the author domain.
+	SPF, DKIM bool
 }
 
 // Identity is what has authenticated a message.
@@ -59,8 +62,9 @@ func Evaluate(lookup Lookup, from string, id Identity) Result {
 	if policy == nil {
 		return res
 	}
-	res.Domain = policy.domain
-	aligned, err := w.aligned(from, org, policy.record, id)
+	res.Domain, res.Record = policy.domain, policy.record
+	res.SPF, res.DKIM, err = w.aligned(from, org, policy.record, id)
+	aligned := res.SPF || res.DKIM
 	if aligned {
 		res.Result = Pass
 	}
@@ -202,31 +206,29 @@ func top(list []found) string {
 	return ""
 }
 
-// aligned reports whether one of the identities is the author domain, or with
-// relaxed alignment of the same organization.
-func (w *walker) aligned(from, org string, r Record, id Identity) (bool, error) {
-	var worst error
+// aligned reports whether the domain of SPF, and one of DKIM, is the author
+// domain, or with relaxed alignment of the same organization. An error counts
+// only when neither is.
+func (w *walker) aligned(from, org string, r Record, id Identity) (bySPF, byDKIM bool, err error) {
 	try := func(domain string, strict bool) bool {
 		domain = strings.ToLower(strings.TrimSuffix(domain, "."))
 		if domain == "" || strict || domain == from {
 			return domain != "" && domain == from
 		}
-		list, err := w.walk(domain)
-		if err != nil {
-			worst = err
+		list, problem := w.walk(domain)
+		if problem != nil {
+			err = problem
 			return false
 		}
 		return organization(domain, list) == org
 	}
-	if try(id.SPF, r.StrictSPF) {
-		return true, nil
-	}
+	bySPF = try(id.SPF, r.StrictSPF)
 	for _, d := range id.DKIM[:min(len(id.DKIM), maxSignatures)] {
-		if try(d, r.StrictDKIM) {
-			return true, nil
+		if byDKIM = try(d, r.StrictDKIM); byDKIM {
+			break
 		}
 	}
-	return false, worst
+	return bySPF, byDKIM, err
 }
 
 // missing reports whether a domain is not in the DNS: no A, AAAA or MX;

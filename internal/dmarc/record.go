@@ -22,7 +22,8 @@ type Record struct {
 	StrictSPF   bool
 	PSD         byte // y, n, u
 	Testing     bool
-	Reports     string // rua
+	Reports     string // rua, as written
+	Text        string // all of it
 }
 
 // maxRecord bounds a record.
@@ -34,15 +35,15 @@ func Parse(text string) (r Record, ok bool) {
 	if len(text) > maxRecord {
 		return r, false
 	}
-	r.PSD = 'u'
+	r.PSD, r.Text = 'u', text
 	tags := strings.Split(text, ";")
 	if name, value := cut(tags[0]); !strings.EqualFold(name, "v") || value != "DMARC1" {
 		return r, false
 	}
 	bad := false // p, sp or np cannot be read
 	for _, tag := range tags[1:] {
-		name, value := cut(tag)
-		value = strings.ToLower(value)
+		name, written := cut(tag)
+		value := strings.ToLower(written)
 		switch strings.ToLower(name) {
 		case "p":
 			r.Policy = policyOf(value)
@@ -64,11 +65,11 @@ func Parse(text string) (r Record, ok bool) {
 		case "t":
 			r.Testing = value == "y"
 		case "rua":
-			r.Reports = value
+			r.Reports = written
 		}
 	}
 	if r.Policy == "" || bad {
-		if !strings.Contains(r.Reports, "mailto:") {
+		if !strings.Contains(strings.ToLower(r.Reports), "mailto:") {
 			return r, false
 		}
 		r.Policy, r.Subdomain, r.NonExistent = NoPolicy, "", ""
