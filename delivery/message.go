@@ -26,8 +26,8 @@ type Message struct {
 }
 
 // Begin makes room for a message. The caller writes header and body, with CRLF
-// line ends, the Received header first, then calls Commit or Abort. env must
-// not change until then. The error is temporary.
+// line ends, the Received header first, then calls Commit or Abort. What it
+// changes in env until then holds. The error is temporary.
 func (s *Service) Begin(ctx context.Context, env *Envelope) (*Message, error) {
 	c, err := s.d.Config(ctx)
 	if err != nil {
@@ -58,6 +58,25 @@ func (m *Message) Open() io.Reader {
 	}
 	return m.text.Open()
 }
+
+// Rewrite makes the message what fn writes; fn may read what it was by Open.
+// Headers are not dropped from it again. After an error it is as before.
+func (m *Message) Rewrite(fn func(io.Writer) error) error {
+	if err := m.in.end(); err != nil {
+		return err
+	}
+	return m.text.Rewrite(fn)
+}
+
+// Spare is room beside the message.
+type Spare = interface {
+	io.Writer
+	Open() io.Reader
+	Drop()
+}
+
+// Spare gives room beside the message. Drop it before Commit.
+func (m *Message) Spare() (Spare, error) { return m.s.queue.Begin() }
 
 // failing is a reader of what cannot be read.
 type failing struct{ err error }

@@ -47,6 +47,9 @@ type Message interface {
 	Write(p []byte) (int, error)
 	Size() int64
 	Open() io.Reader // what has been written, from its beginning
+	// Rewrite makes it what fn writes, and Spare is room beside it.
+	Rewrite(fn func(io.Writer) error) error
+	Spare() (delivery.Spare, error)
 	Commit(ctx context.Context, eff policy.Effects) []delivery.Outcome
 	Abort()
 }

@@ -25,11 +25,13 @@ func (sink) Begin(context.Context, *delivery.Envelope) (Message, error) { return
 
 type sinkMessage struct{ n int64 }
 
-func (m *sinkMessage) ID() string                  { return "4F3A21" }
-func (m *sinkMessage) Write(p []byte) (int, error) { m.n += int64(len(p)); return len(p), nil }
-func (m *sinkMessage) Size() int64                 { return m.n }
-func (*sinkMessage) Open() io.Reader               { return nil }
-func (m *sinkMessage) Abort()                      {}
+func (m *sinkMessage) ID() string                        { return "4F3A21" }
+func (m *sinkMessage) Write(p []byte) (int, error)       { m.n += int64(len(p)); return len(p), nil }
+func (m *sinkMessage) Size() int64                       { return m.n }
+func (*sinkMessage) Open() io.Reader                     { return nil }
+func (*sinkMessage) Rewrite(func(io.Writer) error) error { return nil }
+func (*sinkMessage) Spare() (delivery.Spare, error)      { return nil, nil }
+func (m *sinkMessage) Abort()                            {}
 func (m *sinkMessage) Commit(context.Context, policy.Effects) []delivery.Outcome {
 	return []delivery.Outcome{{Code: 250}}
 }

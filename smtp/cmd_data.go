@@ -49,7 +49,7 @@ func (s *session) judgeData(ctx context.Context, where string) (reply, bool) {
 		return r, true
 	}
 	s.tx.env.Effects.Merge(v.Effects)
-	return reply{}, false
+	return s.milterData(ctx, where)
 }
 
 // onlyRcpt is the recipient when there is exactly one, as the log names it.
@@ -70,7 +70,7 @@ func (s *session) open(ctx context.Context) (reply, bool) {
 		s.backendError("open a message", err)
 		return storageReply(err), true
 	}
-	tx.msg = msg
+	tx.msg, tx.sent = msg, &env
 	tx.intake = &intake{
 		msg:     msg,
 		limit:   s.set.MessageLimit,
@@ -177,6 +177,9 @@ func (s *session) finish(ctx context.Context, taken func(id string) reply) reply
 	if r, refused := verdictReply(v); refused {
 		s.judged("END-OF-MESSAGE", s.onlyRcpt(), r, v)
 		s.done = v.Action == policy.Disconnect
+		return s.forEach(r)
+	}
+	if r, refused := s.milterMessage(ctx, &v.Effects); refused {
 		return s.forEach(r)
 	}
 	outcomes := tx.msg.Commit(ctx, v.Effects)

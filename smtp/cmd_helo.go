@@ -50,6 +50,10 @@ func (s *session) hello(ctx context.Context, verb, args string, esmtp bool) (rep
 	}
 	s.reset()
 	s.helo = name
+	if r, refused := s.milterHelo(ctx, verb); refused {
+		s.helo = ""
+		return r, true
+	}
 	return reply{}, false
 }
 

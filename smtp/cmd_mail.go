@@ -36,6 +36,9 @@ func (s *session) mail(ctx context.Context, args string) reply {
 	tx := &transaction{env: s.envelope(from, opt), size: opt.Size}
 	s.tx = tx // for the log; undone below
 	r, bad = s.judgeMail(ctx, from, opt.Size)
+	if !bad {
+		r, bad = s.milterMail(ctx, params)
+	}
 	if bad {
 		s.tx = nil
 		return r
@@ -52,6 +55,7 @@ func (s *session) judgeMail(ctx context.Context, from address.Address, size int6
 	if err != nil {
 		return s.deferred("MAIL", from, err), true
 	}
+	s.about = about{sender: sender}
 	v := s.judge.Mail(ctx, sender, size)
 	s.warnings("MAIL", "", v)
 	if r, refused := verdictReply(v); refused {

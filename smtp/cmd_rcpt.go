@@ -37,6 +37,10 @@ func (s *session) rcpt(ctx context.Context, args string) reply {
 		return tooManyRcpts
 	}
 	rcpt, r, bad := s.judgeRcpt(ctx, to)
+	s.about.rcpt, s.about.refusal = rcpt, r
+	if r, refused := s.milterRcpt(ctx, to, params, bad); refused {
+		return r
+	}
 	if bad {
 		return r
 	}

@@ -121,13 +121,18 @@ func certComment(c *x509.Certificate) string {
 
 // header is the comment of smtpd_tls_received_header.
 func (t *tlsInfo) header() string {
-	bits := 128
-	if strings.Contains(t.cipher, "AES_256") || strings.Contains(t.cipher, "CHACHA20") {
-		bits = 256
-	}
+	bits := t.bits()
 	line := fmt.Sprintf("\t(using %s with cipher %s (%d/%d bits)", t.version, t.cipher, bits, bits)
 	if t.group != "" {
 		line += "\r\n\t key-exchange " + t.group
 	}
 	return line + ")\r\n\t" + t.client + "\r\n"
+}
+
+// bits is the strength of the cipher.
+func (t *tlsInfo) bits() int {
+	if strings.Contains(t.cipher, "AES_256") || strings.Contains(t.cipher, "CHACHA20") {
+		return 256
+	}
+	return 128
 }

@@ -95,6 +95,13 @@ func (s *session) greet(ctx context.Context) bool {
 		s.say(r)
 		return true
 	}
+	if r, refused := s.milterConnect(ctx); refused {
+		s.errors++
+		s.denied = true
+		s.done = r.ends()
+		s.say(r)
+		return true
+	}
 	s.say(reply{220, "", s.banner()})
 	return true
 }

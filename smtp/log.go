@@ -48,6 +48,12 @@ func (s *session) backendError(doing string, err error) {
 // whatsup logs a decision about the command where, as smtpd(8) does:
 // "NOQUEUE: reject: RCPT from name[ip]: 554 5.7.1 ...; from=<> to=<> proto= helo=".
 func (s *session) whatsup(kind, where, rcpt, text, rule string) {
+	line, attrs := s.decision(kind, where, rcpt, text, rule)
+	s.event(slog.LevelInfo, kind, line, attrs...)
+}
+
+// decision is the line of a decision and its facts.
+func (s *session) decision(kind, where, rcpt, text, rule string) (string, []slog.Attr) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s: %s from %s: %s;", s.queueID(), kind, where, s.namaddr, text)
 	attrs := make([]slog.Attr, 0, 7)
@@ -68,7 +74,7 @@ func (s *session) whatsup(kind, where, rcpt, text, rule string) {
 	if rule != "" {
 		attrs = append(attrs, slog.String(maillog.Rule, rule))
 	}
-	s.event(slog.LevelInfo, kind, printable(b.String()), attrs...)
+	return printable(b.String()), attrs
 }
 
 // rejected logs a refusal of the server itself.

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mailserver/internal/milter"
 	"mailserver/internal/nets"
 	"mailserver/policy"
 )
@@ -58,6 +59,11 @@ type Deps struct {
 	// Config is asked at every command. An error makes commands that need the
 	// settings temporary failures.
 	Config func(context.Context) (*Config, error)
+
+	// Milter is the settings of milters; nil: there are none. MilterMap looks a
+	// client up in the tables of smtpd_milter_maps; ok false: it is in none.
+	Milter    func(context.Context) (*milter.Config, error)
+	MilterMap func(ctx context.Context, tables []string, a netip.Addr) (list string, ok bool, err error)
 
 	// Resolve names a client: verified name, name of the PTR record, both
 	// "unknown" if there is none; tempfail when that cannot be known now. nil:

@@ -14,6 +14,7 @@ import (
 
 	"mailserver/delivery"
 	"mailserver/internal/maillog"
+	"mailserver/internal/milter"
 	"mailserver/internal/smtpwire"
 	"mailserver/policy"
 )
@@ -33,6 +34,8 @@ type session struct {
 	namaddr string     // "name[192.0.2.1]"
 	counted netip.Addr // who the client is for the limits; invalid: no limit
 	judge   Judge
+	milters *milter.Session // nil: nobody is asked
+	about   about           // for their macros
 
 	tls   *tlsInfo // nil in plaintext
 	helo  string   // '' none
@@ -54,7 +57,8 @@ type session struct {
 // transaction is what stands between MAIL and the end of the message.
 type transaction struct {
 	env  delivery.Envelope
-	size int64 // announced, 0 unknown
+	size int64              // announced, 0 unknown
+	sent *delivery.Envelope // what Begin was given
 
 	msg    Message // once DATA or BDAT has begun
 	intake *intake
@@ -143,6 +147,9 @@ func (s *session) dispatch(ctx context.Context, line string, noConfig error) {
 		return
 	}
 	if r, bad := s.illegal(cmd, noConfig); bad {
+		if cmd == unknownCommand {
+			r = s.milterUnknown(ctx, line, r)
+		}
 		if cmd.is(chunk) {
 			r = s.skipChunk(args, r)
 		}
@@ -296,6 +303,9 @@ func (s *session) recovered() {
 // end gives back everything.
 func (s *session) end(ctx context.Context) {
 	s.reset()
+	if s.milters != nil {
+		s.milters.Close()
+	}
 	if s.counted.IsValid() {
 		s.srv.limits.close(s.counted, s.set.RateUnit)
 	}
@@ -315,5 +325,8 @@ func (s *session) reset() {
 		s.tx.msg.Abort()
 	}
 	s.tx = nil
+	if s.milters != nil {
+		s.milters.Abort()
+	}
 	s.judge.Reset()
 }

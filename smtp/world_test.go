@@ -20,6 +20,7 @@ import (
 	"mailserver/delivery"
 	"mailserver/internal/address"
 	"mailserver/internal/maillog"
+	"mailserver/internal/milter"
 	"mailserver/internal/setting"
 	"mailserver/policy"
 )
@@ -91,6 +92,16 @@ func newWorld(t *testing.T, rows ...string) *world {
 				return nil, w.noConfig
 			}
 			c := new(Config)
+			return c, table.Fill(c, w.rows)
+		},
+		Milter: func(context.Context) (*milter.Config, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			table, err := setting.NewTable(milter.Config{})
+			if err != nil {
+				return nil, err
+			}
+			c := new(milter.Config)
 			return c, table.Fill(c, w.rows)
 		},
 		Resolve: func(_ context.Context, a netip.Addr) (string, string, bool) {
@@ -230,14 +241,30 @@ func (f fakeAccepter) Begin(_ context.Context, env *delivery.Envelope) (Message,
 	if f.w.beginErr != nil {
 		return nil, f.w.beginErr
 	}
-	return &fakeMessage{w: f.w, env: *env}, nil
+	return &fakeMessage{w: f.w, env: env}, nil
 }
 
 type fakeMessage struct {
 	w    *world
-	env  delivery.Envelope
+	env  *delivery.Envelope
 	text bytes.Buffer
 }
+
+func (m *fakeMessage) Rewrite(fn func(io.Writer) error) error {
+	var b bytes.Buffer
+	err := fn(&b)
+	if err == nil {
+		m.text = b
+	}
+	return err
+}
+
+func (m *fakeMessage) Spare() (delivery.Spare, error) { return &spare{}, nil }
+
+type spare struct{ bytes.Buffer }
+
+func (s *spare) Open() io.Reader { return bytes.NewReader(s.Bytes()) }
+func (s *spare) Drop()           {}
 
 func (m *fakeMessage) Open() io.Reader { return bytes.NewReader(m.text.Bytes()) }
 
@@ -262,7 +289,7 @@ func (m *fakeMessage) Commit(_ context.Context, eff policy.Effects) []delivery.O
 	}
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
-	m.w.got = append(m.w.got, taken{m.env, eff, m.text.String()})
+	m.w.got = append(m.w.got, taken{*m.env, eff, m.text.String()})
 	if !m.env.LocalOnly {
 		return []delivery.Outcome{{Code: 250}}
 	}

@@ -10,6 +10,7 @@ import (
 	"mailserver/delivery/remote"
 	"mailserver/delivery/route"
 	"mailserver/imap"
+	"mailserver/internal/milter"
 	"mailserver/internal/renewal"
 	"mailserver/policy"
 	"mailserver/pop3"
@@ -30,6 +31,7 @@ func parts() []any {
 		remote.Config{},
 		storage.Config{},
 		smtp.Config{},
+		milter.Config{},
 		imap.Config{},
 		pop3.Config{},
 		renewal.Config{},

@@ -7,6 +7,7 @@ import (
 
 	"mailserver/imap"
 	"mailserver/internal/config"
+	"mailserver/internal/milter"
 	"mailserver/internal/tlscert"
 	"mailserver/policy"
 	"mailserver/pop3"
@@ -39,7 +40,10 @@ func (s *Server) startEdges(proc *config.Process) error {
 		Accept: smtp.Accepting(s.Delivery),
 		Auth:   s.Auth,
 		Config: config.Of[smtp.Config](s.Config),
-		Log:    s.Log,
+
+		Milter: config.Of[milter.Config](s.Config), MilterMap: s.clientRow,
+
+		Log: s.Log,
 		Now:    s.opt.Now,
 	}
 	if s.opt.DNS != nil {

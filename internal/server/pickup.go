@@ -25,7 +25,6 @@ import (
 	"mailserver/internal/config"
 	"mailserver/internal/maillog"
 	"mailserver/internal/pickup"
-	"mailserver/policy"
 )
 
 // pickups is how many messages of this host are taken at a time; others wait.
@@ -106,8 +105,13 @@ func (s *Server) pickUp(ctx context.Context, conn net.Conn) pickup.Reply {
 	}
 	maillog.Event(s.Log, slog.LevelInfo, maillog.Pickup, fmt.Sprintf("%s: uid=%d from=<%s>", msg.ID(), uid, env.From), "picked up",
 		slog.String(maillog.QueueID, msg.ID()))
+	eff, no := s.milters(ctx, msg, env)
+	if no != nil {
+		msg.Abort()
+		return *no
+	}
 	// What is taken is taken, whatever becomes of the server's time.
-	o := msg.Commit(context.WithoutCancel(ctx), policy.Effects{})[0]
+	o := msg.Commit(context.WithoutCancel(ctx), eff)[0]
 	return pickup.Reply{Code: o.Code, Enhanced: o.Enhanced, Text: o.Text}
 }
 
