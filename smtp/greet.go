@@ -97,7 +97,6 @@ func (s *session) greet(ctx context.Context) bool {
 	}
 	if r, refused := s.milterConnect(ctx); refused {
 		s.errors++
-		s.denied = true
 		s.done = r.ends()
 		s.say(r)
 		return true

@@ -49,7 +49,14 @@ func (s *session) milterConnect(ctx context.Context) (reply, bool) {
 		return s.noMilters(err), true
 	}
 	s.milters = milter.New(milter.Deps{Config: c, Macro: s.macro, Warn: func(line string) { s.warn("milter", "%s", line) }}, specs)
-	return s.milterSaid(s.milters.Connect(ctx, s.client.Name, s.milterAddr()), "CONNECT", "")
+	r, refused := s.milterSaid(s.milters.Connect(ctx, s.client.Name, s.milterAddr()), "CONNECT", "")
+	switch {
+	case !refused || r.code < 500 && !r.ends():
+		return reply{}, false // the client hears of it at MAIL
+	case r.ends():
+		return reply{421, "", s.hostname() + " Service unavailable - try again later"}, true
+	}
+	return reply{554, "", s.hostname() + " ESMTP not accepting connections"}, true
 }
 
 // noMilters answers that nobody knows whom to ask.
@@ -76,9 +83,8 @@ func (s *session) milterSaid(d milter.Decision, where, rcpt string) (reply, bool
 			s.tx.env.Effects.Discard = true
 		}
 	case milter.Refuse:
-		r := milterReply(d.Reply)
-		s.whatsup("milter-reject", where, rcpt, r.String(), "")
-		return r, true
+		s.whatsup("milter-reject", where, rcpt, d.Reply, "")
+		return milterReply(d.Reply), true
 	}
 	return reply{}, false
 }
@@ -111,8 +117,10 @@ func (s *session) milterAsk(ask func(*milter.Session) milter.Decision, where, rc
 	return s.milterSaid(ask(s.milters), where, rcpt)
 }
 
+// milterHelo: a refusal is said at MAIL, unless it ends the session.
 func (s *session) milterHelo(ctx context.Context, verb string) (reply, bool) {
-	return s.milterAsk(func(m *milter.Session) milter.Decision { return m.Helo(ctx, s.helo) }, verb, "")
+	r, refused := s.milterAsk(func(m *milter.Session) milter.Decision { return m.Helo(ctx, s.helo) }, verb, "")
+	return r, refused && r.ends()
 }
 
 func (s *session) milterMail(ctx context.Context, params []smtpwire.Param) (reply, bool) {
@@ -142,12 +150,12 @@ func milterArgs(a address.Address, params []smtpwire.Param) []string {
 }
 
 func (s *session) milterData(ctx context.Context, where string) (reply, bool) {
-	return s.milterAsk(func(m *milter.Session) milter.Decision { return m.Data(ctx) }, where, s.onlyRcpt())
+	return s.milterAsk(func(m *milter.Session) milter.Decision { return m.Data(ctx) }, where, s.tx.env.To[0].Address.String())
 }
 
 // milterUnknown lets milters refuse an unknown command in their own words.
-func (s *session) milterUnknown(ctx context.Context, line string, r reply) reply {
-	if refusal, refused := s.milterAsk(func(m *milter.Session) milter.Decision { return m.Unknown(ctx, line) }, "UNKNOWN", ""); refused {
+func (s *session) milterUnknown(ctx context.Context, verb string, r reply) reply {
+	if refusal, refused := s.milterAsk(func(m *milter.Session) milter.Decision { return m.Unknown(ctx, verb) }, "UNKNOWN", ""); refused {
 		return refusal
 	}
 	return r
@@ -173,15 +181,16 @@ func (s *session) milterMessage(ctx context.Context, eff *policy.Effects) (reply
 	}
 	switch d.Kind {
 	case milter.Hold:
+		if !eff.Hold && !tx.env.Effects.Hold {
+			s.milterLog("milter-hold", "milter triggers HOLD action")
+		}
 		eff.Hold = true
-		s.milterLog("milter-hold", "milter triggers HOLD action")
 	case milter.Discard:
 		eff.Discard = true
 		s.milterLog("milter-discard", "milter triggers DISCARD action")
 	case milter.Refuse:
-		r := milterReply(d.Reply)
-		s.milterLog("milter-reject", strings.TrimPrefix(r.String(), fmt.Sprint(r.code, " ")))
-		return r, true
+		s.milterLog("milter-reject", d.Reply[len("550 "):])
+		return milterReply(d.Reply), true
 	}
 	return reply{}, false
 }

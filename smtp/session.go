@@ -148,7 +148,7 @@ func (s *session) dispatch(ctx context.Context, line string, noConfig error) {
 	}
 	if r, bad := s.illegal(cmd, noConfig); bad {
 		if cmd == unknownCommand {
-			r = s.milterUnknown(ctx, line, r)
+			r = s.milterUnknown(ctx, verb, r)
 		}
 		if cmd.is(chunk) {
 			r = s.skipChunk(args, r)

@@ -15,7 +15,7 @@ import (
 
 // startPostfix runs a Postfix of its own below a new directory, with further
 // lines for main.cf, and returns the port of its smtpd.
-func startPostfix(t *testing.T, main string) int {
+func startPostfix(t *testing.T, main string, services ...string) (port int, dir string) {
 	t.Helper()
 	need(t, "postfix")
 	if _, err := user.Lookup("postfix"); err != nil || os.Geteuid() != 0 {
@@ -26,7 +26,7 @@ func startPostfix(t *testing.T, main string) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	port := freeBase(t) + 25
+	port = freeBase(t) + 25
 	for _, sub := range []string{"etc", "queue", "data"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o755); err != nil {
 			t.Fatal(err)
@@ -53,7 +53,7 @@ defer unix - - n - 0 bounce
 discard unix - - n - - discard
 anvil unix - - n - 1 anvil
 proxymap unix - - n - - proxymap
-`, port)
+%s`, port, strings.Join(services, ""))
 	for name, text := range map[string]string{"main.cf": conf, "master.cf": master} {
 		if err := os.WriteFile(filepath.Join(dir, "etc", name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -67,7 +67,7 @@ proxymap unix - - n - - proxymap
 		t.Fatalf("postfix start: %v\n%s", err, out)
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
+		if t.Failed() && len(services) == 0 {
 			text, _ := os.ReadFile(filepath.Join(dir, "log"))
 			t.Logf("log of Postfix:\n%s", text)
 		}
@@ -76,11 +76,11 @@ proxymap unix - - n - - proxymap
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
 			c.Close()
-			return port
+			return port, dir
 		}
 	}
 	t.Fatal("Postfix does not listen")
-	return 0
+	return 0, ""
 }
 
 // TestPostfixAsksUs has Postfix authenticate its users through our socket.
@@ -102,7 +102,7 @@ func TestPostfixAsksUs(t *testing.T) {
 			break
 		}
 	}
-	port := startPostfix(t, "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = "+socket+"\nsmtpd_sasl_security_options = noanonymous")
+	port, _ := startPostfix(t, "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = "+socket+"\nsmtpd_sasl_security_options = noanonymous")
 	try := func(mechanism, user, password string) string {
 		out, _ := outside(t, "", "swaks", "--server", "127.0.0.1", "--port", strconv.Itoa(port), "--auth", mechanism, "--auth-user", user,
 			"--auth-password", password, "--from", user, "--to", "x@elsewhere.example", "--ehlo", "c.example")

@@ -218,6 +218,19 @@ func (b *syncBuffer) add(line string) {
 	b.lines = append(b.lines, line)
 }
 
+// from gives the lines behind the first n; len is how many there are.
+func (b *syncBuffer) from(n int) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]string(nil), b.lines[n:]...)
+}
+
+func (b *syncBuffer) len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.lines)
+}
+
 func (b *syncBuffer) tail(n int) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

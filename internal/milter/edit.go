@@ -228,6 +228,23 @@ func (m *edits) write(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(w, r)
+	end := ending{w: w}
+	if _, err = io.Copy(&end, r); err == nil && end.last != '\n' { // a message ends in a line end
+		_, err = io.WriteString(w, "\r\n")
+	}
 	return err
+}
+
+// ending remembers the last byte that was written.
+type ending struct {
+	w    io.Writer
+	last byte
+}
+
+// Write is io.Writer.
+func (e *ending) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		e.last = p[len(p)-1]
+	}
+	return e.w.Write(p)
 }

@@ -200,7 +200,8 @@ func (f *filter) heard(e event, code byte, data []byte) (d Decision, done bool) 
 		return f.reply, true
 	case rpDiscard:
 		if begin {
-			f.fail("milter %s: DISCARD action is not allowed for connect or helo", f.spec.Name)
+			f.s.warn("milter " + f.spec.Name + ": DISCARD action is not allowed for connect or helo")
+			f.state = finished
 			return f.reply, true
 		}
 		f.state = accepted
@@ -237,10 +238,9 @@ func (f *filter) refuse(d Decision, session bool) Decision {
 	return d
 }
 
-// validReply is "ddd d.d.d text" of one line or more, 4xx or 5xx.
+// validReply is "ddd text" of one line or more, 4xx or 5xx.
 func validReply(text string) bool {
-	return len(text) >= 5 && (text[0] == '4' || text[0] == '5') && isDigit(text[1]) && isDigit(text[2]) &&
-		(text[3] == ' ' || text[3] == '-') && text[4] == text[0]
+	return len(text) >= 4 && (text[0] == '4' || text[0] == '5') && isDigit(text[1]) && isDigit(text[2]) && (text[3] == ' ' || text[3] == '-')
 }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
@@ -317,7 +317,7 @@ func systemText(err error) string {
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):
 		return "Connection timed out"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return "Success"
+		return "Application error"
 	}
 	return err.Error()
 }

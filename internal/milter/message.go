@@ -114,6 +114,9 @@ func readHeader(r io.Reader) (fields [][]byte, at int64, err error) {
 		if err != nil && err != io.EOF {
 			return nil, 0, err
 		}
+		if last := len(fields) - 1; err == io.EOF { // a line cut short
+			fields[last] = append(fields[last], "\r\n"...)
+		}
 	}
 }
 

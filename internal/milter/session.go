@@ -150,9 +150,9 @@ func (s *Session) Data(ctx context.Context) Decision {
 	return s.envelope(ctx, event{code: evData, stage: stageData, skip: noData, silent: noDataReply})
 }
 
-// Unknown tells a command that the server does not know.
-func (s *Session) Unknown(ctx context.Context, line string) Decision {
-	return s.envelope(ctx, event{code: evUnknown, stage: stageUnknown, skip: noUnknown, silent: noUnknReply, parts: []any{line}})
+// Unknown tells the name of a command that the server does not know.
+func (s *Session) Unknown(ctx context.Context, verb string) Decision {
+	return s.envelope(ctx, event{code: evUnknown, stage: stageUnknown, skip: noUnknown, silent: noUnknReply, parts: []any{verb}})
 }
 
 // Abort ends a message that does not come to its end.
