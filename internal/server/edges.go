@@ -44,7 +44,7 @@ func (s *Server) startEdges(proc *config.Process) error {
 		Milter: config.Of[milter.Config](s.Config), MilterMap: s.clientRow,
 
 		Log: s.Log,
-		Now:    s.opt.Now,
+		Now: s.opt.Now,
 	}
 	if s.opt.DNS != nil {
 		take.Resolve = s.opt.DNS.ClientName
