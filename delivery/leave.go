@@ -43,7 +43,7 @@ func (x sender) sendFrom(ctx context.Context, t *target, from string, m *queue.M
 		mail.To = append(mail.To, rcpt)
 	}
 	for n, r := range x.s.deliver(ctx, t, mail) {
-		results[who[n]] = queue.Result{Status: queue.Status(r.Status), Enhanced: r.Enhanced, Text: r.Text, Reply: r.Reply, MTA: r.Host,
+		results[who[n]] = queue.Result{Status: queue.Status(r.Status), Enhanced: r.Enhanced, Text: r.Text, Reply: r.Reply, MTA: mta(r),
 			Tag: t.tag, Relay: r.Relay, Unreachable: r.Unreachable, Relayed: r.DSN, Setup: r.Setup, Talk: r.Talk, Uses: r.Uses}
 	}
 }

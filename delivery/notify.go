@@ -134,10 +134,38 @@ func (s *Service) notice(ctx context.Context, c *Config, kind bounce.Kind, m *qu
 		n.Until = m.Arrived.Add(q.Lifetime)
 	}
 	for _, r := range rcpts {
+		action := ""
+		if kind == bounce.Success {
+			var err error
+			if action, err = s.successOf(ctx, &r); err != nil {
+				return nil, err
+			}
+		}
 		n.Recipients = append(n.Recipients, bounce.Recipient{Address: r.Address, Original: r.Original, ORCPT: r.ORCPT,
-			Status: r.Status, Text: r.Reply, Reply: r.Diag, MTA: r.MTA})
+			Status: r.Status, Text: r.Reply, Reply: r.Diag, MTA: r.MTA, Action: action})
 	}
 	return n, nil
+}
+
+// successOf is what became of a recipient that was delivered: RFC 3464 §2.3.3.
+// A program has the last word only with the flag X of pipe(8).
+func (s *Service) successOf(ctx context.Context, r *queue.Recipient) (string, error) {
+	transport, _, _ := strings.Cut(r.Site, ":")
+	switch {
+	case r.Site == aliasSite:
+		return "expanded", nil
+	case r.MTA != "" || transport == "smtp" || transport == "relay" || transport == "lmtp":
+		return "relayed", nil
+	}
+	view, err := s.d.Mail.View(ctx)
+	if err != nil {
+		return "", err
+	}
+	row, err := view.Pipe(ctx, transport)
+	if err != nil || row != nil && !strings.Contains(row.Flags, "X") {
+		return "relayed", err
+	}
+	return "delivered", nil
 }
 
 func (s *Service) queueConfig(ctx context.Context) (*queue.Config, error) {

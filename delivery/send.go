@@ -289,3 +289,11 @@ func (s *Service) deliver(ctx context.Context, t *target, mail *remote.Mail) []r
 	}
 	return results
 }
+
+// mta is who said the words of a result; ” they are ours.
+func mta(r remote.Result) string {
+	if r.Reply == "" {
+		return ""
+	}
+	return r.Host
+}

@@ -564,7 +564,7 @@ func TestNotifications(t *testing.T) {
 	}
 	for i, parts := range [][]string{
 		{"Original-Envelope-Id: E1\n", "Status: 5.1.1\nRemote-MTA: dns; sink.test\nDiagnostic-Code: smtp; 550 5.1.1 no such user\n", "Content-Type: text/rfc822-headers\n"},
-		{"Subject: Successful Mail Delivery Report\n", "Final-Recipient: rfc822; a@box.test\nAction: delivered\nStatus: 2.0.0\n"},
+		{"Subject: Successful Mail Delivery Report\n", "Final-Recipient: rfc822; a@box.test\nOriginal-Recipient: rfc822;a@box.test\nAction: delivered\nStatus: 2.0.0\n"},
 	} {
 		for _, part := range parts {
 			if !slices.ContainsFunc(got, func(m string) bool { return strings.Contains(m, part) }) {

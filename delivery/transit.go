@@ -28,6 +28,8 @@ type transit struct {
 	lost   *Outcome        // the message could not be queued
 	from   address.Address // the sender, once canonical(5) is applied
 	signed string          // DKIM-Signature fields for the copies that leave
+	// reports are rows of recipients that only have to be reported.
+	reports []queue.Recipient
 }
 
 // stop is one place where the message goes.
@@ -84,6 +86,10 @@ func (t *transit) expand(ctx context.Context, seen map[string]*stop, i int, r Re
 	if err != nil {
 		return err
 	}
+	if t.expanded(dests, &r) {
+		t.reports = append(t.reports, queue.Recipient{Address: r.Address.String(), Original: r.Address.String(), ORCPT: orcpt(r.Options), Notify: "SUCCESS",
+			Site: aliasSite, State: schema.QueueDelivered, Status: "2.0.0", Reply: "alias expanded", Due: t.s.now()})
+	}
 	for _, d := range dests {
 		key := fmt.Sprintf("%d %s %s", d.Kind, strings.ToLower(d.Address.String()), d.Target)
 		st := seen[key]
@@ -99,6 +105,23 @@ func (t *transit) expand(ctx context.Context, seen map[string]*stop, i int, r Re
 		st.apart = st.apart || slices.Contains(t.eff.Quarantine, i)
 	}
 	return nil
+}
+
+// aliasSite is the site of a recipient that was replaced by others.
+const aliasSite = "alias:"
+
+// expanded reports whether aliases have replaced a recipient whose sender wants
+// to hear of success. That is told now; what becomes of the others is not, since
+// the sender does not know them. RFC 3461 §5.2.7.1
+func (t *transit) expanded(dests []route.Destination, r *Recipient) bool {
+	if !wants(r.Options, smtp.DSNNotifySuccess) || !slices.ContainsFunc(dests, func(d route.Destination) bool { return d.Aliased }) {
+		return false
+	}
+	r.Options.Notify = slices.DeleteFunc(slices.Clone(r.Options.Notify), func(n smtp.DSNNotify) bool { return n == smtp.DSNNotifySuccess })
+	if len(r.Options.Notify) == 0 {
+		r.Options.Notify = []smtp.DSNNotify{smtp.DSNNotifyNever}
+	}
+	return true
 }
 
 // answersFor are the recipients of the envelope whose reply the i-th of
@@ -227,6 +250,9 @@ func (t *transit) groups() [][]*stop {
 // enqueue queues what is not settled.
 func (t *transit) enqueue(ctx context.Context) {
 	var rows []queue.Recipient
+	if slices.ContainsFunc(t.stops, func(st *stop) bool { return !st.refused }) {
+		rows = t.reports
+	}
 	var next time.Time
 	for _, st := range t.stops {
 		if st.refused {
@@ -265,7 +291,7 @@ func (t *transit) row(ctx context.Context, st *stop, next *time.Time) (row queue
 	row.Attempts, row.Status, row.Reply = 1, st.res.Enhanced, st.res.Text
 	switch st.res.Status {
 	case queue.Sent:
-		row.State = schema.QueueDelivered
+		row.State, row.Reply = schema.QueueDelivered, queue.Via(*st.res)
 		return row, wants(st.options, smtp.DSNNotifySuccess)
 	case queue.Bounced:
 		row.State = schema.QueueFailed

@@ -51,6 +51,7 @@ type Recipient struct {
 	Text     string
 	Reply    string // the remote's own words; '' they are ours
 	MTA      string // name of the remote
+	Action   string // Success: delivered, relayed, expanded
 }
 
 // words are what differs between the kinds.
@@ -66,7 +67,7 @@ This is only a warning: nothing needs to be sent again.
 Your message has not reached the recipients named below yet. It is kept
 here and will be tried again %s.
 `},
-	Success: {"Successful Mail Delivery Report", "delivered", "Delivered Message", `
+	Success: {"Successful Mail Delivery Report", "delivered", "Message", `
 Your message was delivered to the recipients named below, as you asked
 to be told.
 `},
@@ -104,30 +105,16 @@ func (n *Notice) header(w io.Writer, boundary string) {
 	date := n.Now.Format("Mon, 2 Jan 2006 15:04:05 -0700 (MST)")
 	fmt.Fprintf(w, "Received: by %s (%s)\r\n\tid %s; %s\r\n", n.Host, n.MailName, n.NoticeID, date)
 	fmt.Fprintf(w, "Date: %s\r\n", date)
-	fmt.Fprintf(w, "From: MAILER-DAEMON@%s (Mail Delivery System)\r\n", n.Host)
+	fmt.Fprintf(w, "From: Mail Delivery System <MAILER-DAEMON@%s>\r\n", n.Host)
 	fmt.Fprintf(w, "Subject: %s\r\nTo: %s\r\n", subject, n.To)
 	fmt.Fprintf(w, "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n")
-	fmt.Fprintf(w, "Content-Type: multipart/report; report-type=%s;\r\n\tboundary=\"%s\"\r\n", n.reportType(), boundary)
-	fmt.Fprintf(w, "Content-Transfer-Encoding: 8bit\r\nMessage-Id: <%s@%s>\r\n\r\n", n.NoticeID, n.Host)
-}
-
-func (n *Notice) reportType() string {
-	if n.UTF8 {
-		return "global-delivery-status"
-	}
-	return "delivery-status"
-}
-
-func (n *Notice) charset() string {
-	if n.UTF8 {
-		return "utf-8"
-	}
-	return "us-ascii"
+	fmt.Fprintf(w, "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n", boundary)
+	fmt.Fprintf(w, "Content-Transfer-Encoding: 8bit\r\nMessage-Id: <%s.%s@%s>\r\n\r\n", n.Now.UTC().Format("20060102150405"), n.NoticeID, n.Host)
 }
 
 // people is the part for a reader.
 func (n *Notice) people(w io.Writer) {
-	fmt.Fprintf(w, "Content-Description: Notification\r\nContent-Type: text/plain; charset=%s\r\n\r\n", n.charset())
+	fmt.Fprintf(w, "Content-Description: Notification\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n")
 	text := words[n.Kind].text
 	if n.Kind == Delay {
 		text = fmt.Sprintf(text, "until "+n.Until.Format("Mon, 2 Jan 2006 15:04 MST"))
@@ -146,7 +133,12 @@ func (n *Notice) people(w io.Writer) {
 
 // machine is the part for programs.
 func (n *Notice) machine(w io.Writer) {
-	fmt.Fprintf(w, "Content-Description: Delivery report\r\nContent-Type: message/%s\r\n\r\n", n.reportType())
+	io.WriteString(w, "Content-Description: Delivery report\r\n")
+	if n.UTF8 { // RFC 6533 §3
+		io.WriteString(w, "Content-Type: message/global-delivery-status\r\nContent-Transfer-Encoding: 8bit\r\n\r\n")
+	} else {
+		io.WriteString(w, "Content-Type: message/delivery-status\r\n\r\n")
+	}
 	fmt.Fprintf(w, "Reporting-MTA: dns; %s\r\n", n.Host)
 	if n.EnvID != "" {
 		fmt.Fprintf(w, "Original-Envelope-Id: %s\r\n", n.clean(n.EnvID))
@@ -166,12 +158,12 @@ func (n *Notice) recipient(w io.Writer, r Recipient) {
 	switch {
 	case r.ORCPT != "":
 		fmt.Fprintf(w, "Original-Recipient: %s\r\n", n.clean(r.ORCPT))
-	case r.Original != "" && !strings.EqualFold(r.Original, r.Address):
+	case r.Original != "":
 		fmt.Fprintf(w, "Original-Recipient: %s\r\n", strings.Replace(n.typed(r.Original), "; ", ";", 1))
 	}
 	action := words[n.Kind].action
-	if n.Kind == Success && r.MTA != "" {
-		action = "relayed" // to a host that does not report itself
+	if r.Action != "" {
+		action = r.Action
 	}
 	fmt.Fprintf(w, "Action: %s\r\nStatus: %s\r\n", action, r.Status)
 	if r.MTA != "" {
@@ -219,24 +211,27 @@ func (n *Notice) clean(s string) string {
 }
 
 // wrap breaks text at spaces into lines of up to width bytes. A line that
-// begins with a space goes on from the one before.
+// begins with a space goes on from the one before. Spaces stay, but where a line
+// ends.
 func wrap(text string, width int, indent string) string {
 	var b strings.Builder
-	col := 0
-	for i, word := range strings.Fields(text) {
-		switch {
-		case i == 0:
-		case col+1+len(word) > width:
-			b.WriteString("\r\n" + indent)
-			col = len(indent)
-		default:
-			b.WriteByte(' ')
-			col++
+	for line := text; ; {
+		end := len(line)
+		if end > width {
+			if end = strings.LastIndexByte(line[:width+1], ' '); strings.TrimLeft(line[:max(end, 0)], " ") == "" {
+				if end = strings.IndexByte(line[width:], ' ') + width; end < width {
+					end = len(line)
+				}
+			}
 		}
-		b.WriteString(word)
-		col += len(word)
+		b.WriteString(strings.TrimRight(line[:end], " "))
+		rest := strings.TrimLeft(line[end:], " ")
+		if rest == "" {
+			return b.String()
+		}
+		b.WriteString("\r\n")
+		line = indent + rest
 	}
-	return b.String()
 }
 
 // returned is the message, or its header section.

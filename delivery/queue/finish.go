@@ -84,6 +84,7 @@ func (s *scheduler) judge(c *rules, it *item, res Result, now time.Time) (expire
 		it.State = queueDone
 		if wants(it.Notify, "SUCCESS") && !res.Relayed {
 			it.State = schema.QueueDelivered
+			it.Reply = Via(res)
 		}
 	case Bounced:
 		it.State = schema.QueueFailed
@@ -102,6 +103,9 @@ func (s *scheduler) judge(c *rules, it *item, res Result, now time.Time) (expire
 	}
 	return false
 }
+
+// Via is what a report of success says of a result.
+func Via(res Result) string { return "delivery via " + res.Relay + ": " + res.Text }
 
 // queueDone is a state that no row has: the recipient leaves the queue.
 const queueDone schema.QueueState = -1

@@ -125,18 +125,30 @@ func (a *attempt) addresses(ctx context.Context, name string, port int, pref uin
 	list, err := a.c.d.Resolver.Addresses(ctx, name)
 	switch {
 	case err != nil && !notFound(err):
-		return nil, nameFailure(name, "A", "Host not found, try again", Deferred, "4.4.3")
+		return nil, nameFailure(name, a.lastType(), "Host not found, try again", Deferred, "4.4.3")
 	case err != nil:
-		return nil, nameFailure(name, "A", "Host not found", Bounced, "5.4.4")
+		why := "Host not found"
+		if noData := (interface{ NoData() bool })(nil); errors.As(err, &noData) && noData.NoData() {
+			why = "Host found but no data record of requested type"
+		}
+		return nil, nameFailure(name, a.lastType(), why, Bounced, "5.4.4")
 	}
 	var hosts []host
 	for _, addr := range a.order(list) {
 		hosts = append(hosts, host{name: name, addr: addr, port: port, pref: pref})
 	}
 	if len(hosts) == 0 {
-		return nil, nameFailure(name, "A", "Host found but no data record of requested type", Bounced, "5.4.4")
+		return nil, nameFailure(name, a.lastType(), "Host found but no data record of requested type", Bounced, "5.4.4")
 	}
 	return hosts, nil
+}
+
+// lastType is the record that is asked for last.
+func (a *attempt) lastType() string {
+	if a.uses("ipv6") {
+		return "AAAA"
+	}
+	return "A"
 }
 
 func nameFailure(name, kind, why string, status Status, enhanced string) *Result {

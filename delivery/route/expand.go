@@ -13,6 +13,7 @@ import (
 type expansion struct {
 	*query
 	original address.Address
+	first    string // the address before any alias
 	out      []Destination
 	calls    int
 	above    map[string]bool // addresses whose aliases are being followed
@@ -35,7 +36,11 @@ func (r *Router) Expand(ctx context.Context, to address.Address) ([]Destination,
 	}
 	a, path, err := q.rewrite(ctx, q.qualify(to), "recipient_canonical")
 	if err == nil {
-		err = e.follow(ctx, a, path, 0)
+		var res *resolved
+		if res, err = q.resolve(ctx, a); err == nil {
+			e.first = fold(res)
+			err = e.follow(ctx, a, path, 0)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("expand %s: %w", to, err)
@@ -252,7 +257,7 @@ func (e *expansion) next(res *resolved, h hop, path []string) {
 
 // add records a destination.
 func (e *expansion) add(res *resolved, path []string, d Destination) {
-	d.Original, d.Address, d.Path = e.original, res.addr, path
+	d.Original, d.Address, d.Path, d.Aliased = e.original, res.addr, path, fold(res) != e.first
 	e.out = append(e.out, d)
 }
 

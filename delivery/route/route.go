@@ -198,6 +198,7 @@ type Destination struct {
 	Port      int               // 0: default of the transport
 	Choice    Choice            // Next: what a row for the sender may replace
 	External  bool              // Next: the domain is none of ours
+	Aliased   bool              // aliases lead here
 	Target    string            // File, Command, Forward: what the list says
 	Local     *Local            // File, Command: whose rights
 	Targets   []address.Address // Forward

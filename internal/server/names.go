@@ -116,9 +116,18 @@ func stsOf(c *mtasts.Cache) func(context.Context, string) remote.STSPolicy {
 	}
 }
 
+// noData tells a name without such records from one that is not there.
+type noData struct{ error }
+
+// NoData is asked for by delivery/remote.
+func (noData) NoData() bool { return true }
+
 // asNet gives an error the form that tells "none" from "not now" to callers of
 // package net.
 func asNet(name string, err error) error {
 	found := dns.NotFound(err)
+	if dns.StatusOf(err) == dns.NoData {
+		err = noData{err}
+	}
 	return &net.DNSError{UnwrapErr: err, Err: err.Error(), Name: name, IsNotFound: found, IsTemporary: !found}
 }
