@@ -306,8 +306,8 @@ func reports(t *testing.T, dir string, list []remotetest.Message) map[string]int
 	return found
 }
 
-// settled waits until nothing new has come for a while.
-func settled(t *testing.T, sink *remotetest.Sink, want int, empty func() bool) []remotetest.Message {
+// cameBack waits until nothing new has come for a while.
+func cameBack(t *testing.T, sink *remotetest.Sink, want int, empty func() bool) []remotetest.Message {
 	t.Helper()
 	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if len(sink.Messages()) >= want && empty() {
@@ -360,7 +360,7 @@ smtpd_reject_unlisted_recipient = no
 		out, _ := exec.Command("postqueue", "-c", dir, "-p").Output()
 		return strings.Contains(string(out), "empty")
 	}
-	theirs := reports(t, filepath.Join(out, "postfix"), settled(t, back, want, queueEmpty))
+	theirs := reports(t, filepath.Join(out, "postfix"), cameBack(t, back, want, queueEmpty))
 	exec.Command("postfix", "-c", dir, "stop").Run()
 	first := len(back.Messages())
 	lines := len(dsn.Lines())
@@ -379,7 +379,7 @@ smtpd_reject_unlisted_recipient = no
 	h.start()
 	// What can be refused at the door is refused there: error: transports.
 	give(t, h.addr(25), slices.DeleteFunc(slices.Clone(cases), func(c dsnCase) bool { return c.name == "error-transport" }))
-	list := settled(t, back, first+want-1, func() bool { return strings.Contains(h.mustRun("queue", "list"), "empty") })
+	list := cameBack(t, back, first+want-1, func() bool { return strings.Contains(h.mustRun("queue", "list"), "empty") })
 	ours := reports(t, filepath.Join(out, "ours"), list[first:])
 	for _, c := range cases {
 		a, b := theirs[c.name], ours[c.name]
