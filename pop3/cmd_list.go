@@ -4,6 +4,8 @@ import (
 	"context"
 	"strconv"
 	"strings"
+
+	"mailserver/storage"
 )
 
 // all is what LIST and UIDL are asked for without a number.
@@ -93,12 +95,17 @@ func runUIDL(ctx context.Context, s *session, i int) error {
 	if err != nil {
 		return err
 	}
+	ids, err := s.drop.view.Identifiers()
+	if err != nil {
+		return err
+	}
+	list := &uidls{s: s, format: format, ids: ids}
 	if i != all {
-		return s.uidls(ctx, format, i, i+1, "+OK ")
+		return list.write(ctx, i, i+1, "+OK ")
 	}
 	s.say("+OK")
 	for from := 0; from < s.drop.len(); from += stepUIDL {
-		if err := s.uidls(ctx, format, from, min(from+stepUIDL, s.drop.len()), ""); err != nil {
+		if err := list.write(ctx, from, min(from+stepUIDL, s.drop.len()), ""); err != nil {
 			return &ending{"POP3 UIDLs couldn't be listed: " + err.Error()}
 		}
 	}
@@ -106,12 +113,19 @@ func runUIDL(ctx context.Context, s *session, i int) error {
 	return nil
 }
 
-// uidls writes the identifiers of messages from, to (exclusive), each after a
+// uidls is one UIDL.
+type uidls struct {
+	s      *session
+	format format
+	ids    *storage.Identifiers // of another server: they stay
+}
+
+// write writes the identifiers of messages from, to (exclusive), each after a
 // word.
-func (s *session) uidls(ctx context.Context, f format, from, to int, word string) error {
-	d := s.drop
+func (u *uidls) write(ctx context.Context, from, to int, word string) error {
+	d := u.s.drop
 	var names []string
-	if f.needsFile() {
+	if u.format.needsFile() {
 		var err error
 		if names, err = d.view.FileNames(ctx, d.uids[from:to]); err != nil {
 			return err
@@ -130,8 +144,12 @@ func (s *session) uidls(ctx context.Context, f format, from, to int, word string
 		line := append(buf[:0], word...)
 		line = strconv.AppendInt(line, int64(i+1), 10)
 		line = append(line, ' ')
-		line = f.append(line, k)
-		s.link.Write(append(line, "\r\n"...))
+		if id := u.ids.Of(k.uid); id != "" {
+			line = append(line, id...)
+		} else {
+			line = u.format.append(line, k)
+		}
+		u.s.link.Write(append(line, "\r\n"...))
 	}
 	return nil
 }

@@ -43,6 +43,8 @@ type box struct {
 	cache    cacheWrites
 	changes  uint64 // counts what sessions may want to know
 	watchers map[*View]func()
+	taking   bool // takeOver has not ended
+	list     ownList
 }
 
 // The directories of a mailbox.
@@ -84,6 +86,10 @@ func loadTimes(row *schema.IndexMailbox) (times [2]dirTime) {
 func (b *box) saveTimes(row *schema.IndexMailbox) {
 	b.dirs.Lock()
 	defer b.dirs.Unlock()
+	if b.taking {
+		row.Cur, row.New = takingOver, takingOver
+		return
+	}
 	if b.in.waiting() {
 		row.Cur, row.New = 0, 0
 		return

@@ -157,7 +157,13 @@ func TestIndexIsRebuiltFromTheTree(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
 	w.acc.Create(ctx, "a.b", nil)
+	w.append("a.b", mail, imap.FlagSeen)
 	w.append("a.b", mail, imap.FlagSeen, "kw")
+	v := w.sel("a.b")
+	if err := v.Remove(ctx, []imap.UID{1}); err != nil {
+		t.Fatal(err)
+	}
+	v.Close()
 	w.deliver("INBOX", mail)
 	before, _ := w.acc.Status(ctx, "a.b")
 	w.Close()
@@ -175,10 +181,10 @@ func TestIndexIsRebuiltFromTheTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.check()
-	want(t, "a.b", show(w.sel("a.b")), `1(\Seen kw)`)
+	want(t, "a.b", show(w.sel("a.b")), `2(\Seen kw)`)
 	want(t, "INBOX", show(w.sel("INBOX")), "1()R")
-	if after, _ := w.acc.Status(ctx, "a.b"); after.UIDValidity <= before.UIDValidity {
-		t.Errorf("UIDVALIDITY %d after %d", after.UIDValidity, before.UIDValidity)
+	if after, _ := w.acc.Status(ctx, "a.b"); after.UIDValidity != before.UIDValidity || after.UIDNext != before.UIDNext || after.HighestModSeq <= before.HighestModSeq {
+		t.Errorf("%+v after %+v", after, before)
 	}
 }
 

@@ -194,8 +194,8 @@ func (b *box) drain(ctx context.Context) error {
 	return err
 }
 
-// add gives rows UIDs and one MODSEQ, writes them and shows them. b.mu is held
-// for writing.
+// add gives rows UIDs, those that they have or the next ones, and one MODSEQ,
+// writes them and shows them. b.mu is held for writing.
 func (b *box) add(ctx context.Context, rows []schema.IndexMessage) error {
 	if b.gone {
 		return ErrNoMailbox
@@ -203,8 +203,8 @@ func (b *box) add(ctx context.Context, rows []schema.IndexMessage) error {
 	next := b.row
 	next.ModSeq++
 	for i := range rows {
-		rows[i].UID, rows[i].ModSeq = next.UIDNext, next.ModSeq
-		next.UIDNext++
+		rows[i].UID, rows[i].ModSeq = max(rows[i].UID, next.UIDNext), next.ModSeq
+		next.UIDNext = rows[i].UID + 1
 		tallyAdd(&next, rows[i].Size, FlagSet(rows[i].Flags))
 	}
 	if err := b.commit(ctx, next, func(tx *schema.Tx) error { return tx.AddMessages(b.num, rows) }); err != nil {
@@ -215,6 +215,7 @@ func (b *box) add(ctx context.Context, rows []schema.IndexMessage) error {
 			b.msgs.add(&rows[i], b.t.s.hash(rows[i].Name))
 		}
 	}
+	b.record(ctx, rows)
 	b.changed()
 	return nil
 }

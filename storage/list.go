@@ -271,7 +271,11 @@ func (t *tree) create(ctx context.Context, name, special string) (id string, err
 	if err := t.addRow(ctx, &row); err != nil {
 		return "", err
 	}
-	t.boxes[name] = newBox(t, row)
+	b := newBox(t, row)
+	b.mu.Lock()
+	b.writeFirst(ctx)
+	b.mu.Unlock()
+	t.boxes[name] = b
 	return mailboxID(row.Num), nil
 }
 

@@ -2,11 +2,16 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"slices"
 	"sort"
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailserver/internal/uidlist"
 	"mailserver/schema"
 )
 
@@ -50,4 +55,66 @@ func (v *View) FileNames(ctx context.Context, uids []uint32) ([]string, error) {
 		return nil, fmt.Errorf("read names of %s: %w", v.Name(), err)
 	}
 	return names, nil
+}
+
+// Identifiers are what another server's POP3 has called messages: few words of
+// memory each.
+type Identifiers struct {
+	uids []uint32
+	at   []int
+	text []byte
+}
+
+// Of returns the identifier of a message; "" if it has none.
+func (i *Identifiers) Of(uid uint32) string {
+	if i == nil {
+		return ""
+	}
+	n, found := slices.BinarySearch(i.uids, uid)
+	if !found {
+		return ""
+	}
+	end := len(i.text)
+	if n+1 < len(i.at) {
+		end = i.at[n+1]
+	}
+	return string(i.text[i.at[n]:end])
+}
+
+// maxIdentifier bounds one; RFC 1939 §7 allows 70 bytes.
+const maxIdentifier = 250
+
+// Identifiers reads those of the mailbox; nil if there are none.
+func (v *View) Identifiers() (*Identifiers, error) {
+	b := v.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.list.plain && b.listIsOurs() {
+		return nil, nil
+	}
+	ids := &Identifiers{}
+	err := b.t.readList(b.dir(), func(r io.Reader) error {
+		h, err := uidlist.Read(r, func(e *uidlist.Entry) error {
+			if id, ok := e.Field(uidlist.UIDL); ok && id != "" && len(id) <= maxIdentifier {
+				ids.uids = append(ids.uids, e.UID)
+				ids.at = append(ids.at, len(ids.text))
+				ids.text = append(ids.text, id...)
+			}
+			return nil
+		})
+		if err == nil && h.Validity != b.row.Validity {
+			ids = nil
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, uidlist.ErrFormat):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read identifiers of %s: %w", b.row.Name, err)
+	case ids == nil || len(ids.uids) == 0:
+		b.list.plain = b.list.ino != 0
+		return nil, nil
+	}
+	return ids, nil
 }

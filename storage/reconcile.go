@@ -41,7 +41,8 @@ type scan struct {
 	where []found  // of what changed, by position; and of new files
 	fresh []found
 	twice []found
-	doubt bool // look again next time
+	doubt bool  // look again next time
+	hint  int64 // RFC822.SIZE as a list has it; 0 or less: unknown
 }
 
 // found is a file in one of the directories.
@@ -326,6 +327,9 @@ func (s *scan) row(f found) (row schema.IndexMessage, ok bool) {
 	}
 	base, info := splitName(f.file)
 	size, virtual := nameSizes(base)
+	if virtual < 0 && s.hint >= st.Size && s.hint <= 2*st.Size {
+		virtual = s.hint
+	}
 	if virtual < 0 || size >= 0 && size != st.Size {
 		if virtual, err = d.virtualSize(f.file); err != nil {
 			return row, false
@@ -355,13 +359,18 @@ func (s *scan) apply(ctx context.Context, gone []int, rows []schema.IndexMessage
 	if err := b.refile(ctx, append(s.where, again...)); err != nil {
 		return err
 	}
-	rows = append(rows, s.duplicates()...)
-	for len(rows) > 0 {
-		n := min(len(rows), stepRows)
-		if err := b.add(ctx, rows[:n]); err != nil {
-			return err
+	known, rows, next := b.listedUIDs(append(rows, s.duplicates()...))
+	if len(rows) > 0 {
+		rows[0].UID = next
+	}
+	for _, list := range [][]schema.IndexMessage{known, rows} {
+		for len(list) > 0 {
+			n := min(len(list), stepRows)
+			if err := b.add(ctx, list[:n]); err != nil {
+				return err
+			}
+			list = list[n:]
 		}
-		rows = rows[n:]
 	}
 	if len(gone) == 0 {
 		return nil

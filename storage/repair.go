@@ -140,8 +140,8 @@ func (b *box) recount(ctx context.Context) error {
 	return err
 }
 
-// Forget drops the index of an account whose tree is gone, or is to be read
-// anew with other UIDs. Sessions that are open find their mailboxes gone.
+// Forget drops the index of an account whose tree is gone, or is to be taken
+// over anew. Sessions that are open find their mailboxes gone.
 func (s *Store) Forget(ctx context.Context, user string) error {
 	err := s.d.State.Write(ctx, func(tx *schema.Tx) error { return tx.ForgetAccount(user) })
 	if err != nil {

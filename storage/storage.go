@@ -9,6 +9,7 @@
 //	.Lists.go/{cur,new,tmp}  the mailbox go below Lists
 //	subscriptions            as Dovecot writes it
 //	dovecot-keywords         in each mailbox: names of the letters a to z
+//	dovecot-uidlist          in each mailbox: UIDs, as Dovecot reads and writes them
 //
 // What holds at every moment:
 //   - A message whose delivery or append has returned is on disk, under its

@@ -186,6 +186,14 @@ func (t *tree) find(ctx context.Context, name string) (*box, error) {
 		return nil, err
 	}
 	b := newBox(t, row)
+	if err := b.meet(ctx); errors.Is(err, errOtherList) {
+		b, err = t.anew(ctx, row)
+		if err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, err
+	}
 	t.boxes[name] = b
 	return b, nil
 }
@@ -250,7 +258,28 @@ func (t *tree) adopt(ctx context.Context, row schema.IndexMailbox, ino int64) (s
 		return *old, nil
 	}
 	row.Inode = ino
+	if err := t.adoptList(&row); err != nil {
+		return row, err
+	}
 	return row, t.addRow(ctx, &row)
+}
+
+// anew takes a mailbox over as its list has it, in place of what row knew of
+// it. t.mu is held.
+func (t *tree) anew(ctx context.Context, row schema.IndexMailbox) (*box, error) {
+	t.s.d.Log.Warn("mailbox has another UIDVALIDITY in its dovecot-uidlist; it is taken over anew", "user", t.key.user, "mailbox", row.Name)
+	if err := t.dropRow(ctx, row); err != nil {
+		return nil, err
+	}
+	row = schema.IndexMailbox{Name: row.Name, Dir: row.Dir, Inode: row.Inode, Special: row.Special}
+	if err := t.adoptList(&row); err != nil {
+		return nil, err
+	}
+	if err := t.addRow(ctx, &row); err != nil {
+		return nil, err
+	}
+	b := newBox(t, row)
+	return b, b.meet(ctx)
 }
 
 // renamed returns the row of a mailbox with this inode whose own directory is
@@ -283,6 +312,9 @@ func (t *tree) addRow(ctx context.Context, row *schema.IndexMailbox) error {
 			return err
 		}
 		row.Account = num
+		if row.Validity != 0 {
+			return tx.AdoptMailbox(row)
+		}
 		return tx.AddMailbox(row, now)
 	})
 	if err != nil {
