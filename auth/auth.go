@@ -101,6 +101,8 @@ type Config struct {
 	// saslauthd:/path, its mux.
 	SASLServer string `setting:"auth_sasl_server" default:""`
 
+	OAuth
+
 	// ClientCA is a file with the certificates, PEM, that sign those of
 	// clients, for EXTERNAL. CertName is where in them the log-in name stands:
 	// commonName, or emailAddress.
@@ -126,6 +128,9 @@ func (c *Config) Validate() error {
 		if err != nil || s.make == nil {
 			return fmt.Errorf("setting auth_rehash_scheme: no passwords of scheme %s are made here", clip(c.RehashScheme))
 		}
+	}
+	if err := c.OAuth.validate(c.Mechanisms); err != nil {
+		return err
 	}
 	if _, err := listed(c.ThrottleExempt, netip.Addr{}); err != nil {
 		return fmt.Errorf("setting auth_throttle_exempt: %w", err)
@@ -156,6 +161,7 @@ type Deps struct {
 type Service struct {
 	d       Deps
 	cache   *verified
+	tokens  tokens
 	slots   slots
 	asking  slots                  // of other servers
 	pattern atomic.Pointer[hashed] // what a log-in without a user is made to cost

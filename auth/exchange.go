@@ -34,6 +34,8 @@ var mechanisms = []offer{
 	{name: "SCRAM-SHA-1-PLUS", bound: true, serve: func(x *exchange) sasl.Server { return x.scram(sha1Sum, true) }},
 	{name: "SCRAM-SHA-1", serve: func(x *exchange) sasl.Server { return x.scram(sha1Sum, false) }},
 	{name: "CRAM-MD5", serve: (*exchange).cramMD5},
+	{name: "OAUTHBEARER", clear: true, serve: func(x *exchange) sasl.Server { return mech.NewOAuthBearer(x.bearer()) }},
+	{name: "XOAUTH2", clear: true, serve: func(x *exchange) sasl.Server { return mech.NewXOAuth2(x.bearer()) }},
 	{name: "EXTERNAL", bound: true, client: true, serve: func(x *exchange) sasl.Server { return mech.NewExternal(x.external) }},
 }
 

@@ -48,8 +48,7 @@ func NewTable(configs ...any) (*Table, error) {
 }
 
 func (t *Table) add(typ reflect.Type) error {
-	for i := range typ.NumField() {
-		f := typ.Field(i)
+	for _, f := range reflect.VisibleFields(typ) { // those of embedded structs too
 		name := f.Tag.Get("setting")
 		if name == "" {
 			continue
@@ -89,8 +88,8 @@ func (t *Table) Unknown(rows map[string]string) []string {
 // lower case. The error names the parameter and what it wants.
 func (t *Table) Fill(dst any, rows map[string]string) error {
 	v := reflect.ValueOf(dst).Elem()
-	for i := range v.NumField() {
-		name := v.Type().Field(i).Tag.Get("setting")
+	for _, f := range reflect.VisibleFields(v.Type()) {
+		name := f.Tag.Get("setting")
 		if name == "" {
 			continue
 		}
@@ -98,10 +97,10 @@ func (t *Table) Fill(dst any, rows map[string]string) error {
 		if err != nil {
 			return err
 		}
-		if err := parse(v.Field(i), strings.TrimSpace(text)); err != nil {
+		if err := parse(v.FieldByIndex(f.Index), strings.TrimSpace(text)); err != nil {
 			return fmt.Errorf("setting %s: %w", name, err)
 		}
-		if err := bounds(v.Field(i), v.Type().Field(i).Tag); err != nil {
+		if err := bounds(v.FieldByIndex(f.Index), f.Tag); err != nil {
 			return fmt.Errorf("setting %s: %w", name, err)
 		}
 	}
