@@ -26,6 +26,7 @@ import (
 	"github.com/emersion/go-sasl"
 
 	mech "mailserver/internal/sasl"
+	"mailserver/internal/saslask"
 	"mailserver/schema"
 )
 
@@ -98,7 +99,7 @@ type Config struct {
 
 	// SASLServer verifies stored passwords of the form {SASL} or {SASL}name:
 	// dovecot:/path or dovecot:host:port, the socket auth-client of a Dovecot;
-	// saslauthd:/path, its mux.
+	// saslauthd:/path, its mux; imap:host or imaps:host, an IMAP server.
 	SASLServer string `setting:"auth_sasl_server" default:""`
 
 	OAuth
@@ -135,8 +136,10 @@ func (c *Config) Validate() error {
 	if _, err := listed(c.ThrottleExempt, netip.Addr{}); err != nil {
 		return fmt.Errorf("setting auth_throttle_exempt: %w", err)
 	}
-	if kind, _, _ := strings.Cut(c.SASLServer, ":"); c.SASLServer != "" && kind != "dovecot" && kind != "saslauthd" {
-		return fmt.Errorf("setting auth_sasl_server: %q names neither dovecot:ADDRESS nor saslauthd:PATH", c.SASLServer)
+	if c.SASLServer != "" {
+		if err := saslask.Check(c.SASLServer); err != nil {
+			return fmt.Errorf("setting auth_sasl_server: %w", err)
+		}
 	}
 	if !strings.EqualFold(c.CertName, "commonName") && !strings.EqualFold(c.CertName, "emailAddress") {
 		return fmt.Errorf("setting ssl_cert_username_field: %q is neither commonName nor emailAddress", c.CertName)

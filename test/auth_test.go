@@ -1,18 +1,14 @@
 package test
 
 import (
-	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,8 +16,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/xdg-go/scram"
 )
 
 // authHost is a host with all mechanisms, and a user for each form of stored
@@ -144,89 +138,6 @@ func certOf(t *testing.T, h *host) string {
 		t.Fatal(files, err)
 	}
 	return filepath.Base(files[0])
-}
-
-// TestChannelBinding logs in by SCRAM-SHA-256-PLUS in both protocols, with the
-// binding of this connection and with another.
-func TestChannelBinding(t *testing.T) {
-	h := authHost(t)
-	h.start()
-	for _, port := range []int{465, 993} {
-		for _, kind := range []string{"tls-exporter", "tls-server-end-point", "altered"} {
-			conn, err := tls.Dial("tcp", h.addr(port), &tls.Config{InsecureSkipVerify: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			st := conn.ConnectionState()
-			data, err := st.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cb := scram.ChannelBinding{Type: "tls-exporter", Data: data}
-			switch kind {
-			case "tls-server-end-point":
-				if cb, err = scram.NewTLSServerEndpointBinding(&st); err != nil {
-					t.Fatal(err)
-				}
-			case "altered":
-				cb.Data = append([]byte{data[0] ^ 0x80}, data[1:]...)
-			}
-			last := scramOver(t, conn, port == 993, cb)
-			if good := strings.HasPrefix(last, "235 ") || strings.HasPrefix(last, "a OK"); good != (kind != "altered") {
-				t.Errorf("port %d, %s: %s\n%s", port, kind, last, h.log.tail(3))
-			}
-			conn.Close()
-		}
-	}
-}
-
-// scramOver runs the exchange and returns the last line of the server.
-func scramOver(t *testing.T, conn net.Conn, imap bool, cb scram.ChannelBinding) string {
-	t.Helper()
-	client, err := scram.SHA256.NewClient("scram-sha-256@vmail.example", "pä wörd", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conv := client.NewConversationWithChannelBinding(cb)
-	in := bufio.NewReader(conn)
-	b64 := base64.StdEncoding
-	line := func() string {
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
-		text, err := in.ReadString('\n')
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.TrimSpace(text)
-	}
-	first, _ := conv.Step("")
-	line()
-	if imap {
-		fmt.Fprintf(conn, "a AUTHENTICATE SCRAM-SHA-256-PLUS %s\r\n", b64.EncodeToString([]byte(first)))
-	} else {
-		fmt.Fprintf(conn, "EHLO c.example\r\n")
-		for !strings.HasPrefix(line(), "250 ") {
-		}
-		fmt.Fprintf(conn, "AUTH SCRAM-SHA-256-PLUS %s\r\n", b64.EncodeToString([]byte(first)))
-	}
-	for range 3 {
-		got := line()
-		text, ok := strings.CutPrefix(got, "334 ")
-		if !ok {
-			if text, ok = strings.CutPrefix(got, "+ "); !ok {
-				return got
-			}
-		}
-		challenge, err := b64.DecodeString(text)
-		if err != nil {
-			t.Fatal(got)
-		}
-		answer, err := conv.Step(string(challenge))
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(conn, "%s\r\n", b64.EncodeToString([]byte(answer)))
-	}
-	return line()
 }
 
 // clientCertificate makes a CA and a certificate for a name, in files.

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/emersion/go-sasl"
 )
 
 // startPostfix runs a Postfix of its own below a new directory, with further
@@ -197,5 +200,31 @@ func TestWeAskDovecot(t *testing.T) {
 	h.sql("UPDATE Address SET active = -1 WHERE addLocalpart = 'ann'")
 	if out, err := outside(t, "", "curl", "-sS", "-k", "--user", "ann@vmail.example:far away", "imaps://"+h.addr(993)+"/"); err == nil {
 		t.Errorf("active -1: %s", out)
+	}
+}
+
+// TestWeAskIMAP logs in with a password that another IMAP server holds, as
+// saslauthd -a rimap does.
+func TestWeAskIMAP(t *testing.T) {
+	far, h := sampleHost(t, ""), sampleHost(t, "")
+	if out, err := far.run("far away", "mailbox", "set", "ann@vmail.example", "--password-stdin"); err != nil {
+		t.Fatal(out)
+	}
+	h.mustRun("config", "set", "auth_throttle=no", "auth_sasl_server=imap:"+far.addr(143))
+	h.sql("UPDATE VMailbox SET vmPasswd = '{SASL}' WHERE vmNum = (SELECT addNum FROM Address WHERE addLocalpart = 'ann')")
+	far.start()
+	h.start()
+	for _, port := range []int{993, 465} {
+		for password, want := range map[string]bool{"far away": true, "anns-secret": false} {
+			if ok, line := passwordOver(t, h, port, "ann@vmail.example", password); ok != want {
+				t.Errorf("port %d with %q: %s\n%s", port, password, line, h.log.tail(3))
+			}
+		}
+	}
+	far.stop()
+	conn := saslDial(t, h, 993, &tls.Config{InsecureSkipVerify: true})
+	defer conn.Close()
+	if got := saslOver(t, conn, 993, sasl.NewPlainClient("", "ann@vmail.example", "far away")); !strings.HasPrefix(got, "a NO [UNAVAILABLE]") {
+		t.Errorf("nobody to ask: %s", got)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,33 +30,47 @@ const (
 	maxLine = 8192
 )
 
-// Ask asks a server: "dovecot:/path", "dovecot:host:port" or
-// "saslauthd:/path". An error means that there is no answer.
+// kinds are the kinds of servers that can be asked.
+var kinds = []string{"dovecot", "saslauthd", "imap", "imaps"}
+
+// Check returns what is wrong with the name of a server; nil if nothing is.
+func Check(server string) error {
+	kind, address, _ := strings.Cut(server, ":")
+	if !slices.Contains(kinds, kind) || address == "" {
+		return fmt.Errorf("%q is none of dovecot:ADDRESS, saslauthd:PATH, imap:HOST, imaps:HOST", server)
+	}
+	return nil
+}
+
+// Ask asks a server: "dovecot:/path", "dovecot:host:port", "saslauthd:/path",
+// "imap:host", "imaps:host", these two also with a port. An error means that there is no answer.
 func Ask(ctx context.Context, server string, q Question) (ok bool, err error) {
 	kind, address, _ := strings.Cut(server, ":")
-	var talk func(net.Conn, Question) (bool, error)
-	switch kind {
-	case "dovecot":
-		talk = askDovecot
-	case "saslauthd":
-		talk = askSaslauthd
-	default:
-		return false, fmt.Errorf("%q is neither dovecot:ADDRESS nor saslauthd:PATH", server)
+	if err := Check(server); err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	c, err := dial(ctx, kind, address)
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	talk := map[string]func(net.Conn, Question) (bool, error){"dovecot": askDovecot, "saslauthd": askSaslauthd, "imap": askIMAP, "imaps": askIMAP}[kind]
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	return talk(c, q)
+}
+
+func dial(ctx context.Context, kind, address string) (net.Conn, error) {
+	if strings.HasPrefix(kind, "imap") {
+		return dialIMAP(ctx, kind, address)
 	}
 	network := "tcp"
 	if strings.HasPrefix(address, "/") {
 		network = "unix"
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
 	var d net.Dialer
-	c, err := d.DialContext(ctx, network, address)
-	if err != nil {
-		return false, err
-	}
-	defer c.Close()
-	defer context.AfterFunc(ctx, func() { c.Close() })()
-	return talk(c, q)
+	return d.DialContext(ctx, network, address)
 }
 
 // askDovecot is PLAIN by the authentication protocol, version 1.

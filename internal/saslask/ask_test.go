@@ -1,6 +1,7 @@
 package saslask
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -90,5 +91,61 @@ func TestWhatIsAsked(t *testing.T) {
 	}
 	if heard.String() != "\x00\x03ann\x00\x02pw\x00\x04smtp\x00\x0bbox.example" {
 		t.Errorf("%q", heard.String())
+	}
+}
+
+// TestIMAPAnswers: the server of a password is an IMAP server, on this host.
+func TestIMAPAnswers(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answers   []string // to the greeting, LOGIN, user, password
+		ok, fails bool
+	}{
+		"right":         {[]string{"* OK [CAPABILITY IMAP4rev1] hello", "+ ", "+ ", "* CAPABILITY IMAP4rev1\r\na OK in"}, true, false},
+		"wrong":         {[]string{"* OK hello", "+ ", "+ ", "a NO [AUTHENTICATIONFAILED] no"}, false, false},
+		"wrong, old":    {[]string{"* OK hello", "+ ", "+ ", "a NO no"}, false, false},
+		"not now":       {[]string{"* OK hello", "+ ", "+ ", "a NO [UNAVAILABLE] later"}, false, true},
+		"not with TLS":  {[]string{"* OK hello", "a NO [PRIVACYREQUIRED] x"}, false, true},
+		"bad":           {[]string{"* OK hello", "+ ", "+ ", "a BAD what?"}, false, true},
+		"bye":           {[]string{"* OK hello", "+ ", "+ ", "* BYE"}, false, true},
+		"full":          {[]string{"* BYE too many"}, false, true},
+		"in already":    {[]string{"* PREAUTH hello"}, false, true},
+		"gone":          {[]string{"* OK hello", "+ "}, false, true},
+		"nobody speaks": {nil, false, true},
+		"endless":       {[]string{"* OK hello", "+ ", "+ ", strings.Repeat("* x\r\n", 200)}, false, true},
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard := make(chan string, 1)
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			in, said := bufio.NewReader(c), ""
+			for i, a := range tt.answers {
+				if i > 0 {
+					line, _ := in.ReadString('\n')
+					said += line
+				}
+				io.WriteString(c, a+"\r\n")
+			}
+			heard <- said
+		}()
+		ok, err := Ask(context.Background(), "imap:"+l.Addr().String(), Question{User: "ann@box.example", Password: `p"w`})
+		if ok != tt.ok || (err != nil) != tt.fails {
+			t.Errorf("%s: %v, %v", name, ok, err)
+		}
+		if name == "right" {
+			if said := <-heard; said != "a LOGIN {15}\r\nann@box.example {3}\r\np\"w\r\n" {
+				t.Errorf("said %q", said)
+			}
+		}
+		l.Close()
+	}
+	if Check("pam:x") == nil || Check("imap:") == nil || Check("imaps:mail.example") != nil {
+		t.Error("names of servers")
 	}
 }
