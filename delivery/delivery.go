@@ -35,9 +35,13 @@ type Config struct {
 	Quarantine string `setting:"quarantine_mailbox" default:"Junk"`
 	// BounceSize bounds, in bytes, the part of a message that a bounce returns.
 	BounceSize int64 `setting:"bounce_size_limit" default:"50000"`
-	// NotifyClasses are the postmaster's: bounce, 2bounce.
-	NotifyClasses []string `setting:"notify_classes" default:"" values:"bounce 2bounce"`
-	// BounceNotice and DoubleBounceNotice are who gets the copies.
+	// NotifyClasses are the postmaster's: bounce, 2bounce, delay.
+	NotifyClasses []string `setting:"notify_classes" default:"" values:"bounce 2bounce delay"`
+	// TemplateFile holds other words of reports, bounce(5).
+	TemplateFile string `setting:"bounce_template_file" default:""`
+	Domain       string `setting:"mydomain" default:""`
+	// BounceNotice, DoubleBounceNotice and DelayNotice are who gets the copies.
+	DelayNotice        string `setting:"delay_notice_recipient" default:"postmaster"`
 	BounceNotice       string `setting:"bounce_notice_recipient" default:"postmaster"`
 	DoubleBounceNotice string `setting:"2bounce_notice_recipient" default:"postmaster"`
 	// SignFor are the clients whose mail is signed although nobody logged in.

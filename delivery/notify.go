@@ -34,23 +34,28 @@ func (x sender) Report(ctx context.Context, m *queue.Message, rcpts []queue.Reci
 		return err
 	}
 	kind, word := kindOf(rcpts[0].State)
-	rcpts = slices.DeleteFunc(slices.Clone(rcpts), func(r queue.Recipient) bool { return !asks(r.Notify, word) })
-	if len(rcpts) == 0 {
-		return nil
-	}
-	n, err := x.s.notice(ctx, c, kind, m, rcpts)
-	if err != nil {
-		return err
-	}
+	wanted := slices.DeleteFunc(slices.Clone(rcpts), func(r queue.Recipient) bool { return !asks(r.Notify, word) })
 	for _, to := range x.s.addressees(c, kind, m) {
+		list := wanted
+		if to.copy { // a postmaster hears of all
+			list = rcpts
+		}
+		if len(list) == 0 {
+			continue
+		}
+		n, err := x.s.notice(ctx, c, kind, m, list)
+		if err != nil {
+			return err
+		}
 		n.To, n.Copy = to.address.String(), to.copy
+		n.HeadersOnly = n.HeadersOnly || to.copy && m.Sender != ""
 		id, err := x.s.sendNotice(ctx, to, m, n)
 		if err != nil {
 			return err
 		}
 		what := map[bounce.Kind]string{bounce.Failure: "sender non-delivery", bounce.Delay: "sender delay", bounce.Success: "sender delivery status"}[kind]
 		if to.copy {
-			what = "postmaster non-delivery"
+			what = map[bounce.Kind]string{bounce.Failure: "postmaster non-delivery", bounce.Delay: "postmaster delay"}[kind]
 		}
 		maillog.Event(x.s.d.Log, slog.LevelInfo, maillog.Bounce, fmt.Sprintf("%s: %s notification: %s", m.ID, what, id),
 			"notification", slog.String(maillog.QueueID, m.ID))
@@ -97,6 +102,9 @@ func (s *Service) addressees(c *Config, kind bounce.Kind, m *queue.Message) []ad
 	case kind != bounce.Failure && m.Sender == "":
 	case m.Sender != "":
 		list = append(list, addressee{address: from})
+		if kind == bounce.Delay && slices.Contains(c.NotifyClasses, "delay") {
+			list = append(list, addressee{from: double, address: qualify(c.DelayNotice, c), copy: true})
+		}
 		if kind == bounce.Failure && slices.Contains(c.NotifyClasses, "bounce") {
 			list = append(list, addressee{from: double, address: qualify(c.BounceNotice, c), copy: true})
 		}
@@ -126,12 +134,15 @@ func (s *Service) notice(ctx context.Context, c *Config, kind bounce.Kind, m *qu
 		Kind: kind, Host: c.Hostname, MailName: c.MailName, ID: m.ID, Sender: m.Sender, EnvID: m.EnvID, Arrived: m.Arrived, Now: s.now(),
 		UTF8: m.UTF8, HeadersOnly: m.Ret == "HDRS" || m.Size > c.BounceSize || kind != bounce.Failure,
 	}
+	q, err := s.queueConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if kind == bounce.Delay {
-		q, err := s.queueConfig(ctx)
-		if err != nil {
-			return nil, err
-		}
 		n.Until = m.Arrived.Add(q.Lifetime)
+	}
+	if n.Template, err = template(c, q, kind); err != nil { // as Postfix: our own words then
+		s.complain("read bounce_template_file", m.ID, err)
 	}
 	for _, r := range rcpts {
 		action := ""

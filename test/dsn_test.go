@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -289,6 +290,8 @@ func give(t *testing.T, addr string, cases []dsnCase) {
 	}
 }
 
+var testMessage = regexp.MustCompile(`Message-ID: <([a-z0-9-]+)@test>`)
+
 // reports writes the messages that came back, a file for each, by the name of
 // their case.
 func reports(t *testing.T, dir string, list []remotetest.Message) map[string]int {
@@ -297,6 +300,9 @@ func reports(t *testing.T, dir string, list []remotetest.Message) map[string]int
 	for _, m := range list {
 		for _, to := range m.To {
 			name, _, _ := strings.Cut(strings.Trim(to, "<>"), "@")
+			if id := testMessage.FindStringSubmatch(m.Data); id != nil && id[1] != name {
+				name += "-" + id[1]
+			}
 			found[name]++
 			if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("%s.%d", name, found[name])), []byte("MAIL FROM:"+m.From+"\r\n"+m.Data), 0o644); err != nil {
 				t.Fatal(err)
@@ -420,4 +426,60 @@ func plainLines(list []string) (out []string) {
 		}
 	}
 	return out
+}
+
+// TestNoticesAsPostfix: warnings of delay, and what postmasters get.
+func TestNoticesAsPostfix(t *testing.T) {
+	need(t, "postfix")
+	need(t, "python3")
+	if !ownNetwork(t) {
+		return
+	}
+	back, _, zone := dsnRemotes(t)
+	startNetwork(t, zone)
+	cases := []dsnCase{
+		{name: "late", rcpts: []string{"full@r1.example", "full@r2.example NOTIFY=FAILURE"}},
+		{name: "fails", rcpts: []string{"unknown@r3.example"}},
+		{name: "two", from: "<>", rcpts: []string{"unknown@r4.example"}},
+		{name: "mixed", rcpts: []string{"unknown@r5.example", "full@r6.example"}},
+	}
+	// Reports: late and its copy, fails and its copy, two to a postmaster, two
+	// of mixed and their copies.
+	const want = 9
+	out := t.TempDir()
+	if dir := os.Getenv("MAIL_REPORTS"); dir != "" {
+		out = filepath.Join(dir, "notices")
+	}
+	for _, name := range []string{"postfix", "ours"} {
+		os.RemoveAll(filepath.Join(out, name))
+		if err := os.MkdirAll(filepath.Join(out, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := []string{"notify_classes=bounce,2bounce,delay", "bounce_notice_recipient=pm@back.example", "2bounce_notice_recipient=pm2@back.example",
+		"delay_notice_recipient=pmd@back.example", "delay_warning_time=1s", "minimal_backoff_time=1s", "maximal_backoff_time=1s", "queue_run_delay=1s"}
+	dir := netPostfix(t, strings.Join(set, "\n")+"\n", "")
+	give(t, "127.0.0.1:25", cases)
+	theirs := reports(t, filepath.Join(out, "postfix"), cameBack(t, back, want, func() bool { return true }))
+	exec.Command("postfix", "-c", dir, "stop").Run()
+	first := len(back.Messages())
+	h := sampleHost(t, "")
+	h.mustRun(append([]string{"config", "set", "smtp_tls_security_level=none"}, set...)...)
+	h.start()
+	give(t, h.addr(25), cases)
+	ours := reports(t, filepath.Join(out, "ours"), cameBack(t, back, first+want, func() bool { return true })[first:])
+	if fmt.Sprint(theirs) != fmt.Sprint(ours) {
+		t.Errorf("reports %v, of Postfix %v", ours, theirs)
+	}
+	text, err := exec.Command("python3", "testdata/dsn.py", filepath.Join(out, "postfix"), filepath.Join(out, "ours")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	var diffs []struct{ Case, Field, Postfix, Ours string }
+	if err := json.Unmarshal(text, &diffs); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	for _, d := range diffs {
+		t.Errorf("%s: %s\n  Postfix %s\n  ours    %s", d.Case, d.Field, d.Postfix, d.Ours)
+	}
 }

@@ -5,6 +5,7 @@ package bounce
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -19,6 +20,7 @@ const (
 	Failure Kind = iota
 	Delay
 	Success
+	Verify // what would become of mail: sendmail -bv
 )
 
 // Notice is one notification.
@@ -39,7 +41,9 @@ type Notice struct {
 	UTF8    bool
 	// HeadersOnly returns the header section instead of the whole message.
 	HeadersOnly bool
-	Recipients  []Recipient
+	// Template replaces our words; its Text is filled. nil: ours.
+	Template   *Template
+	Recipients []Recipient
 }
 
 // Recipient is one of the message's recipients and what became of it.
@@ -55,21 +59,25 @@ type Recipient struct {
 }
 
 // words are what differs between the kinds.
-var words = map[Kind]struct{ subject, action, description, text string }{
-	Failure: {"Undelivered Mail Returned to Sender", "failed", "Undelivered Message", `
+var words = map[Kind]struct{ subject, copy, action, description, text string }{
+	Failure: {"Undelivered Mail Returned to Sender", "Postmaster Copy: Undelivered Mail", "failed", "Undelivered Message", `
 Your message could not be delivered to the recipients named below, and
 no further attempt will be made. The reason is given with each of them.
 The message, or its beginning, follows at the end of this report.
 `},
-	Delay: {"Delayed Mail (still being retried)", "delayed", "Delayed Message", `
+	Delay: {"Delayed Mail (still being retried)", "Postmaster Warning: Delayed Mail", "delayed", "Undelivered Message", `
 This is only a warning: nothing needs to be sent again.
 
 Your message has not reached the recipients named below yet. It is kept
 here and will be tried again %s.
 `},
-	Success: {"Successful Mail Delivery Report", "delivered", "Message", `
+	Success: {"Successful Mail Delivery Report", "", "delivered", "Message", `
 Your message was delivered to the recipients named below, as you asked
 to be told.
+`},
+	Verify: {"Mail Delivery Status Report", "", "deliverable", "Message", `
+Here is what would become of mail for the recipients named below. No
+mail was sent to them.
 `},
 }
 
@@ -98,30 +106,32 @@ func (n *Notice) boundary() string {
 }
 
 func (n *Notice) header(w io.Writer, boundary string) {
-	subject := words[n.Kind].subject
-	if n.Copy {
-		subject = "Postmaster Copy: Undelivered Mail"
+	subject, from := n.subject(), "Mail Delivery System <MAILER-DAEMON@"+n.Host+">"
+	if t := n.Template; t != nil && t.From != "" {
+		from = t.sender(n.Host)
 	}
 	date := n.Now.Format("Mon, 2 Jan 2006 15:04:05 -0700 (MST)")
 	fmt.Fprintf(w, "Received: by %s (%s)\r\n\tid %s; %s\r\n", n.Host, n.MailName, n.NoticeID, date)
 	fmt.Fprintf(w, "Date: %s\r\n", date)
-	fmt.Fprintf(w, "From: Mail Delivery System <MAILER-DAEMON@%s>\r\n", n.Host)
+	fmt.Fprintf(w, "From: %s\r\n", from)
 	fmt.Fprintf(w, "Subject: %s\r\nTo: %s\r\n", subject, n.To)
-	fmt.Fprintf(w, "Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n")
+	auto := "auto-replied"
+	if n.Copy {
+		auto = "auto-generated"
+	}
+	fmt.Fprintf(w, "Auto-Submitted: %s\r\nMIME-Version: 1.0\r\n", auto)
 	fmt.Fprintf(w, "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n", boundary)
 	fmt.Fprintf(w, "Content-Transfer-Encoding: 8bit\r\nMessage-Id: <%s.%s@%s>\r\n\r\n", n.Now.UTC().Format("20060102150405"), n.NoticeID, n.Host)
 }
 
 // people is the part for a reader.
 func (n *Notice) people(w io.Writer) {
-	fmt.Fprintf(w, "Content-Description: Notification\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n")
-	text := words[n.Kind].text
-	if n.Kind == Delay {
-		text = fmt.Sprintf(text, "until "+n.Until.Format("Mon, 2 Jan 2006 15:04 MST"))
+	charset := "utf-8"
+	if n.Template != nil && !n.Copy && !strings.EqualFold(n.Template.Charset, "us-ascii") {
+		charset = n.Template.Charset
 	}
-	text = "This is the mail system at host " + n.Host + ".\n" + text +
-		"\nFor help, write to postmaster and include this report.\n"
-	io.WriteString(w, strings.ReplaceAll(text, "\n", "\r\n"))
+	fmt.Fprintf(w, "Content-Description: Notification\r\nContent-Type: text/plain; charset=%s\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", charset)
+	io.WriteString(w, strings.ReplaceAll(n.words(), "\n", "\r\n"))
 	for _, r := range n.Recipients {
 		who := "<" + r.Address + ">"
 		if r.Original != "" && !strings.EqualFold(r.Original, r.Address) {
@@ -129,6 +139,55 @@ func (n *Notice) people(w io.Writer) {
 		}
 		io.WriteString(w, "\r\n"+wrap(n.clean(who+": "+r.Text), 79, "    ")+"\r\n")
 	}
+}
+
+// subject is that of the template, or ours.
+func (n *Notice) subject() string {
+	own, theirs := words[n.Kind].subject, ""
+	if n.Template != nil {
+		theirs = n.Template.Subject
+	}
+	if n.Copy {
+		if own = words[n.Kind].copy; n.Template != nil {
+			theirs = n.Template.PostmasterSubject
+		}
+	}
+	return cmp.Or(theirs, own)
+}
+
+// sender is the From header of a template: an address without a domain gets
+// ours.
+func (t *Template) sender(host string) string {
+	addr, name, ok := strings.Cut(t.From, " (")
+	if name, closed := strings.CutSuffix(name, ")"); ok && closed && !strings.Contains(addr, "@") {
+		return name + " <" + addr + "@" + host + ">"
+	}
+	return t.From
+}
+
+// sender is that of the message; a postmaster reads a name for the null one.
+func (n *Notice) sender() string {
+	if n.Sender == "" && n.Copy {
+		return "MAILER-DAEMON@" + n.Host
+	}
+	return n.Sender
+}
+
+// words are those for a reader, before the recipients. bounce(5): a postmaster
+// gets none.
+func (n *Notice) words() string {
+	switch {
+	case n.Copy:
+		return ""
+	case n.Template != nil:
+		return n.Template.Text
+	}
+	text := words[n.Kind].text
+	if n.Kind == Delay {
+		text = fmt.Sprintf(text, "until "+n.Until.Format("Mon, 2 Jan 2006 15:04 MST"))
+	}
+	return "This is the mail system at host " + n.Host + ".\n" + text +
+		"\nFor help, write to postmaster and include this report.\n"
 }
 
 // machine is the part for programs.
@@ -144,8 +203,8 @@ func (n *Notice) machine(w io.Writer) {
 		fmt.Fprintf(w, "Original-Envelope-Id: %s\r\n", n.clean(n.EnvID))
 	}
 	fmt.Fprintf(w, "X-Postfix-Queue-ID: %s\r\n", n.ID)
-	if n.Sender != "" {
-		fmt.Fprintf(w, "X-Postfix-Sender: %s\r\n", n.typed(n.Sender))
+	if sender := n.sender(); sender != "" {
+		fmt.Fprintf(w, "X-Postfix-Sender: %s\r\n", n.typed(sender))
 	}
 	fmt.Fprintf(w, "Arrival-Date: %s\r\n", n.Arrived.Format("Mon, 2 Jan 2006 15:04:05 -0700 (MST)"))
 	for _, r := range n.Recipients {
@@ -248,11 +307,7 @@ func (n *Notice) returned(w *bufio.Writer, original io.Reader) error {
 		}
 	}
 	fmt.Fprintf(w, "Content-Description: %s\r\nContent-Type: %s\r\nContent-Transfer-Encoding: 8bit\r\n\r\n", description, kind)
-	if n.Sender != "" {
-		fmt.Fprintf(w, "Return-Path: <%s>\r\n", n.Sender)
-	} else {
-		io.WriteString(w, "Return-Path: <>\r\n")
-	}
+	fmt.Fprintf(w, "Return-Path: <%s>\r\n", n.sender())
 	if !n.HeadersOnly {
 		_, err := io.Copy(w, original)
 		return err
