@@ -69,8 +69,12 @@ func (s *Service) mailbox(ctx context.Context, view *schema.View, c Client, row 
 		return nil
 	}
 	a.num = row.Num
-	if row.Mailbox.Passwd != "" {
-		a.secrets = append(a.secrets, secret{stored: row.Mailbox.Passwd})
+	stored, err := view.Password(ctx, row.Mailbox)
+	if err != nil {
+		return err
+	}
+	if stored != "" {
+		a.secrets = append(a.secrets, secret{stored: stored})
 	}
 	apps, err := view.AppPasswords(ctx, row.Num)
 	if err != nil {

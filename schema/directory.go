@@ -68,6 +68,8 @@ type Address struct {
 	Mailbox   *VMailbox // nil: none
 	HasVAlias bool      // an active VAlias row leads on from here
 	HasAlias  bool      // an active Alias row leads on from here
+
+	targets []Target // of a map that stands in for the rows
 }
 
 // String gives localpart@domain.
@@ -83,6 +85,10 @@ type VMailbox struct {
 	Home   string
 	Quota  int64
 	Host   string
+	// Maildir is where the mail lies if not where the settings say: '' else.
+	Maildir string
+
+	foreign string // the key by which maps know it; '' has a row
 }
 
 const (
@@ -116,6 +122,14 @@ const (
 // Domain returns the row of name, in any case, active or not; nil if none.
 func (v *View) Domain(ctx context.Context, name string) (*Domain, error) {
 	name = strings.ToLower(name)
+	d, err := v.ownDomain(ctx, name)
+	if err != nil || d != nil {
+		return d, err
+	}
+	return v.foreignDomain(ctx, name)
+}
+
+func (v *View) ownDomain(ctx context.Context, name string) (*Domain, error) {
 	return cached(v, cacheKey{kind: lookDomain, key: name}, func() (*Domain, error) {
 		var d Domain
 		var t nullTransport
@@ -135,10 +149,16 @@ func (v *View) Domain(ctx context.Context, name string) (*Domain, error) {
 // Address returns the row of a local part in a domain, in any case, active or
 // not; nil if none. The empty local part asks for the catch-all.
 func (v *View) Address(ctx context.Context, domNum int64, localpart string) (*Address, error) {
-	key := strings.ToLower(localpart)
-	return cached(v, cacheKey{kind: lookAddress, num: domNum, key: key}, func() (*Address, error) {
-		return v.m.address(ctx, `WHERE addDomNum = ? AND addLocalpart = ?`, domNum, localpart)
-	})
+	if domNum > 0 {
+		key := strings.ToLower(localpart)
+		a, err := cached(v, cacheKey{kind: lookAddress, num: domNum, key: key}, func() (*Address, error) {
+			return v.m.address(ctx, `WHERE addDomNum = ? AND addLocalpart = ?`, domNum, localpart)
+		})
+		if err != nil || a != nil {
+			return a, err
+		}
+	}
+	return v.foreignAddress(ctx, domNum, localpart)
 }
 
 // AddressByNum returns the row with that number; nil if none.
@@ -212,7 +232,11 @@ type Target struct {
 }
 
 // VAliasTargets returns the active targets of an address in virtual(5).
-func (v *View) VAliasTargets(ctx context.Context, addNum int64) ([]Target, error) {
+func (v *View) VAliasTargets(ctx context.Context, a *Address) ([]Target, error) {
+	if a.targets != nil {
+		return a.targets, nil
+	}
+	addNum := a.Num
 	return cached(v, cacheKey{kind: lookVAlias, num: addNum}, func() ([]Target, error) {
 		var list []Target
 		err := v.m.each(ctx, `

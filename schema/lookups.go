@@ -49,13 +49,18 @@ func (v *View) RClass(ctx context.Context, num int) (string, error) {
 	})
 }
 
-// Access returns the action of an exact key of an access(5) table; ” if none.
+// Access returns the action of an exact key of an access(5) table, or of the SQL
+// map of that name; ” if none.
 func (v *View) Access(ctx context.Context, table, key string) (string, error) {
 	k := strings.ToLower(table) + "\x00" + strings.ToLower(key)
-	return cached(v, cacheKey{kind: lookAccess, key: k}, func() (string, error) {
+	action, err := cached(v, cacheKey{kind: lookAccess, key: k}, func() (string, error) {
 		return v.m.text(ctx, "look up access table "+table,
 			`SELECT acAction FROM Access WHERE acTable = ? AND acKey = ? AND acType = 'hash' AND active <> 0`, table, key)
 	})
+	if err != nil || action != "" {
+		return action, err
+	}
+	return v.LookupSQLMap(ctx, table, key)
 }
 
 // AccessRow is a cidr or regexp row of an access(5) table.
@@ -82,14 +87,19 @@ func (v *View) AccessRows(ctx context.Context, table string) ([]AccessRow, error
 	})
 }
 
-// HasAccess reports whether any row, active or not, names the access table.
+// HasAccess reports whether any row, active or not, names the access table, or
+// an SQL map has that name.
 func (v *View) HasAccess(ctx context.Context, table string) (bool, error) {
 	k := cacheKey{kind: lookAccessList, num: 1, key: strings.ToLower(table)}
-	return cached(v, k, func() (bool, error) {
+	has, err := cached(v, k, func() (bool, error) {
 		var n int
 		_, err := v.m.one(ctx, `SELECT EXISTS (SELECT 1 FROM Access WHERE acTable = ?)`, []any{table}, &n)
 		return n != 0, wrap("look up access table "+table, err)
 	})
+	if err != nil || has {
+		return has, err
+	}
+	return v.HasSQLMap(ctx, table)
 }
 
 // Backscatter returns the active targets of a sender in BScat by priority.
@@ -147,10 +157,15 @@ func (v *View) Bcc(ctx context.Context, table, address string) (string, error) {
 
 // SenderOwners returns the log-ins that own an address (user@domain, @domain).
 func (v *View) SenderOwners(ctx context.Context, address string) ([]string, error) {
-	return cached(v, cacheKey{kind: lookOwner, key: strings.ToLower(address)}, func() ([]string, error) {
+	list, err := cached(v, cacheKey{kind: lookOwner, key: strings.ToLower(address)}, func() ([]string, error) {
 		list, err := v.m.strings(ctx, `SELECT soLogin FROM SenderOwner WHERE soAddress = ? AND active <> 0 ORDER BY soNum`, address)
 		return list, wrap("look up sender owner", err)
 	})
+	if err != nil || len(list) > 0 {
+		return list, err
+	}
+	text, err := v.ask(ctx, mapOwners, address)
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }), err
 }
 
 // RelayHost is a row of RelayHost.

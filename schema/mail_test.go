@@ -90,7 +90,7 @@ func TestLookups(t *testing.T) {
 	if all, _ := v.Address(ctx, 3, ""); all == nil || all.Num != 4 {
 		t.Fatalf("catch-all: %+v", all)
 	}
-	targets, err := v.VAliasTargets(ctx, 2)
+	targets, err := v.VAliasTargets(ctx, &Address{Num: 2})
 	if err != nil || len(targets) != 2 || targets[0] != (Target{"ann", "Box.example", "info"}) || targets[1] != (Target{"Root", "host.example", ""}) {
 		t.Fatalf("virtual alias: %+v, %v", targets, err)
 	}

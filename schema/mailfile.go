@@ -19,6 +19,10 @@ type mailFile struct {
 
 	mu    sync.Mutex // guards what follows
 	stmts map[string]*sql.Stmt
+	// Databases of other programs, and numbers of the domains in them: sqlmap.go.
+	foreign map[string]foreignFile
+	numbers map[string]int64
+	names   []string
 }
 
 // fileID tells files apart, whatever their names.
@@ -63,7 +67,7 @@ func openMailFile(ctx context.Context, path string, gen int64) (*mailFile, error
 
 func (m *mailFile) close() error {
 	m.watch.close()
-	return m.r.Close()
+	return errors.Join(m.closeForeign(), m.r.Close())
 }
 
 // replacedAfter is how long a file that was put in the place of ours may go

@@ -147,6 +147,17 @@ func (c *checker) rows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	v, err := c.p.Mail.View(ctx)
+	if err != nil {
+		return err
+	}
+	maps, err := v.CheckSQLMaps(ctx)
+	for _, f := range maps {
+		c.add("rows", f.Mend, "%s", f.What)
+	}
+	if err != nil {
+		return err
+	}
 	state, err := c.p.State.Integrity(ctx)
 	for _, f := range state {
 		c.add("rows", "", "state.sqlite: %s", f.What)

@@ -77,7 +77,7 @@ func (q *query) standsAgainst(res *resolved) (bool, error) {
 // delivery follows them, and a domain that is routed elsewhere goes there whole.
 func (q *query) rowAlias(ctx context.Context, res *resolved, c candidate) (*alias, error) {
 	if c.row.HasVAlias {
-		list, err := q.view.VAliasTargets(ctx, c.row.Num)
+		list, err := q.view.VAliasTargets(ctx, c.row)
 		if err != nil {
 			return nil, err
 		}

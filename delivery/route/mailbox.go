@@ -76,6 +76,12 @@ func (q *query) box(row *schema.Address, d *schema.Domain) (*Box, error) {
 	}
 	b.Home = filepath.Clean(b.Home)
 	b.Mail = filepath.Join(b.Home, q.cfg.MailboxDir)
+	if m.Maildir != "" {
+		if hasParent(m.Maildir) || !filepath.IsAbs(m.Maildir) {
+			return nil, fmt.Errorf("mailbox %s of %s is no absolute path", m.Maildir, b.User)
+		}
+		b.Mail = filepath.Clean(m.Maildir)
+	}
 	return b, nil
 }
 

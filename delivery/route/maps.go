@@ -79,7 +79,9 @@ func (r *Router) Lookup(ctx context.Context, name, key string) (value string, fo
 	i := slices.IndexFunc(tables, func(t table) bool {
 		return strings.EqualFold(t.name, name) || t.query != "" && strings.EqualFold(t.query, name)
 	})
+	value, err = q.view.LookupSQLMap(ctx, name, key)
 	switch {
+	case err != nil || value != "":
 	case i >= 0:
 		value, err = tables[i].ask(q, ctx, key)
 	case name == bscat:
@@ -105,7 +107,7 @@ func (q *query) askAccess(ctx context.Context, name, key string) (string, error)
 	}
 	if !known {
 		if isSQL, err := q.view.HasSQLMap(ctx, name); err != nil || isSQL {
-			return "", errors.Join(err, fmt.Errorf("%w: rows of SqlMap are not implemented", ErrNoMap))
+			return "", err
 		}
 		return "", fmt.Errorf("%w; known are %s and the access tables", ErrNoMap, strings.Join(q.r.Maps(), ", "))
 	}
