@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -14,6 +15,7 @@ import (
 // mailFile is one file at the path of mail.sqlite, open for look-ups.
 type mailFile struct {
 	id, wal, shm fileID
+	dir          string // where the file lies
 	r            *sql.DB
 	watch        watch
 
@@ -48,7 +50,7 @@ func openMailFile(ctx context.Context, path string, gen int64) (*mailFile, error
 	if err != nil {
 		return nil, err
 	}
-	f := &mailFile{id: id, r: r, stmts: make(map[string]*sql.Stmt)}
+	f := &mailFile{id: id, dir: filepath.Dir(path), r: r, stmts: make(map[string]*sql.Stmt)}
 	f.watch.first = gen
 	if err := f.watch.open(ctx, r, path); err != nil {
 		r.Close()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -404,6 +405,9 @@ type foreignFile struct {
 func (m *mailFile) mapFile(path string) (*sql.DB, error) {
 	if path == "" {
 		return m.r, nil
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(m.dir, path)
 	}
 	id, err := identify(path)
 	if err != nil {
