@@ -291,3 +291,40 @@ func TestMissingTables(t *testing.T) {
 		check(t, list, v.try(), want)
 	}
 }
+
+// TestIfEndif: regexp_table(5), cidr_table(5). Keys are different, so a word may
+// stand behind endif.
+func TestIfEndif(t *testing.T) {
+	v := newEnv(t)
+	for i, r := range [][3]string{
+		{"regexp", "if /@example\\.net$/", "-"},
+		{"regexp", "if !/^postmaster@/", "-"},
+		{"regexp", "/^a@/", "REJECT a"},
+		{"regexp", "endif inner", "-"},
+		{"regexp", "/^b@/", "REJECT b"},
+		{"regexp", "endif outer", "-"},
+		{"regexp", "if /(/", "-"},
+		{"regexp", "/^d@/", "REJECT never"},
+		{"regexp", "endif bad", "-"},
+		{"regexp", "/^[ac]@/", "REJECT c"},
+	} {
+		v.accessRow(r[0], "senders", r[1], r[2], i)
+	}
+	for i, r := range [][2]string{{"if 192.0.2.0/24", "-"}, {"192.0.2.10", "REJECT ten"}, {"endif", "-"}, {"192.0.2.0/24", "DUNNO"}} {
+		v.accessRow("cidr", "nets", r[0], r[1], i)
+	}
+	v.set("smtpd_sender_restrictions", "check_sender_access regexp:senders")
+	try := func(c policy.Client, sender string) string {
+		got := reply(v.rcpt(c, "h", sender, here("u@here.example", 99)))
+		return got[strings.LastIndex(got, " ")+1:]
+	}
+	for sender, want := range map[string]string{"a@example.net": "a", "b@example.net": "b", "c@example.net": "c", "a@other.net": "c",
+		"b@other.net": "ok", "postmaster@example.net": "ok", "d@example.net": "ok"} {
+		check(t, sender, try(stranger, sender), want)
+	}
+	v.set("smtpd_client_restrictions", "check_client_access cidr:nets")
+	check(t, "cidr", try(stranger, "b@other.net"), "ten")
+	other := stranger
+	other.Addr = netipAddr("192.0.2.11")
+	check(t, "cidr", try(other, "b@other.net"), "ok")
+}

@@ -191,7 +191,11 @@ func (c *checker) access() error {
 	return c.view.EachAccess(c.ctx, func(l schema.AccessLine) error {
 		where := fmt.Sprintf("access table %s, key %s", l.Table, l.Key)
 		if l.Type != "hash" {
-			if _, err := compileRow(l.AccessRow); err != nil {
+			_, isIf, err := compileRow(l.AccessRow)
+			if isIf || isEndif(l.Key) {
+				return nil
+			}
+			if err != nil {
 				c.add(false, where, l.Type, "%v; the row is left out", err)
 			}
 		}

@@ -36,7 +36,7 @@ type Config struct {
 	ShowTable            bool `setting:"show_user_unknown_table_name" default:"yes"`
 
 	NullKey         string   `setting:"smtpd_null_access_lookup_key" default:"<>"`
-	ParentDomains   []string `setting:"parent_domain_matches_subdomains" default:"debug_peer_list,fast_flush_domains,mynetworks,permit_mx_backup_networks,qmqpd_authorized_clients,relay_domains,smtpd_access_maps"`
+	ParentDomains   []string `setting:"parent_domain_matches_subdomains" default:"mynetworks, permit_mx_backup_networks, smtpd_access_maps" values:"mynetworks permit_mx_backup_networks smtpd_access_maps"`
 	UntrustedRoute  bool     `setting:"allow_untrusted_routing" default:"no"`
 	PercentHack     bool     `setting:"allow_percent_hack" default:"yes"`
 	SwapBangPath    bool     `setting:"swap_bangpath" default:"yes"`

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"mailserver/internal/nets"
@@ -62,12 +63,12 @@ func parseNetEntry(word string) (netEntry, error) {
 
 // inNets reports whether the client is in the list.
 func (x *query) inNets(p *netPattern) (bool, outcome) {
-	return x.peerInNets(p, x.s.client.Name, x.s.client.Addr)
+	return x.peerInNets("mynetworks", p, x.s.client.Name, x.s.client.Addr)
 }
 
-// peerInNets reports whether a host is in the list: the first entry that
-// matches decides.
-func (x *query) peerInNets(p *netPattern, name string, addr netip.Addr) (bool, outcome) {
+// peerInNets reports whether a host is in the list of a setting: the first
+// entry that matches decides.
+func (x *query) peerInNets(setting string, p *netPattern, name string, addr netip.Addr) (bool, outcome) {
 	for i := range p.entries {
 		e := &p.entries[i]
 		match := false
@@ -78,7 +79,7 @@ func (x *query) peerInNets(p *netPattern, name string, addr netip.Addr) (bool, o
 				return false, refused
 			}
 		case e.host != "":
-			match = hostMatches(strings.ToLower(name), e.host)
+			match = hostMatches(strings.ToLower(name), e.host, slices.Contains(x.cfg.ParentDomains, setting))
 		default:
 			match = e.net.Contains(addr)
 		}
@@ -100,10 +101,12 @@ func (x *query) inTable(ref tableRef, name string, addr netip.Addr) (bool, outco
 	return false, dunno
 }
 
-// hostMatches reports whether name is pattern or below it.
-func hostMatches(name, pattern string) bool {
+// hostMatches reports whether name is pattern, or below it if that is
+// .pattern, or if below says that a plain one counts for its subdomains.
+func hostMatches(name, pattern string, below bool) bool {
 	if name == "unknown" {
 		return false
 	}
-	return name == pattern || strings.HasSuffix(name, "."+strings.TrimPrefix(pattern, "."))
+	parent, dotted := strings.CutPrefix(pattern, ".")
+	return name == pattern || (dotted || below) && strings.HasSuffix(name, "."+parent)
 }

@@ -233,7 +233,7 @@ func (x *query) backupAllowed(primaries []dns.Record) outcome {
 				"Unable to look up host "+mx.Text+" as mail exchanger: Host not found, try again"))
 		}
 		for _, a := range addrs {
-			yes, out := x.peerInNets(nets, mx.Text, a)
+			yes, out := x.peerInNets("permit_mx_backup_networks", nets, mx.Text, a)
 			if out == refused || !yes {
 				return out
 			}

@@ -183,56 +183,101 @@ type patternRow struct {
 	net    netip.Prefix   // of a cidr row
 	re     *regexp.Regexp // of a regexp row
 	not    bool           // ! before the pattern
+	skip   int            // of if: the row behind its endif; 0: no if
 	action string
 }
 
+// compileRows reads rows in their order. An if that cannot be read takes the
+// rows up to its endif with it.
 func compileRows(list []schema.AccessRow) *rowTable {
 	t := &rowTable{}
+	var open []int // rows that are an if
+	dropped := 0   // depth within an if that is left out
 	for _, r := range list {
-		row, err := compileRow(r)
-		if err != nil {
-			t.bad = append(t.bad, fmt.Sprintf("%s row %q: %v", r.Type, r.Key, err))
+		row, isIf, err := compileRow(r)
+		if isEndif(r.Key) {
+			switch {
+			case dropped > 0:
+				dropped--
+			case len(open) == 0:
+				t.bad = append(t.bad, fmt.Sprintf("%s row %q: endif without if", r.Type, r.Key))
+			default:
+				t.rows[open[len(open)-1]].skip = len(t.rows)
+				open = open[:len(open)-1]
+			}
 			continue
 		}
+		if err != nil {
+			t.bad = append(t.bad, fmt.Sprintf("%s row %q: %v", r.Type, r.Key, err))
+		}
+		switch {
+		case isIf && (dropped > 0 || err != nil):
+			dropped++
+			continue
+		case dropped > 0 || err != nil:
+			continue
+		case isIf:
+			open = append(open, len(t.rows))
+		}
 		t.rows = append(t.rows, row)
+	}
+	for _, i := range open {
+		t.rows[i].skip = len(t.rows)
+		t.bad = append(t.bad, "if without endif")
 	}
 	return t
 }
 
-func compileRow(r schema.AccessRow) (patternRow, error) {
-	row := patternRow{action: r.Action}
+// isEndif reports the end of an if. Keys of a table are all different, so that
+// anything may stand behind the word.
+func isEndif(key string) bool {
+	word, _, _ := strings.Cut(strings.TrimSpace(key), " ")
+	return strings.EqualFold(word, "endif")
+}
+
+func compileRow(r schema.AccessRow) (row patternRow, isIf bool, err error) {
+	row = patternRow{action: r.Action}
 	key := strings.TrimSpace(r.Key)
+	if isEndif(key) {
+		return row, false, nil
+	}
+	if word, rest, ok := strings.Cut(key, " "); ok && strings.EqualFold(word, "if") {
+		isIf, key = true, strings.TrimSpace(rest)
+	}
 	if rest, ok := strings.CutPrefix(key, "!"); ok {
 		row.not, key = true, strings.TrimSpace(rest)
 	}
-	var err error
 	if r.Type == "cidr" {
 		row.net, err = nets.Parse(key)
 	} else {
 		row.re, err = pattern.Parse(key)
 	}
-	return row, err
+	return row, isIf, err
 }
 
 // find returns the action of the first row that matches.
 func (t *rowTable) find(kind tableKind, key string) string {
 	addr, addrErr := netip.ParseAddr(key)
 	addr = addr.Unmap()
-	for i := range t.rows {
+	for i := 0; i < len(t.rows); i++ {
 		r := &t.rows[i]
-		if r.re != nil {
-			if kind == cidrTable {
-				continue
-			}
-			if m := r.re.FindStringSubmatchIndex(key); r.not && m == nil {
-				return r.action
-			} else if !r.not && m != nil {
-				return pattern.Substitute(r.action, key, m)
-			}
-			continue
+		var m []int
+		match := false
+		switch {
+		case r.re != nil && kind != cidrTable:
+			m = r.re.FindStringSubmatchIndex(key)
+			match = (m != nil) != r.not
+		case r.re == nil && kind != regexpTable && addrErr == nil && r.net.Addr().Is4() == addr.Is4():
+			// A network says nothing of addresses of the other kind, nor does !network.
+			match = r.net.Contains(addr) != r.not
 		}
-		// A network says nothing of addresses of the other kind, nor does !network.
-		if kind != regexpTable && addrErr == nil && r.net.Addr().Is4() == addr.Is4() && r.net.Contains(addr) != r.not {
+		switch {
+		case r.skip > 0 && !match:
+			i = r.skip - 1
+		case r.skip > 0 || !match:
+		case m != nil:
+			return pattern.Substitute(r.action, key, m)
+		default:
 			return r.action
 		}
 	}
