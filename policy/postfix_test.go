@@ -32,6 +32,7 @@ type peerCase struct {
 type probe struct {
 	addr, host, reverse string // of the client; '' as strangerProbe
 	helo                string
+	login               string
 	from                string
 	to                  []string
 	data                bool
@@ -150,16 +151,17 @@ func fullName(name string) string {
 // postfix is a private Postfix with one SMTP server for each case.
 type postfix struct {
 	dir   string
+	dns   string // address of its DNS server, port 53; '' that of the system
 	ports []int
 }
 
-func startPostfix(t *testing.T, cases []peerCase) *postfix {
+func startPostfix(t *testing.T, cases []peerCase, dnsServer string) *postfix {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("short")
 	}
 	if _, err := exec.LookPath("postfix"); err != nil || os.Getuid() != 0 {
-		t.Skip("Postfix is not installed here, or cannot be started without root")
+		leaveOut(t, "Postfix is not installed here, or cannot be started without root")
 	}
 	dir, err := os.MkdirTemp("", "postfix")
 	if err != nil {
@@ -170,10 +172,10 @@ func startPostfix(t *testing.T, cases []peerCase) *postfix {
 			os.RemoveAll(dir)
 		}
 	})
-	p := &postfix{dir: dir}
+	p := &postfix{dir: dir, dns: dnsServer}
 	p.write(t, cases)
 	if out, err := p.command("start").CombinedOutput(); err != nil {
-		t.Skipf("Postfix does not start here: %v\n%s", err, out)
+		leaveOut(t, "Postfix does not start here: %v\n%s", err, out)
 	}
 	t.Cleanup(func() { p.command("stop").Run() })
 	for range 100 {
@@ -183,12 +185,24 @@ func startPostfix(t *testing.T, cases []peerCase) *postfix {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	t.Skip("Postfix does not answer")
+	leaveOut(t, "Postfix does not answer")
 	return nil
+}
+
+// leaveOut skips a comparison, unless MAILSERVER_PEERS=1 says that it must run.
+func leaveOut(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("MAILSERVER_PEERS") == "1" {
+		t.Fatalf(format, args...)
+	}
+	t.Skipf(format, args...)
 }
 
 func (p *postfix) command(verb string) *exec.Cmd {
 	cmd := exec.Command("postfix", "-c", p.dir, verb)
+	if p.dns != "" { // its own resolv.conf, which nobody else sees
+		cmd = exec.Command("unshare", "-m", "sh", "-c", `mount --bind "$0/resolv.conf" /etc/resolv.conf && exec postfix -c "$0" "$1"`, p.dir, verb)
+	}
 	cmd.Stdin = nil
 	return cmd
 }
@@ -239,6 +253,9 @@ relay_recipient_maps = inline:{u@relay.example=u, err@relay.example=e, later@rel
 relocated_maps = inline:{moved@here.example=new@there.example}
 transport_maps = inline:{{err@relay.example=error:5.7.1 not taken}, {later@relay.example=retry:4.3.2 later}}
 recipient_delimiter = +
+smtpd_sender_login_maps = inline:{{owned@example.net=boss, maid}, @whole.example=cook, root=cook}
+smtpd_sasl_security_options =
+address_verify_negative_refresh_time = 1d
 smtpd_authorized_xclient_hosts = 127.0.0.1
 smtpd_peername_lookup = no
 smtpd_error_sleep_time = 0
@@ -255,10 +272,11 @@ default_process_limit = 400
 		fmt.Fprintf(&main, "%s = %s\n", name, list)
 	}
 	p.file(t, "main.cf", main.String())
+	p.file(t, "resolv.conf", "nameserver "+p.dns+"\noptions timeout:1 attempts:1\n")
 	p.ports = freePorts(t, len(cases))
 	var master strings.Builder
 	for _, l := range []string{"rewrite unix - - n - - trivial-rewrite", "cleanup unix n - n - 0 cleanup", "proxymap unix - - n - - proxymap", "anvil unix - - n - 1 anvil",
-		"qmgr unix n - n 300 1 qmgr", "bounce unix - - n - 0 bounce", "defer unix - - n - 0 bounce", "trace unix - - n - 0 bounce", "tlsmgr unix - - n 1000? 1 tlsmgr", "error unix - - n - - error", "retry unix - - n - - error", "postlog unix-dgram n - n - 1 postlogd"} {
+		"qmgr unix n - n 300 1 qmgr", "bounce unix - - n - 0 bounce", "defer unix - - n - 0 bounce", "trace unix - - n - 0 bounce", "tlsmgr unix - - n 1000? 1 tlsmgr", "verify unix - - n - 1 verify", "error unix - - n - - error", "retry unix - - n - - error", "postlog unix-dgram n - n - 1 postlogd"} {
 		fmt.Fprintln(&master, l)
 	}
 	for i, c := range cases {
@@ -334,7 +352,11 @@ func (p *postfix) ask(t *testing.T, i int, pr probe) []string {
 		return []string{"before XCLIENT: " + hello}
 	}
 	var out []string
-	if got := say("XCLIENT ADDR=%s NAME=%s REVERSE_NAME=%s", pr.addr, pr.host, pr.reverse); !strings.HasPrefix(got, "220") {
+	xclient := fmt.Sprintf("XCLIENT ADDR=%s NAME=%s REVERSE_NAME=%s", pr.addr, pr.host, pr.reverse)
+	if pr.login != "" {
+		xclient += " LOGIN=" + pr.login
+	}
+	if got := say("%s", xclient); !strings.HasPrefix(got, "220") {
 		return append(out, got)
 	}
 	if got := say("EHLO %s", pr.helo); !strings.HasPrefix(got, "250") {
@@ -384,7 +406,9 @@ func (v *env) configure(c peerCase) {
 	rows := map[string]string{"mynetworks": "127.0.0.0/8", "smtpd_relay_restrictions": "permit_mynetworks, defer_unauth_destination",
 		"smtpd_recipient_restrictions": "permit_mynetworks, reject_unauth_destination"}
 	for name, text := range c.set {
-		rows[fullName(name)] = text
+		if name != "smtpd_sasl_auth_enable" { // ours is asked of the listener
+			rows[fullName(name)] = text
+		}
 	}
 	query, args := "DELETE FROM Setting;", []any{}
 	for name, text := range rows {
@@ -405,6 +429,7 @@ func (v *env) answer(pr probe) []string {
 	}
 	s := v.e.NewSession(c)
 	from := peerSender(strings.Trim(pr.from, "<>"))
+	s.Login(pr.login, "PLAIN")
 	for _, step := range []func() policy.Verdict{
 		func() policy.Verdict { return s.Connect(ctx) },
 		func() policy.Verdict { return s.Helo(ctx, pr.helo, true) },
@@ -482,7 +507,20 @@ func peerRecipient(s string) policy.Recipient {
 }
 
 func TestSameRepliesAsPostfix(t *testing.T) {
-	cases := peerCases()
+	cases := chosen(peerCases())
+	p := startPostfix(t, cases, "")
+	v := peerEngine(t)
+	v.compare(t, p, cases)
+}
+
+// chosenDifference are the replies of Postfix that are others here, with why.
+// docs/decisions/ says more of each.
+var chosenDifference = map[string]string{
+	"450 4.4.4 <u@mxonly.example>: Recipient address rejected: Unable to look up mail exchanger host mx.elsewhere.example: Name or service not known": "a host that is not there is surely not this one",
+}
+
+// chosen are the cases that POLICY_CASES names; all without it.
+func chosen(cases []peerCase) []peerCase {
 	if n := os.Getenv("POLICY_CASES"); n != "" {
 		var few []peerCase
 		for _, c := range cases {
@@ -492,8 +530,12 @@ func TestSameRepliesAsPostfix(t *testing.T) {
 		}
 		cases = few
 	}
-	p := startPostfix(t, cases)
-	v := peerEngine(t)
+	return cases
+}
+
+// compare sends every probe to both.
+func (v *env) compare(t *testing.T, p *postfix, cases []peerCase) {
+	t.Helper()
 	probes, differ := 0, 0
 	for i, c := range cases {
 		v.configure(c)
@@ -501,6 +543,12 @@ func TestSameRepliesAsPostfix(t *testing.T) {
 			pr = pr.complete()
 			want, got := p.ask(t, i, pr), v.answer(pr)
 			probes += len(want)
+			for j := range want {
+				if why := chosenDifference[want[j]]; why != "" && j < len(got) && got[j] != want[j] {
+					t.Logf("%s: %q for Postfix's %q: %s", c.name, got[j], want[j], why)
+					want[j] = got[j]
+				}
+			}
 			if strings.Join(got, "\n") != strings.Join(want, "\n") {
 				differ++
 				t.Errorf("%s\n%+v:\nours    %s\nPostfix %s", c.name, pr, strings.Join(got, "\n        "), strings.Join(want, "\n        "))

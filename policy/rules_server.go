@@ -34,13 +34,13 @@ func serverRules() []rule {
 			if x.s.sender == nil || x.s.sender.Original.IsNull() {
 				return "", "", ""
 			}
-			return x.s.sender.Address.Domain, x.sender(), ClassSender
+			return x.s.sender.Original.Domain, x.sender(), ClassSender // a bare name is asked nothing
 		}},
 		{"recipient", recipient, func(x *query) (string, string, string) {
 			if x.rcpt == nil {
 				return "", "", ""
 			}
-			return x.rcpt.Address.Domain, x.recipient(), ClassRecipient
+			return x.rcpt.Original.Domain, x.recipient(), ClassRecipient
 		}},
 	}
 	var rules []rule
