@@ -13,17 +13,23 @@ type capability struct {
 }
 
 // capabilities are in Dovecot's order as far as it has them: some clients show
-// the line to people.
+// the line to people. I18NLEVEL=1, RFC 5255 §4.3, is the way strings are
+// compared in SEARCH, SORT and THREAD.
 var capabilityRows = []capability{
 	{"IMAP4rev1", true, true}, {"IMAP4rev2", true, true}, {"SASL-IR", true, true},
 	{"ID", true, true}, {"ENABLE", true, true}, {"IDLE", true, true},
 	{"MULTIAPPEND", false, true}, {"UNSELECT", false, true}, {"CHILDREN", false, true},
 	{"NAMESPACE", false, true}, {"UIDPLUS", false, true}, {"LIST-EXTENDED", false, true},
+	{"SORT", false, true}, {"SORT=DISPLAY", false, true}, {"ESORT", false, true},
+	{"THREAD=REFERENCES", false, true}, {"THREAD=REFS", false, true}, {"THREAD=ORDEREDSUBJECT", false, true},
+	{"I18NLEVEL=1", false, true}, {"SEARCH=FUZZY", false, true}, {"PARTIAL", false, true}, {"SAVEDATE", false, true},
 	{"CONDSTORE", false, true}, {"QRESYNC", false, true}, {"ESEARCH", false, true},
 	{"SEARCHRES", false, true}, {"WITHIN", false, true}, {"LIST-STATUS", false, true},
 	{"BINARY", false, true}, {"MOVE", false, true}, {"STATUS=SIZE", false, true},
-	{"OBJECTID", false, false}, {"LITERAL+", true, true}, {"SPECIAL-USE", false, true},
+	{"OBJECTID", false, true}, {"LITERAL+", true, true}, {"SPECIAL-USE", false, true},
 	{"CREATE-SPECIAL-USE", false, true}, {"UTF8=ACCEPT", false, true},
+	{"QUOTA", false, true}, {"QUOTA=RES-STORAGE", false, true}, {"QUOTA=RES-MESSAGE", false, true}, {"UNAUTHENTICATE", false, true},
+	{"XLIST", false, true},
 }
 
 // capabilities is the line for this session at this moment.

@@ -112,7 +112,7 @@ func cut(s imapwire.Set, n uint32) (first, rest imapwire.Set) {
 // all sends every message of a set.
 func (f *fetching) all(ctx context.Context, set imap.NumSet) error {
 	v := f.s.box.view
-	if f.a.needs != 0 {
+	if f.a.opens {
 		return v.Cached(ctx, f.a.needs, set, func(seq uint32, m storage.Msg, data *storage.Columns) error {
 			return f.one(ctx, seq, m, data)
 		})
@@ -133,7 +133,7 @@ func (f *fetching) one(ctx context.Context, seq uint32, m storage.Msg, data *sto
 	if err := ctx.Err(); err != nil {
 		return errors.Join(errBroken, err)
 	}
-	if f.a.needs == 0 {
+	if !f.a.opens {
 		return f.write(seq, m)
 	}
 	o := f.opened(ctx, m, data)
@@ -159,6 +159,7 @@ func (f *fetching) opened(ctx context.Context, m storage.Msg, data *storage.Colu
 	return &openMessage{
 		open:   func() (*storage.Body, error) { return v.Open(ctx, m.UID) },
 		keep:   func(record storage.Columns) { v.PutCache(m.UID, record) },
+		facts:  func() (storage.Facts, error) { return v.Facts(ctx, m.UID) },
 		record: &f.record,
 	}
 }

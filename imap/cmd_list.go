@@ -12,6 +12,7 @@ import (
 // listArgs is LIST with RFC 5258, 5819 and 6154, or LSUB.
 type listArgs struct {
 	lsub       bool
+	xlist      bool
 	patterns   []string
 	only       listOnly
 	recursive  bool // RECURSIVEMATCH
@@ -34,6 +35,16 @@ func parseLsub(s *session, d *imapwire.Decoder) *listArgs {
 		d.Fail("Invalid arguments.")
 	}
 	a.lsub, a.only.subscribed = true, true
+	return a
+}
+
+// parseXlist reads Google's XLIST, which clients of before RFC 6154 send.
+func parseXlist(s *session, d *imapwire.Decoder) *listArgs {
+	a := parseList(s, d)
+	if a.extended {
+		d.Fail("Invalid arguments.")
+	}
+	a.xlist = true
 	return a
 }
 
@@ -173,11 +184,11 @@ func (a *listArgs) choose(all []storage.MailboxInfo) []listLine {
 			lines = append(lines, listLine{storage.MailboxInfo{Name: name}, true})
 		}
 	}
-	slices.SortStableFunc(lines, func(x, y listLine) int { return strings.Compare(sortKey(x.Name), sortKey(y.Name)) })
+	slices.SortStableFunc(lines, func(x, y listLine) int { return strings.Compare(listOrder(x.Name), listOrder(y.Name)) })
 	return lines
 }
 
-func sortKey(name string) string {
+func listOrder(name string) string {
 	if name == "INBOX" {
 		return ""
 	}
@@ -229,8 +240,11 @@ func (a *listArgs) matches(name string) bool {
 
 func (s *session) writeList(a *listArgs, m listLine) {
 	word := "LIST"
-	if a.lsub {
+	switch {
+	case a.lsub:
 		word = "LSUB"
+	case a.xlist:
+		word = "XLIST"
 	}
 	s.enc.Raw("* ").Raw(word).Raw(" (").Raw(strings.Join(a.attributes(m), " ")).Raw(") \".\" ").Mailbox(s.wireName(m.Name))
 	if m.childInfo && a.extended {
@@ -262,6 +276,9 @@ func (a *listArgs) attributes(m listLine) []string {
 		attrs = append(attrs, `\HasChildren`)
 	case m.Exists || !a.extended:
 		attrs = append(attrs, `\HasNoChildren`)
+	}
+	if a.xlist && m.Name == "INBOX" {
+		attrs = append(attrs, `\Inbox`)
 	}
 	return a.uses(attrs, m)
 }

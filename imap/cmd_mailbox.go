@@ -101,10 +101,11 @@ func runCreate(ctx context.Context, s *session, c creation) (reply, error) {
 	// RFC 9051 §6.3.4: a separator at the end only says that there will be
 	// children.
 	name := strings.TrimSuffix(c.name, string(storage.Separator))
-	if _, err := s.account.Create(ctx, name, c.special); err != nil {
+	id, err := s.account.Create(ctx, name, c.special)
+	if err != nil {
 		return reply{}, err
 	}
-	return reply{}, nil
+	return reply{code: "MAILBOXID (" + id + ")"}, nil // RFC 8474 §4.1
 }
 
 // runDelete: a session that deletes what it has selected goes on without.

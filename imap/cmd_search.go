@@ -27,7 +27,7 @@ func runSearch(ctx context.Context, s *session, a *searchArgs) (reply, error) {
 		s.turnOnCondstore()
 	}
 	if a.extended {
-		s.tellESearch(a, hits)
+		s.tellESearch(a, hits, inOrder(hits.nums))
 	} else {
 		s.tellSearch(a, hits)
 	}
@@ -149,6 +149,19 @@ func merge(a, b hits) hits {
 func (r *searching) read(ctx context.Context, seq uint32, m storage.Msg, data *storage.Columns) (bool, error) {
 	c := &r.one
 	*c = candidate{seq: seq, m: m, now: r.now}
+	if r.a.bySaved {
+		facts, err := r.s.box.view.Facts(ctx, m.UID)
+		if errors.Is(err, storage.ErrExpunged) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		c.facts = &facts
+		if t := r.a.key.match(c); t != unknown {
+			return t == yes3, nil
+		}
+	}
 	if r.needs != 0 {
 		err := r.readRecord(ctx, m, data)
 		if errors.Is(err, storage.ErrExpunged) {
@@ -262,8 +275,8 @@ func (s *session) tellSearch(a *searchArgs, h *hits) {
 }
 
 // tellESearch: RFC 4731. With SAVE alone nothing is told, RFC 5182 §2.1.
-func (s *session) tellESearch(a *searchArgs, h *hits) {
-	if a.save && !a.min && !a.max && !a.all && !a.count {
+func (s *session) tellESearch(a *searchArgs, h *hits, found order) {
+	if a.save && !a.min && !a.max && !a.all && !a.count && !a.relevant && a.partial == nil {
 		return
 	}
 	s.enc.Raw("* ESEARCH (TAG ").String(s.tag).Raw(")")
@@ -272,17 +285,23 @@ func (s *session) tellESearch(a *searchArgs, h *hits) {
 	}
 	if h.count > 0 {
 		if a.min {
-			s.enc.Raw(" MIN ").Number(uint64(h.nums[0].From))
+			s.enc.Raw(" MIN ").Number(uint64(found[0].From))
 		}
 		if a.max {
-			s.enc.Raw(" MAX ").Number(uint64(h.nums[len(h.nums)-1].To))
+			s.enc.Raw(" MAX ").Number(uint64(found[len(found)-1].To))
 		}
 		if a.all {
-			s.enc.Raw(" ALL ").Set(h.nums)
+			s.enc.Raw(" ALL ").Set(imapwire.Set(found))
 		}
 	}
 	if a.count {
 		s.enc.Raw(" COUNT ").Number(h.count)
+	}
+	if a.partial != nil {
+		s.tellPartial(a.partial, found, h.count)
+	}
+	if a.relevant && h.count > 0 {
+		s.tellRelevancy(h.count)
 	}
 	if a.modSeq && h.count > 0 {
 		s.enc.Raw(" MODSEQ ").Number(h.modSeq)

@@ -118,6 +118,7 @@ func (s *session) tellSelected() {
 	}
 	s.untaggedOK("UIDVALIDITY "+uitoa(uint64(v.UIDValidity())), "UIDs valid")
 	s.untaggedOK("UIDNEXT "+uitoa(uint64(v.UIDNext())), "Predicted next UID")
+	s.untaggedOK("MAILBOXID ("+v.MailboxID()+")", "Ok")
 	s.untaggedOK("HIGHESTMODSEQ "+uitoa(v.HighestModSeq()), "Highest")
 	if s.on.rev2 { // RFC 9051 §6.3.2
 		s.enc.Raw("* LIST () \".\" ").Mailbox(s.wireName(v.Name())).CRLF()

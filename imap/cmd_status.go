@@ -25,6 +25,7 @@ var statusItems = []statusItem{
 	{"SIZE", false, func(_ *session, st storage.Status) string { return uitoa(uint64(st.Size)) }},
 	{"DELETED", false, func(_ *session, st storage.Status) string { return uitoa(uint64(st.Deleted)) }},
 	{"DELETED-STORAGE", false, func(_ *session, st storage.Status) string { return uitoa(uint64(st.DeletedSize)) }},
+	{"MAILBOXID", false, func(_ *session, st storage.Status) string { return "(" + st.MailboxID + ")" }},
 	{"APPENDLIMIT", false, func(s *session, _ storage.Status) string { return uitoa(uint64(s.maxMailSize())) }},
 }
 

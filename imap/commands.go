@@ -50,6 +50,8 @@ func commandTable() []command {
 		row(command{name: "AUTHENTICATE", states: notAuthenticated, streams: true}, parseAuthenticate, runAuthenticate),
 		row(command{name: "LOGIN", states: notAuthenticated}, parseLogin, runLogin),
 
+		bare(command{name: "UNAUTHENTICATE", states: loggedIn}, runUnauthenticate),
+
 		row(command{name: "ENABLE", states: loggedIn, done: "Enabled."}, parseEnable, runEnable),
 		row(command{name: "SELECT", states: loggedIn}, parseSelect, runSelect),
 		row(command{name: "EXAMINE", states: loggedIn}, parseExamine, runSelect),
@@ -60,8 +62,12 @@ func commandTable() []command {
 		row(command{name: "UNSUBSCRIBE", states: loggedIn}, parseMailbox, runUnsubscribe),
 		row(command{name: "LIST", states: loggedIn}, parseList, runList),
 		row(command{name: "LSUB", states: loggedIn}, parseLsub, runList),
+		row(command{name: "XLIST", states: loggedIn}, parseXlist, runList),
 		bare(command{name: "NAMESPACE", states: loggedIn}, runNamespace),
 		row(command{name: "STATUS", states: loggedIn}, parseStatus, runStatus),
+		row(command{name: "GETQUOTA", states: loggedIn}, parseQuotaRoot, runGetQuota),
+		row(command{name: "GETQUOTAROOT", states: loggedIn}, parseMailbox, runGetQuotaRoot),
+		row(command{name: "SETQUOTA", states: loggedIn}, parseSetQuota, runSetQuota),
 		row(command{name: "APPEND", states: loggedIn, streams: true}, parseAppend, runAppend),
 		bare(command{name: "IDLE", states: loggedIn}, runIdle),
 
@@ -72,6 +78,10 @@ func commandTable() []command {
 		row(command{name: "UID EXPUNGE", states: selected, done: "Expunge completed."}, parseUIDExpunge, runUIDExpunge),
 		row(command{name: "SEARCH", states: selected, keepSeq: true}, parseSearch, runSearch),
 		row(command{name: "UID SEARCH", states: selected, done: "Search completed."}, parseUIDSearch, runSearch),
+		row(command{name: "SORT", states: selected, keepSeq: true}, parseSort, runSort),
+		row(command{name: "UID SORT", states: selected, done: "Sort completed."}, parseUIDSort, runSort),
+		row(command{name: "THREAD", states: selected, keepSeq: true}, parseThread, runThread),
+		row(command{name: "UID THREAD", states: selected, done: "Thread completed."}, parseUIDThread, runThread),
 		row(command{name: "FETCH", states: selected, keepSeq: true}, parseFetch, runFetch),
 		row(command{name: "UID FETCH", states: selected, done: "Fetch completed."}, parseUIDFetch, runFetch),
 		row(command{name: "STORE", states: selected, keepSeq: true}, parseStore, runStore),

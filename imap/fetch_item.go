@@ -50,6 +50,20 @@ var (
 	}}
 )
 
+// What the index knows beyond storage.Msg. RFC 8474 §5, RFC 8514 §4.2.
+var (
+	fetchEmailID = fetchItem{name: "EMAILID", ready: func(o *openMessage) (value, error) {
+		f, err := o.facts()
+		return value{text: []byte("(" + f.EmailID + ")")}, err
+	}}
+	fetchSaveDate = fetchItem{name: "SAVEDATE", ready: func(o *openMessage) (value, error) {
+		f, err := o.facts()
+		return value{text: imapwire.AppendDateTime(nil, time.Unix(f.Saved, 0))}, err
+	}}
+	// Threads have no identities here.
+	fetchThreadID = fetchItem{name: "THREADID", ready: func(*openMessage) (value, error) { return value{text: []byte("NIL")}, nil }}
+)
+
 // bodyItem is BODY[...], or one of RFC822, RFC822.HEADER, RFC822.TEXT.
 func bodyItem(section *imap.FetchItemBodySection, name string) fetchItem {
 	if name == "" {
@@ -93,6 +107,7 @@ const (
 type openMessage struct {
 	open   func() (*storage.Body, error)
 	keep   func(storage.Columns)
+	facts  func() (storage.Facts, error)
 	record *message.Record    // what of it was asked for and is there
 	parsed *message.Structure // nil unless the file was parsed now
 	layout message.Layout

@@ -17,6 +17,7 @@ type fetchArgs struct {
 	flags        bool              // FLAGS is among the items
 	modSeq       bool              // MODSEQ is
 	marksSeen    bool              // an item sets \Seen
+	opens        bool              // an item needs more than Msg
 	needs        storage.ColumnSet // pieces of the cache record that items are answered from
 	changedSince uint64
 	modified     bool // CHANGEDSINCE was given
@@ -47,6 +48,9 @@ func readFetch(s *session, d *imapwire.Decoder, uid bool) *fetchArgs {
 	}
 	if a.modified && !a.modSeq {
 		a.add(fetchModSeq)
+	}
+	for i := range a.items {
+		a.opens = a.opens || a.items[i].ready != nil
 	}
 	return a
 }
@@ -129,6 +133,12 @@ func simpleItem(word string) (fetchItem, bool) {
 		return fetchSize, true
 	case "MODSEQ":
 		return fetchModSeq, true
+	case "EMAILID":
+		return fetchEmailID, true
+	case "THREADID":
+		return fetchThreadID, true
+	case "SAVEDATE":
+		return fetchSaveDate, true
 	case "ENVELOPE":
 		return fetchEnvelope, true
 	case "BODYSTRUCTURE":

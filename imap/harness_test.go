@@ -65,16 +65,18 @@ func (w who) Begin(ctx context.Context, c auth.Client, _ string, done func(auth.
 
 // house is a server on a port of its own.
 type house struct {
-	t     testing.TB
-	srv   *imap.Server
-	store *storage.Store
-	dir   string
-	addr  string
-	rows  map[string]string
-	log   *lockedBuffer
-	auth  imap.Authenticator
-	level slog.Level
-	late  time.Duration // the server's clock is behind by
+	t        testing.TB
+	srv      *imap.Server
+	store    *storage.Store
+	dir      string
+	addr     string
+	rows     map[string]string
+	log      *lockedBuffer
+	auth     imap.Authenticator
+	level    slog.Level
+	quota    int64
+	messages int
+	late     time.Duration // the server's clock is behind by
 }
 
 func open(t testing.TB, opt imap.ListenerOptions, rows map[string]string) *house {
@@ -87,7 +89,9 @@ func open(t testing.TB, opt imap.ListenerOptions, rows map[string]string) *house
 	if err != nil {
 		t.Fatal(err)
 	}
-	if h.store, err = storage.Open(storage.Deps{State: state}); err != nil {
+	if h.store, err = storage.Open(storage.Deps{State: state, Config: func(context.Context) (*storage.Config, error) {
+		return &storage.Config{IdleCheck: 30 * time.Second, MaxMessages: h.messages}, nil
+	}}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { defer func() { recover() }(); h.store.Close(); state.Close() })
@@ -133,7 +137,7 @@ func (h *house) serve(opt imap.ListenerOptions) {
 
 func (h *house) account(user string) (a *storage.Account) {
 	defer func() { recover() }()
-	return h.store.Account(storage.Spec{User: user, Dir: filepath.Join(h.dir, "mail", user), UID: -1, GID: -1})
+	return h.store.Account(storage.Spec{User: user, Dir: filepath.Join(h.dir, "mail", user), UID: -1, GID: -1, Quota: h.quota})
 }
 
 func certificate(t testing.TB) *tls.Config {

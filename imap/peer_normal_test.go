@@ -21,12 +21,16 @@ var choices = []struct {
 	{regexp.MustCompile(`^\* ID \("name" "\w+"\)`), `* ID ("name" "N")`},
 	{regexp.MustCompile(`MODSEQ \(\d+\)`), "MODSEQ (M)"},
 	{regexp.MustCompile(`(MODSEQ|UIDVALIDITY|COPYUID|APPENDUID) \d+`), "$1 V"},
+	{regexp.MustCompile(`OK \[MAILBOXID \(\w+\)\] `), "OK "},
 	{regexp.MustCompile(`(MAILBOXID|EMAILID|THREADID) \([^)]*\)`), "$1 (I)"},
 }
 
 func normalise(lines []string) []string {
 	out := make([]string, 0, len(lines))
 	for _, l := range lines {
+		if strings.HasPrefix(l, "* OK [MAILBOXID ") {
+			continue // OBJECTID, which Dovecot does not offer here
+		}
 		for _, c := range choices {
 			l = c.re.ReplaceAllString(l, c.with)
 		}

@@ -33,6 +33,7 @@ type candidate struct {
 	now          int64
 	found, known []bool // of each text
 	record       *message.Record
+	facts        *storage.Facts
 }
 
 // match evaluates a key with what is known of the message.
@@ -51,8 +52,20 @@ func (k *searchKey) match(c *candidate) truth {
 		return truthOf(c.found[k.text])
 	case opSentBefore, opSentOn, opSentSince:
 		return k.matchSent(c)
+	case opSaved, opEmail:
+		return k.matchFacts(c)
 	}
 	return truthOf(k.matchIndex(c))
+}
+
+func (k *searchKey) matchFacts(c *candidate) truth {
+	switch {
+	case c.facts == nil:
+		return unknown
+	case k.op == opEmail:
+		return truthOf(c.facts.EmailID == k.id)
+	}
+	return truthOf(c.facts.Saved >= k.from && c.facts.Saved < k.to)
 }
 
 func not(t truth) truth {

@@ -2,6 +2,7 @@ package imap
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -22,6 +23,10 @@ type searchArgs struct {
 	key      *searchKey
 	texts    []message.Key
 	modSeq   bool // MODSEQ was asked about
+	partial  *partialRange
+	relevant bool      // RELEVANCY
+	sort     []sortKey // SORT
+	bySaved  bool      // SAVEDATE or an identity is asked about
 }
 
 // searchKey is a condition. Which fields count depends on op.
@@ -38,6 +43,7 @@ type searchKey struct {
 	text  int       // index in texts
 	never bool      // no message of this mailbox can match
 	bit   uint64    // flag, as storage has it
+	id    string    // EMAILID
 }
 
 type searchOp uint8
@@ -60,6 +66,8 @@ const (
 	opSentSince
 	opText
 	opModSeq
+	opSaved
+	opEmail
 )
 
 func parseSearch(s *session, d *imapwire.Decoder) *searchArgs { return readSearch(s, d, false) }
@@ -70,10 +78,7 @@ func readSearch(s *session, d *imapwire.Decoder, uid bool) *searchArgs {
 	p := &searchParser{d: d, a: &searchArgs{uid: uid, extended: s.on.rev2}}
 	word := p.key()
 	if word == "RETURN" {
-		d.SP()
-		p.a.extended = true
-		d.List(func() { p.option(d.Keyword()) })
-		d.SP()
+		p.options()
 		word = p.key()
 	}
 	if word == "CHARSET" {
@@ -82,16 +87,33 @@ func readSearch(s *session, d *imapwire.Decoder, uid bool) *searchArgs {
 		d.SP()
 		word = p.key()
 	}
-	if a := p.a; !a.min && !a.max && !a.count && !a.save {
-		a.all = true
-	}
+	p.a.defaults()
 	p.a.key = p.conjunction(word)
 	return p.a
 }
 
+// defaults: RFC 4731 §3.1. Without options, all.
+func (a *searchArgs) defaults() {
+	if !a.min && !a.max && !a.count && !a.save && !a.relevant && a.partial == nil {
+		a.all = true
+	}
+}
+
+// options reads what follows RETURN.
+func (p *searchParser) options() {
+	p.d.SP()
+	p.a.extended = true
+	p.d.List(func() { p.option(p.d.Keyword()) })
+	p.d.SP()
+	if p.a.partial != nil && p.a.all {
+		p.d.Fail("PARTIAL can't be used with ALL") // RFC 9394 §3.1
+	}
+}
+
 type searchParser struct {
-	d *imapwire.Decoder
-	a *searchArgs
+	d    *imapwire.Decoder
+	a    *searchArgs
+	fuzz bool // within FUZZY
 }
 
 func (p *searchParser) option(word string) {
@@ -106,6 +128,11 @@ func (p *searchParser) option(word string) {
 		p.a.count = true
 	case "SAVE":
 		p.a.save = true
+	case "RELEVANCY":
+		p.a.relevant = true
+	case "PARTIAL":
+		p.d.SP()
+		p.a.partial = readPartialRange(p.d)
 	default:
 		p.d.Fail("Unknown SEARCH return option %s", word)
 	}
@@ -170,6 +197,9 @@ func (p *searchParser) one(word string) *searchKey {
 		p.d.SP()
 		return p.text(k, p.d.AString())
 	}
+	if k := p.saved(word); k != nil {
+		return k
+	}
 	if k := p.dated(word); k != nil {
 		return k
 	}
@@ -194,6 +224,8 @@ func (p *searchParser) other(word string) *searchKey {
 		return &searchKey{op: opOr, sub: []*searchKey{a, p.next()}}
 	case "(":
 		return p.parenthesis()
+	case "FUZZY":
+		return p.fuzzy()
 	case "UID":
 		p.d.SP()
 		return &searchKey{op: opSet, set: readMessages(p.d, true)}
@@ -282,6 +314,17 @@ func (p *searchParser) dated(word string) *searchKey {
 const maxTexts = 100
 
 func (p *searchParser) text(k message.Key, value string) *searchKey {
+	if words := strings.Fields(value); p.fuzz && len(words) > 1 {
+		all := &searchKey{op: opAnd}
+		for _, w := range words {
+			all.sub = append(all.sub, p.oneText(k, w))
+		}
+		return all
+	}
+	return p.oneText(k, value)
+}
+
+func (p *searchParser) oneText(k message.Key, value string) *searchKey {
 	if len(p.a.texts) >= maxTexts {
 		p.d.Fail("Too many strings to search for.")
 		return &searchKey{}

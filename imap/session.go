@@ -258,8 +258,14 @@ func (s *session) end() {
 		s.link.linger()
 	}
 	s.link.conn.Close()
+	s.release()
+}
+
+// release gives back the place of a session of its user.
+func (s *session) release() {
 	if s.counted {
 		s.srv.exit(userIP{s.user, s.peer.Remote})
+		s.counted = false
 	}
 }
 

@@ -69,10 +69,15 @@ func mailboxID(num int64) string { return "F" + strconv.FormatInt(num, 36) }
 type Quota struct {
 	Bytes, Messages int64
 	Limit           int64 // bytes; 0 none
+	MaxMessages     int64 // 0 none
 }
 
 // Quota reads counters. What was delivered before the call is in them.
 func (a *Account) Quota(ctx context.Context) (Quota, error) {
+	cfg, err := a.s.d.Config(ctx)
+	if err != nil {
+		return Quota{}, fmt.Errorf("read settings: %w", err)
+	}
 	t, err := a.s.tree(a.spec)
 	if err != nil {
 		return Quota{}, err
@@ -88,5 +93,5 @@ func (a *Account) Quota(ctx context.Context) (Quota, error) {
 			return Quota{}, err
 		}
 	}
-	return Quota{Bytes: t.bytes.Load(), Messages: t.messages.Load(), Limit: a.spec.Quota}, nil
+	return Quota{Bytes: t.bytes.Load(), Messages: t.messages.Load(), Limit: a.spec.Quota, MaxMessages: int64(cfg.MaxMessages)}, nil
 }

@@ -48,7 +48,7 @@ func (b *box) append(ctx context.Context, drafts []*Draft, meta []AppendMeta) (u
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := b.t.reserve(size, drafts[0].quota); err != nil {
+	if err := b.t.reserve(size, int64(len(drafts)), drafts[0].limits); err != nil {
 		return 0, nil, err
 	}
 	res := &joined{}

@@ -168,11 +168,11 @@ func (x *transfer) place(ctx context.Context) error {
 	if err != nil || len(x.at) == 0 {
 		return err
 	}
-	limit := x.v.quota
+	limit := x.v.limits
 	if x.move {
-		limit = 0 // the account does not grow
+		limit = limits{} // the account does not grow
 	}
-	if err := b.t.reserve(size, limit); err != nil {
+	if err := b.t.reserve(size, int64(len(x.at)), limit); err != nil {
 		return err
 	}
 	// What is put is given back by drain; the rest here.
@@ -214,6 +214,9 @@ func (x *transfer) transferFiles(ctx context.Context) error {
 		_, file := fileOf(&row)
 		err := x.transferFile(op, file)
 		if errors.Is(err, os.ErrExist) {
+			if row.Email == 0 {
+				row.Email = emailID(op.row.Name)
+			}
 			row.Name = x.freshName(op)
 			_, file = fileOf(&row)
 			err = x.transferFile(op, file)
@@ -223,6 +226,7 @@ func (x *transfer) transferFiles(ctx context.Context) error {
 		}
 		x.done = append(x.done, placed{op.row.UID, file, op.which, op.file})
 		x.dst.in.put(arrival{row: row, into: &x.into})
+		x.dst.t.coming.Add(1)
 		x.put += row.Size
 		return nil
 	}, func(int) error { return ErrExpunged })
@@ -239,10 +243,10 @@ func (x *transfer) transferFiles(ctx context.Context) error {
 func (x *transfer) row(op *fileOp, now int64) schema.IndexMessage {
 	row := schema.IndexMessage{Name: op.row.Name, Size: op.row.Size, Date: op.row.Date, Saved: now, Email: op.row.Email}
 	row.Flags = uint64(x.flags(x.v.b.msgs.flags[op.pos]))
-	if !x.move && row.Email == 0 {
-		row.Email = emailID(op.row.Name)
-	}
 	if !x.move || x.dst == x.v.b {
+		if row.Email == 0 {
+			row.Email = emailID(op.row.Name)
+		}
 		row.Name = x.freshName(op)
 	}
 	return row

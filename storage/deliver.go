@@ -25,7 +25,7 @@ func (d *Draft) Deliver(ctx context.Context) error {
 	if err := d.settle(time.Time{}); err != nil {
 		return err
 	}
-	if err := d.t.reserve(d.virtual(), d.quota); err != nil {
+	if err := d.t.reserve(d.virtual(), 1, d.limits); err != nil {
 		return err
 	}
 	placed, err := d.b.arrive(newDir, []*Draft{d}, d.newMail)
@@ -83,6 +83,7 @@ func (b *box) arrive(which int, drafts []*Draft, describe func(int) arrival) (pl
 				into.which, into.files = which, files
 			}
 			b.in.put(list...)
+			b.t.coming.Add(int64(len(list)))
 			placed = true
 			return nil
 		})

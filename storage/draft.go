@@ -17,10 +17,10 @@ import (
 // Draft is a message being written into an account. Used by one goroutine; it
 // ends with Deliver, Append or Abort. Abort after those does nothing.
 type Draft struct {
-	t     *tree
-	b     *box
-	quota int64 // Spec.Quota
-	crlf  bool  // the file gets CRLF line ends
+	t      *tree
+	b      *box
+	limits limits
+	crlf   bool // the file gets CRLF line ends
 
 	tmp    *dir
 	file   *os.File // nil for a link
@@ -49,7 +49,7 @@ func (a *Account) NewDraft(ctx context.Context, mailbox string, size int64) (*Dr
 	if err != nil {
 		return nil, err
 	}
-	if err = d.t.reserve(size, d.quota); err == nil {
+	if err = d.t.reserve(size, 1, d.limits); err == nil {
 		d.t.reserved.Add(-size)
 		err = d.create()
 	}
@@ -75,7 +75,7 @@ func (a *Account) newDraft(ctx context.Context, mailbox string) (*Draft, error) 
 		t.release()
 		return nil, err
 	}
-	return &Draft{t: t, b: b, quota: a.spec.Quota, crlf: cfg.SaveCRLF, name: a.s.name.next()}, nil
+	return &Draft{t: t, b: b, limits: limits{a.spec.Quota, int64(cfg.MaxMessages)}, crlf: cfg.SaveCRLF, name: a.s.name.next()}, nil
 }
 
 // create makes the file.
@@ -134,7 +134,7 @@ func (d *Draft) Write(p []byte) (int, error) {
 	for len(p) > 0 && d.err == nil {
 		p = d.line(p)
 	}
-	if d.err == nil && d.quota > 0 && d.size+d.bare > d.quota {
+	if d.err == nil && d.limits.bytes > 0 && d.size+d.bare > d.limits.bytes {
 		d.err = ErrOverQuota
 	}
 	if d.err != nil {

@@ -181,6 +181,7 @@ func (b *box) drain(ctx context.Context) error {
 		held += rows[i].Size
 	}
 	defer b.t.reserved.Add(-held)
+	defer b.t.coming.Add(-int64(len(list)))
 	err := b.add(ctx, rows)
 	for i, a := range list {
 		if a.into != nil {

@@ -74,6 +74,8 @@ type Config struct {
 	// IdleCheck is how often open mailboxes are looked at for changes by other
 	// programs.
 	IdleCheck time.Duration `setting:"mailbox_idle_check_interval" default:"30s"`
+	// MaxMessages bounds the messages of an account; 0: no bound.
+	MaxMessages int `setting:"quota_message_count" default:"0"`
 }
 
 // Deps is what a Store needs.

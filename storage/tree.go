@@ -31,6 +31,7 @@ type tree struct {
 
 	// What the index has, and what is on its way there.
 	bytes, messages, reserved atomic.Int64
+	coming                    atomic.Int64 // messages
 }
 
 type treeKey struct {
@@ -150,11 +151,14 @@ func (t *tree) count(ctx context.Context) error {
 	return nil
 }
 
-// reserve takes room for n bytes; ErrOverQuota when limit is above 0 and less
-// than what there would be.
-func (t *tree) reserve(n, limit int64) error {
+// limits are what an account may hold; 0: no limit.
+type limits struct{ bytes, messages int64 }
+
+// reserve takes room for count messages of n bytes together; ErrOverQuota when
+// that is more than the limits allow.
+func (t *tree) reserve(n, count int64, l limits) error {
 	held := t.reserved.Add(n)
-	if limit > 0 && t.bytes.Load()+held > limit {
+	if l.bytes > 0 && t.bytes.Load()+held > l.bytes || l.messages > 0 && t.messages.Load()+t.coming.Load()+count > l.messages {
 		t.reserved.Add(-n)
 		return ErrOverQuota
 	}

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"math"
 	"slices"
@@ -19,7 +20,7 @@ import (
 type View struct {
 	b        *box
 	readOnly bool
-	quota    int64 // Spec.Quota
+	limits   limits
 	validity uint32
 
 	uids    []uint32 // what the session's sequence numbers mean
@@ -48,6 +49,10 @@ type Msg struct {
 
 // Select opens a mailbox for a session: SELECT, or EXAMINE with readOnly.
 func (a *Account) Select(ctx context.Context, name string, readOnly bool) (*View, error) {
+	cfg, err := a.s.d.Config(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
 	t, err := a.s.tree(a.spec)
 	if err != nil {
 		return nil, err
@@ -61,7 +66,7 @@ func (a *Account) Select(ctx context.Context, name string, readOnly bool) (*View
 		t.release()
 		return nil, err
 	}
-	v.quota = a.spec.Quota
+	v.limits = limits{a.spec.Quota, int64(cfg.MaxMessages)}
 	return v, nil
 }
 
