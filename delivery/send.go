@@ -154,7 +154,11 @@ func site(d *route.Destination) string {
 	if strings.HasPrefix(d.Nexthop, "unix:") {
 		return d.Transport + ":" + d.Nexthop
 	}
-	return d.Transport + ":" + hopName(strings.ToLower(d.Nexthop), d.MX, d.Port)
+	switch d.Transport {
+	case "smtp", "relay", "lmtp":
+		return d.Transport + ":" + hopName(strings.ToLower(d.Nexthop), d.MX, d.Port)
+	}
+	return d.Transport + ":" + d.Nexthop // the words of a program
 }
 
 func hopName(host string, mx bool, port int) string {

@@ -143,6 +143,9 @@ func notStarted(err error) Outcome {
 	if errors.Is(err, asuser.ErrRights) {
 		return Outcome{Enhanced: "4.3.5", Text: "command not run: " + err.Error()}
 	}
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) { // its directory
+		return Outcome{Enhanced: "4.3.0", Text: "temporary failure"}
+	}
 	return Outcome{Enhanced: "4.3.0", Text: "unable to run the command: " + err.Error()}
 }
 

@@ -101,7 +101,7 @@ func (s *Spec) arguments(m *Message, to []Recipient) ([]string, error) {
 func (s *Spec) common(m *Message) map[string]string {
 	sender := s.NullSender
 	if m.Sender != "" {
-		sender = s.morph(m.Sender)
+		sender = s.quoted(m.Sender) // h and u are for recipients
 	}
 	hop := m.Nexthop
 	if s.has('h') {
@@ -123,9 +123,7 @@ func (s *Spec) own(r Recipient) map[string]string {
 	if i := strings.LastIndexByte(r.Address, '@'); i >= 0 {
 		local, domain = r.Address[:i], r.Address[i+1:]
 	}
-	if strings.HasPrefix(local, `"`) && strings.HasSuffix(local, `"`) && len(local) > 1 {
-		local = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(local[1 : len(local)-1])
-	}
+	local = (&Spec{}).quoted(local)
 	if s.has('u') {
 		local = strings.ToLower(local)
 	}
@@ -146,10 +144,7 @@ func (s *Spec) morph(a string) string {
 	if i < 0 {
 		i = len(a)
 	}
-	local, domain := a[:i], a[i:]
-	if !s.has('q') && len(local) > 1 && local[0] == '"' && local[len(local)-1] == '"' {
-		local = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(local[1 : len(local)-1])
-	}
+	local, domain := s.quoted(a[:i]), a[i:]
 	if s.has('u') {
 		local = strings.ToLower(local)
 	}
@@ -159,8 +154,19 @@ func (s *Spec) morph(a string) string {
 	return local + domain
 }
 
-// expand replaces $name, ${name} and $(name); ${name?text} stands for text if
-// the value is not empty, ${name:text} if it is. $$ is a dollar.
+// quoted takes the quotes of a local part away, unless q keeps them.
+func (s *Spec) quoted(a string) string {
+	i := strings.LastIndexByte(a, '@')
+	if i < 0 {
+		i = len(a)
+	}
+	if local := a[:i]; !s.has('q') && len(local) > 1 && local[0] == '"' && local[len(local)-1] == '"' {
+		return strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(local[1:len(local)-1]) + a[i:]
+	}
+	return a
+}
+
+// expand replaces $name, ${name} and $(name). $$ is a dollar.
 func expand(s string, value func(string) (string, bool)) (string, error) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
@@ -188,31 +194,14 @@ func expand(s string, value func(string) (string, bool)) (string, error) {
 			}
 			expr, end = s[i:end], end-1
 		}
-		text, err := evaluate(expr, value)
-		if err != nil {
-			return "", err
+		text, ok := value(expr)
+		if !ok {
+			return "", fmt.Errorf("unknown macro name: %q", expr)
 		}
 		b.WriteString(text)
 		i = end
 	}
 	return b.String(), nil
-}
-
-func evaluate(expr string, value func(string) (string, bool)) (string, error) {
-	name, text, op := expr, "", byte(0)
-	if i := strings.IndexAny(expr, "?:"); i >= 0 {
-		name, text, op = expr[:i], expr[i+1:], expr[i]
-	}
-	v, ok := value(name)
-	switch {
-	case !ok:
-		return "", fmt.Errorf("unknown variable: %q", name)
-	case op == 0:
-		return v, nil
-	case (op == '?') == (v != ""):
-		return text, nil
-	}
-	return "", nil
 }
 
 func isName(c byte) bool {

@@ -39,7 +39,7 @@ func (s *Spec) form(m *Message, to Recipient, eol string) *form {
 		line("X-Original-To: ", to.Original)
 	}
 	if s.has('D') {
-		line("Delivered-To: ", strings.ToLower(to.Address))
+		line("Delivered-To: ", to.Address)
 	}
 	f.head = b.String()
 	return f

@@ -64,8 +64,14 @@ func (s *Spec) Validate() error {
 	if err != nil {
 		return err
 	}
+	known, own := s.common(&Message{}), s.own(Recipient{})
 	for _, w := range words {
-		if _, err := expand(w, func(string) (string, bool) { return "", true }); err != nil {
+		_, err := expand(w, func(name string) (string, bool) {
+			_, a := known[name]
+			_, b := own[name]
+			return "", a || b
+		})
+		if err != nil {
 			return fmt.Errorf("pipe %s: %w", s.Name, err)
 		}
 	}
@@ -101,7 +107,7 @@ func (s *Spec) Call(m *Message, to []Recipient) (*Call, *Refusal) {
 		return nil, &Refusal{"4.3.5", "mail system configuration error: " + err.Error()}
 	}
 	if s.Size > 0 && m.Size > s.Size {
-		return nil, &Refusal{"5.2.3", fmt.Sprintf("message size %d exceeds size limit %d for %s service", m.Size, s.Size, s.Name)}
+		return nil, &Refusal{"5.2.3", "message too large"}
 	}
 	if s.has('D') {
 		for _, seen := range m.DeliveredTo {
