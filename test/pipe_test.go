@@ -21,8 +21,8 @@ type pipeCase struct {
 	from  string // '' is Sender.X+y@Back.Example
 	to    []string
 	body  string
-	fails bool // the message is bounced
-	why string // our words differ on purpose
+	fails bool   // the message is bounced
+	why   string // our words differ on purpose
 }
 
 func pipeCases() []pipeCase {
