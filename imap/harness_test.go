@@ -81,7 +81,12 @@ type house struct {
 
 func open(t testing.TB, opt imap.ListenerOptions, rows map[string]string) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), rows: rows, log: &lockedBuffer{}, auth: who{}}
+	return openAt(t, t.TempDir(), opt, rows)
+}
+
+func openAt(t testing.TB, dir string, opt imap.ListenerOptions, rows map[string]string) *house {
+	t.Helper()
+	h := &house{t: t, dir: dir, rows: rows, log: &lockedBuffer{}, auth: who{}}
 	if _, fuzz := t.(*testing.F); fuzz {
 		h.level = slog.LevelError
 	}
