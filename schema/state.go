@@ -29,6 +29,7 @@ var stateSteps = []migration{
 	{"tags and results of TLS", stateOutDDL},
 	{"queue by destination", stateQueue2DDL},
 	{"policy", statePolicyDDL},
+	{"screening", stateScreenDDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called

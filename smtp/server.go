@@ -47,6 +47,8 @@ type ListenerOptions struct {
 	Hostname  string      // '': setting myhostname
 	Tag       string
 	Auth      AuthMode
+	// Names are how postscreen_listeners may call this listener.
+	Names []string
 }
 
 // Deps is what a Server needs.
@@ -64,6 +66,10 @@ type Deps struct {
 	// client up in the tables of smtpd_milter_maps; ok false: it is in none.
 	Milter    func(context.Context) (*milter.Config, error)
 	MilterMap func(ctx context.Context, tables []string, a netip.Addr) (list string, ok bool, err error)
+
+	// Screen looks at clients before a session begins; nil: nobody does. It
+	// returns the connection, or nil when the client has been dealt with.
+	Screen func(ctx context.Context, nc net.Conn, listener []string, stopping func() bool) net.Conn
 
 	// Resolve names a client: verified name, name of the PTR record, both
 	// "unknown" if there is none; tempfail when that cannot be known now. nil:
@@ -86,6 +92,7 @@ type Server struct {
 
 	mu        sync.Mutex // guards what follows
 	sessions  map[*session]struct{}
+	screened  map[net.Conn]struct{} // clients that are no session yet
 	listeners map[net.Listener]struct{}
 	running   sync.WaitGroup // sessions
 }
@@ -103,6 +110,7 @@ func New(d Deps) *Server {
 		limits:    newLimits(),
 		names:     newNames(d.Resolve),
 		sessions:  make(map[*session]struct{}),
+		screened:  make(map[net.Conn]struct{}),
 		listeners: make(map[net.Listener]struct{}),
 	}
 }
@@ -152,25 +160,49 @@ func (s *Server) ended(ctx context.Context) error {
 }
 
 func (s *Server) start(ctx context.Context, nc net.Conn, opt ListenerOptions, own *sync.WaitGroup) {
-	ss := newSession(s, nc, opt)
 	s.mu.Lock()
 	if s.closing.Load() { // running may be waited for already
 		s.mu.Unlock()
 		nc.Close()
 		return
 	}
-	s.sessions[ss] = struct{}{}
 	s.running.Add(1)
 	s.mu.Unlock()
 	own.Go(func() {
 		defer s.running.Done()
 		stop := context.AfterFunc(ctx, func() { nc.Close() })
 		defer stop()
-		ss.serve(ctx)
-		s.mu.Lock()
-		delete(s.sessions, ss)
-		s.mu.Unlock()
+		if conn := s.screen(ctx, nc, opt); conn != nil {
+			s.session(ctx, conn, opt)
+		}
 	})
+}
+
+// screen has a client looked at, where clients of the listener are.
+func (s *Server) screen(ctx context.Context, nc net.Conn, opt ListenerOptions) net.Conn {
+	if s.d.Screen == nil || opt.Role != policy.MX {
+		return nc
+	}
+	s.mu.Lock()
+	s.screened[nc] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.screened, nc)
+		s.mu.Unlock()
+	}()
+	return s.d.Screen(ctx, nc, opt.Names, s.closing.Load)
+}
+
+func (s *Server) session(ctx context.Context, nc net.Conn, opt ListenerOptions) {
+	ss := newSession(s, nc, opt)
+	s.mu.Lock()
+	s.sessions[ss] = struct{}{}
+	s.mu.Unlock()
+	ss.serve(ctx)
+	s.mu.Lock()
+	delete(s.sessions, ss)
+	s.mu.Unlock()
 }
 
 // Shutdown stops accepting, says 421 to sessions that wait for a command, lets
@@ -185,6 +217,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	for ss := range s.sessions {
 		ss.interrupt()
+	}
+	for nc := range s.screened {
+		nc.SetReadDeadline(aLongTimeAgo)
 	}
 	s.mu.Unlock()
 
@@ -201,6 +236,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	for ss := range s.sessions {
 		ss.cut()
+	}
+	for nc := range s.screened {
+		nc.Close()
 	}
 	s.mu.Unlock()
 	<-done

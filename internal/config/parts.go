@@ -15,6 +15,7 @@ import (
 	"mailserver/policy"
 	"mailserver/pop3"
 	"mailserver/smtp"
+	"mailserver/smtp/screen"
 	"mailserver/storage"
 )
 
@@ -32,6 +33,7 @@ func parts() []any {
 		storage.Config{},
 		smtp.Config{},
 		milter.Config{},
+		screen.Config{},
 		imap.Config{},
 		pop3.Config{},
 		renewal.Config{},

@@ -42,6 +42,7 @@ func (s *Server) startEdges(proc *config.Process) error {
 		Config: config.Of[smtp.Config](s.Config),
 
 		Milter: config.Of[milter.Config](s.Config), MilterMap: s.clientRow,
+		Screen: s.screen(tlsConf),
 
 		Log: s.Log,
 		Now: s.opt.Now,
@@ -100,7 +101,7 @@ var roles = map[string]policy.Role{"mx": policy.MX, "submission": policy.Submiss
 
 func (e smtpEdge) Serve(ctx context.Context, l net.Listener, row schema.Listener) error {
 	return e.s.Serve(ctx, l, smtp.ListenerOptions{Role: roles[row.Protocol], TLS: smtp.TLSMode(row.TLS), TLSConfig: e.tls,
-		Hostname: row.Hostname, Tag: row.Tag, Auth: smtp.AuthMode(row.Auth)})
+		Hostname: row.Hostname, Tag: row.Tag, Auth: smtp.AuthMode(row.Auth), Names: screenNames(row)})
 }
 
 func (e smtpEdge) Shutdown(ctx context.Context) error { return e.s.Shutdown(ctx) }

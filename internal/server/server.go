@@ -36,6 +36,8 @@ type Server struct {
 	edges []edge // in the order of starting
 	stop  context.CancelFunc
 	tasks sync.WaitGroup // queue, watch of rows
+	// screened waits for what is still to be written about clients.
+	screened func()
 
 	closeOnce sync.Once
 	closeErr  error
@@ -240,6 +242,9 @@ func (s *Server) shutdown(ctx context.Context) error {
 		s.ls.done.Wait()
 	}
 	s.tasks.Wait()
+	if s.screened != nil {
+		s.screened()
+	}
 	errs = append(errs, s.Parts.Close())
 	s.lock.Close()
 	return errors.Join(errs...)
