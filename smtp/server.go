@@ -69,7 +69,7 @@ type Deps struct {
 
 	// Screen looks at clients before a session begins; nil: nobody does. It
 	// returns the connection, or nil when the client has been dealt with.
-	Screen func(ctx context.Context, nc net.Conn, listener []string, stopping func() bool) net.Conn
+	Screen func(ctx context.Context, nc net.Conn, listener []string, startTLS *tls.Config, stopping func() bool) net.Conn
 
 	// Resolve names a client: verified name, name of the PTR record, both
 	// "unknown" if there is none; tempfail when that cannot be known now. nil:
@@ -180,7 +180,7 @@ func (s *Server) start(ctx context.Context, nc net.Conn, opt ListenerOptions, ow
 
 // screen has a client looked at, where clients of the listener are.
 func (s *Server) screen(ctx context.Context, nc net.Conn, opt ListenerOptions) net.Conn {
-	if s.d.Screen == nil || opt.Role != policy.MX {
+	if s.d.Screen == nil || opt.Role != policy.MX || opt.TLS == Wrapper {
 		return nc
 	}
 	s.mu.Lock()
@@ -191,7 +191,11 @@ func (s *Server) screen(ctx context.Context, nc net.Conn, opt ListenerOptions) n
 		delete(s.screened, nc)
 		s.mu.Unlock()
 	}()
-	return s.d.Screen(ctx, nc, opt.Names, s.closing.Load)
+	var startTLS *tls.Config
+	if opt.TLS == May || opt.TLS == Encrypt {
+		startTLS = opt.TLSConfig
+	}
+	return s.d.Screen(ctx, nc, opt.Names, startTLS, s.closing.Load)
 }
 
 func (s *Server) session(ctx context.Context, nc net.Conn, opt ListenerOptions) {

@@ -296,18 +296,21 @@ func milterPostfix(t *testing.T, cases []milterCase, filter func(milterCase) str
 	t.Helper()
 	p := new(peerPostfix)
 	var services strings.Builder
+	var held []net.Listener // until all ports are chosen
 	for _, c := range cases {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.Close()
+		held = append(held, l)
 		p.addr = append(p.addr, l.Addr().String())
 		fmt.Fprintf(&services, "%s inet n - n - - smtpd\n", l.Addr())
 		for _, row := range c.rows(filter(c)) {
 			name, value, _ := strings.Cut(row, "=")
 			fmt.Fprintf(&services, "  -o { %s = %s }\n", name, value)
 		}
+	}
+	for _, l := range held {
 		l.Close()
 	}
 	_, p.dir = startPostfix(t, `relay_domains = relay.example

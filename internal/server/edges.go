@@ -42,7 +42,7 @@ func (s *Server) startEdges(proc *config.Process) error {
 		Config: config.Of[smtp.Config](s.Config),
 
 		Milter: config.Of[milter.Config](s.Config), MilterMap: s.clientRow,
-		Screen: s.screen(tlsConf),
+		Screen: s.screen(),
 
 		Log: s.Log,
 		Now: s.opt.Now,

@@ -14,7 +14,7 @@ import (
 )
 
 // screen makes what looks at clients before SMTP sessions begin.
-func (s *Server) screen(tlsConf *tls.Config) func(context.Context, net.Conn, []string, func() bool) net.Conn {
+func (s *Server) screen() func(context.Context, net.Conn, []string, *tls.Config, func() bool) net.Conn {
 	resolver := s.opt.DNS
 	if resolver == nil {
 		resolver = dns.New(dns.Config{})
@@ -51,7 +51,7 @@ func (s *Server) screen(tlsConf *tls.Config) func(context.Context, net.Conn, []s
 		Forget: func(ctx context.Context, before time.Time) error {
 			return s.State.Write(ctx, func(t *schema.Tx) error { return t.ForgetScreen(before) })
 		},
-		TLS: tlsConf, Log: s.Log, Now: s.opt.Now,
+		Log: s.Log, Now: s.opt.Now,
 	})
 	s.screened = sc.Wait
 	return sc.Look

@@ -58,7 +58,6 @@ func (x *client) answers(lists chan listing, until time.Time) listing {
 func (x *client) greet(until time.Time, lists chan listing, stopping func() bool) bool {
 	if x.c.GreetBanner != "" && x.send("220-"+x.c.GreetBanner+"\r\n") != nil {
 		x.hangup()
-		x.log("disconnect", "DISCONNECT %s", x.from)
 		return false
 	}
 	x.nc.SetReadDeadline(until)
@@ -76,7 +75,6 @@ func (x *client) greet(until time.Time, lists chan listing, stopping func() bool
 		return x.pregreeted()
 	case !isTimeout(err):
 		x.hangup()
-		x.log("disconnect", "DISCONNECT %s", x.from)
 		return false
 	case stopping():
 		x.send("421 4.3.2 " + x.c.Hostname + " Service shutting down, closing transmission channel\r\n")

@@ -35,7 +35,6 @@ type Deps struct {
 	// Forget removes what ended before a time.
 	Forget func(ctx context.Context, before time.Time) error
 
-	TLS *tls.Config  // for STARTTLS; nil: none
 	Log *slog.Logger // nil: no log
 	Now func() time.Time
 }
@@ -84,7 +83,8 @@ type client struct {
 	addr  netip.Addr
 	from  string // [addr]:port, as the log says it
 	begun time.Time
-	stage string // of the tests, for the log
+	tls   *tls.Config // nil: STARTTLS is not offered
+	stage string      // of the tests, for the log
 
 	pass   Passes
 	early  []byte // what it has said before its turn
@@ -97,10 +97,10 @@ type client struct {
 }
 
 // Look looks at a client before the server does. on names the listener: its
-// address, tag and protocol. The connection that is returned goes to the
+// address, tag and protocol; startTLS is what it offers, or nil. The connection that is returned goes to the
 // server; nil: it has been dealt with and is closed. stopping tells whether a
 // deadline in the past means that the server stops.
-func (s *Screen) Look(ctx context.Context, nc net.Conn, on []string, stopping func() bool) net.Conn {
+func (s *Screen) Look(ctx context.Context, nc net.Conn, on []string, startTLS *tls.Config, stopping func() bool) net.Conn {
 	c, err := s.d.Config(ctx)
 	if err != nil { // the server has words for it
 		return nc
@@ -109,7 +109,7 @@ func (s *Screen) Look(ctx context.Context, nc net.Conn, on []string, stopping fu
 	if err != nil || !listed(c.Listeners, on) {
 		return nc
 	}
-	x := &client{s: s, c: c, nc: nc, addr: remote.Addr().Unmap().WithZone(""), begun: s.d.Now(), stage: "tests before SMTP handshake"}
+	x := &client{s: s, c: c, nc: nc, addr: remote.Addr().Unmap().WithZone(""), begun: s.d.Now(), tls: startTLS, stage: "tests before SMTP handshake"}
 	x.from = fmt.Sprintf("[%s]:%d", x.addr, remote.Port())
 	local, _ := netip.ParseAddrPort(nc.LocalAddr().String())
 	x.log("connect", "CONNECT from %s to [%s]:%d", x.from, local.Addr().Unmap(), local.Port())
@@ -176,7 +176,7 @@ func (x *client) examine(ctx context.Context, local netip.Addr, stopping func() 
 	case "reject":
 		x.log("denylisted", "DENYLISTED %s", x.from)
 		if x.fail(x.c.DenyAction, "5.3.2 Service currently unavailable") {
-			return false
+			return x.over()
 		}
 	}
 	x.pass, _ = x.s.d.Load(ctx, x.addr) // not known now: as if it were new
@@ -196,7 +196,9 @@ func (x *client) examine(ctx context.Context, local netip.Addr, stopping func() 
 		x.talk(ctx, stopping)
 		return x.over()
 	}
-	x.log("pass new", "PASS NEW %s", x.from)
+	if x.known() { // or a fault has been passed over
+		x.log("pass new", "PASS NEW %s", x.from)
+	}
 	x.save()
 	return true
 }
@@ -263,7 +265,6 @@ func (x *client) fail(action, text string) (dropped bool) {
 	case "drop":
 		x.failed = true
 		x.send("521 " + text + "\r\n")
-		x.log("disconnect", "DISCONNECT %s", x.from)
 		return true
 	case "enforce":
 		if !x.failed {

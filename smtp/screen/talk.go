@@ -19,11 +19,11 @@ import (
 // connection: it has failed, or its ways are looked at. No recipient is taken.
 type engine struct {
 	*client
-	rd    *smtpwire.Reader
-	where string
-	count int
-	done  bool
-	tls   bool
+	rd     *smtpwire.Reader
+	where  string
+	count  int
+	done   bool
+	secure bool
 
 	hello, sender      string
 	hasHello, hasMail  bool
@@ -257,7 +257,7 @@ func (e *engine) helo(name, args string) {
 		lines = append(lines, "VRFY")
 	}
 	lines = append(lines, "ETRN")
-	if e.s.d.TLS != nil && !e.tls {
+	if e.client.tls != nil && !e.secure {
 		lines = append(lines, "STARTTLS")
 	}
 	lines = append(lines, "ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING")
@@ -270,22 +270,22 @@ func (e *engine) startTLS(ctx context.Context, args string) {
 	case args != "":
 		e.say("501 5.5.4 Syntax: STARTTLS")
 		return
-	case e.tls:
+	case e.secure:
 		e.say("554 5.5.1 Error: TLS already active")
 		return
-	case e.s.d.TLS == nil:
+	case e.client.tls == nil:
 		e.say("502 5.5.1 Error: command not implemented")
 		return
 	}
 	e.say("220 2.0.0 Ready to start TLS")
-	tc := tls.Server(e.nc, e.s.d.TLS)
+	tc := tls.Server(e.nc, e.client.tls)
 	ctx, cancel := context.WithTimeout(ctx, e.c.CommandTime)
 	defer cancel()
 	if err := tc.HandshakeContext(ctx); err != nil {
 		e.hangup()
 		return
 	}
-	e.nc, e.tls = tc, true
+	e.nc, e.secure = tc, true
 	e.rd.Discard(tc)
 	e.hasHello, e.hasMail, e.hello = false, false, ""
 }
