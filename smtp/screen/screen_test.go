@@ -49,7 +49,9 @@ func newPost(t testing.TB, lists map[string]string, rows ...string) *post {
 			return []netip.Addr{a}, time.Hour
 		},
 		Table: func(context.Context, []string, netip.Addr) (string, bool, error) { return "", false, nil },
-		Text:  func(_ context.Context, _, key string) (string, error) { return map[string]string{"key.dq.example": "dq.example"}[key], nil },
+		Text: func(_ context.Context, _, key string) (string, error) {
+			return map[string]string{"key.dq.example": "dq.example"}[key], nil
+		},
 		Load: func(_ context.Context, a netip.Addr) (Passes, error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
