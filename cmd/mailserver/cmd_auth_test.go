@@ -58,6 +58,11 @@ func TestAuthCommands(t *testing.T) {
 		{"ban lift ALL", "", 0, "lifted 1"},
 		{"cert list", "", 0, "3 1 1 "},
 		{"cert list --json", "", 0, `"issuer":"mx.example"`},
+		{"cert roll mx.example", "", exitUsage, "cert next mx.example"},
+		{"cert next mx.example", "", 0, "_25._tcp.mx.example. IN TLSA 3 1 1 "},
+		{"cert list --json", "", 0, `"tlsa_next":"3 1 1 `},
+		{"cert roll mx.example", "", 0, "next key"},
+		{"cert next other.example", "", exitUsage, "no certificate"},
 		{"pw verify --user ann@box.example {DIGEST-MD5}da23e1863730fc4052239ebbe27979eb", "correct horse", 0, "verified"},
 	} {
 		code, out, errs := run(t, dir, tt.in, strings.Fields(tt.line)...)

@@ -65,7 +65,13 @@ func (r *Renewer) obtain(ctx context.Context, cfg *Config, row tlscert.Row, old 
 	if account, err = r.client.NewAccount(ctx, account); err != nil {
 		return fmt.Errorf("account at the authority: %w", err)
 	}
-	key, made, err := r.key(row.KeyFile)
+	roll := filepath.Join(r.d.Dir, row.KeyFile) + tlscert.RollSuffix
+	rolls := exists(roll)
+	keyFile := row.KeyFile
+	if rolls {
+		keyFile += tlscert.RollSuffix
+	}
+	key, made, err := r.key(keyFile)
 	if err != nil {
 		return err
 	}
@@ -93,12 +99,20 @@ func (r *Renewer) obtain(ctx context.Context, cfg *Config, row tlscert.Row, old 
 	if len(chains) == 0 {
 		return errors.New("the authority has sent no certificate")
 	}
-	return r.store(row, chains[0].ChainPEM, key, made)
+	if err := r.store(row, chains[0].ChainPEM, key, made || rolls); err != nil || !rolls {
+		return err
+	}
+	return os.Remove(roll)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // key reads a private key, or makes one that is not on disk yet (made), except
 // for that of the account. A certificate keeps its key when it is renewed, so
-// that a TLSA record stays right.
+// that a TLSA record stays right, unless the operator has asked for another.
 func (r *Renewer) key(name string) (key crypto.Signer, made bool, err error) {
 	path := filepath.Join(r.d.Dir, name)
 	text, err := os.ReadFile(path)

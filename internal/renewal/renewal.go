@@ -20,6 +20,7 @@ import (
 
 	"github.com/mholt/acmez/v3/acme"
 
+	"mailserver/internal/dns"
 	"mailserver/internal/tlscert"
 )
 
@@ -40,9 +41,27 @@ type Config struct {
 	// TLSAddress is listened on while a challenge tls-alpn-01 is open; the
 	// authority comes to port 443. Empty: no tls-alpn-01.
 	TLSAddress string `setting:"acme_tls_address" default:""`
+	// DNSServer is the primary server of the zone, host or host:port; with it
+	// only dns-01 is used, by updates of RFC 2136. DNSZone is '' for the zone
+	// that the server names, DNSKey is as for nsupdate -y.
+	DNSServer string `setting:"acme_dns_server" default:""`
+	DNSZone   string `setting:"acme_dns_zone" default:""`
+	DNSKey    string `setting:"acme_dns_key" default:""`
+	// DNSDelay is for the other servers of the zone to hear of the update.
+	DNSDelay time.Duration `setting:"acme_dns_delay" default:"10s"`
 	// CAFile holds certificates, PEM, that the directory's HTTPS is trusted by.
 	// Empty: those of the system.
 	CAFile string `setting:"acme_ca_file" default:""`
+}
+
+// Validate returns the first value that cannot be acted on: "setting NAME: why".
+func (c *Config) Validate() error {
+	if c.DNSKey != "" {
+		if err := dns.ParseKey(c.DNSKey); err != nil {
+			return fmt.Errorf("setting acme_dns_key: %w", err)
+		}
+	}
+	return nil
 }
 
 // Deps is what a Renewer needs.
@@ -131,8 +150,8 @@ func (r *Renewer) Look(ctx context.Context) error {
 }
 
 func (r *Renewer) lookAt(ctx context.Context, cfg *Config, row tlscert.Row, t *try) {
-	if strings.HasPrefix(row.Hostname, "*.") {
-		r.complain(t, row, errors.New("a wildcard needs dns-01, which is not here"))
+	if strings.HasPrefix(row.Hostname, "*.") && cfg.DNSServer == "" {
+		r.complain(t, row, errors.New("a wildcard needs dns-01: acme_dns_server is not set"))
 		return
 	}
 	if r.d.Now().Before(t.next) {
@@ -188,6 +207,8 @@ func (r *Renewer) due(ctx context.Context, row tlscert.Row, leaf *x509.Certifica
 	switch {
 	case leaf == nil:
 		return "there is none"
+	case exists(filepath.Join(r.d.Dir, row.KeyFile) + tlscert.RollSuffix):
+		return "its key is to be changed"
 	case leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) == nil:
 		return "it signs itself"
 	case leaf.VerifyHostname(row.Hostname) != nil:

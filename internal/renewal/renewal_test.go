@@ -59,12 +59,18 @@ func newAuthority(t *testing.T) *authority {
 	a := &authority{Server: httptest.NewTLSServer(front.Handler()),
 		http: net.JoinHostPort("127.0.0.1", strconv.Itoa(httpPort)), tls: net.JoinHostPort("127.0.0.1", strconv.Itoa(tlsPort))}
 	t.Cleanup(a.Close)
+	a.trust(t)
+	return a
+}
+
+// trust writes the certificate that the directory's HTTPS shows.
+func (a *authority) trust(t *testing.T) {
+	t.Helper()
 	a.caFile = filepath.Join(t.TempDir(), "directory.pem")
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.Certificate().Raw})
 	if err := os.WriteFile(a.caFile, text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return a
 }
 
 // world is a renewer over a directory with a certificate that signs itself.
@@ -250,4 +256,44 @@ func TestOddTokens(t *testing.T) {
 
 func challenge(token string) acme.Challenge {
 	return acme.Challenge{Token: token, KeyAuthorization: "x"}
+}
+
+// TestKeyIsChanged: the next key is shown before it is used, and used when asked.
+func TestKeyIsChanged(t *testing.T) {
+	a := newAuthority(t)
+	w := newWorld(t, a)
+	w.cfg.HTTPAddress = a.http
+	first := w.look(t)
+	keyFile := filepath.Join(w.d.Dir, "tls/mx.key")
+	if err := tlscert.Roll(keyFile); err != tlscert.ErrNoNext {
+		t.Errorf("without a next key: %v", err)
+	}
+	for range 2 {
+		if err := tlscert.MakeNext(keyFile); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next, err := tlscert.NextTLSA(keyFile)
+	if err != nil || !strings.HasPrefix(next, "3 1 1 ") || next == tlscert.TLSA(first.RawSubjectPublicKeyInfo) {
+		t.Fatalf("next %q, %v", next, err)
+	}
+	if w.look(t).SerialNumber.Cmp(first.SerialNumber) != 0 {
+		t.Error("renewed before it was asked for")
+	}
+	if err := tlscert.Roll(keyFile); err != nil {
+		t.Fatal(err)
+	}
+	second := w.look(t)
+	if tlscert.TLSA(second.RawSubjectPublicKeyInfo) != next {
+		t.Errorf("another key\n%s", w.log.String())
+	}
+	if _, err := tls.LoadX509KeyPair(filepath.Join(w.d.Dir, "tls/mx.crt"), keyFile); err != nil {
+		t.Error(err)
+	}
+	if left, _ := filepath.Glob(keyFile + ".*"); len(left) != 0 {
+		t.Error("left behind:", left)
+	}
+	if w.look(t).SerialNumber.Cmp(second.SerialNumber) != 0 {
+		t.Error("renewed again")
+	}
 }

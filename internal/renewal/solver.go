@@ -16,6 +16,8 @@ import (
 
 	"github.com/mholt/acmez/v3"
 	"github.com/mholt/acmez/v3/acme"
+
+	"mailserver/internal/dns"
 )
 
 // answers is what the authority may ask for while an order is open.
@@ -36,6 +38,7 @@ func startSolvers(cfg *Config) (solvers map[string]acmez.Solver, stop func(), er
 		}
 	}
 	switch {
+	case cfg.DNSServer != "": // needs no port of ours
 	case cfg.Webroot != "":
 		solvers[acme.ChallengeTypeHTTP01] = webroot(cfg.Webroot)
 	case cfg.HTTPAddress != "":
@@ -47,7 +50,7 @@ func startSolvers(cfg *Config) (solvers map[string]acmez.Solver, stop func(), er
 		ends = append(ends, end)
 		solvers[acme.ChallengeTypeHTTP01] = httpSolver{a}
 	}
-	if cfg.TLSAddress != "" {
+	if cfg.TLSAddress != "" && cfg.DNSServer == "" {
 		end, e := a.serveTLS(cfg.TLSAddress)
 		if e != nil {
 			err = errors.Join(err, fmt.Errorf("acme_tls_address: %w", e))
@@ -55,6 +58,9 @@ func startSolvers(cfg *Config) (solvers map[string]acmez.Solver, stop func(), er
 			ends = append(ends, end)
 			solvers[acme.ChallengeTypeTLSALPN01] = tlsSolver{a}
 		}
+	}
+	if cfg.DNSServer != "" {
+		solvers[acme.ChallengeTypeDNS01] = &dnsSolver{dns.Updater{Server: cfg.DNSServer, Zone: cfg.DNSZone, Key: cfg.DNSKey}, cfg.DNSDelay}
 	}
 	if len(solvers) == 0 {
 		return nil, nil, errors.Join(errors.New("no challenge can be answered"), err)
