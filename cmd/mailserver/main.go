@@ -55,6 +55,7 @@ func commands() []command {
 		mailboxCommands,
 		classCommands,
 		policyCommands,
+		panelCommands,
 		memoryCommands,
 		lookupCommands,
 		passwordCommands,
