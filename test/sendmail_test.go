@@ -94,7 +94,7 @@ func TestSendmail(t *testing.T) {
 		{"no recipient in the header", "Subject: x\n\nx\n", 64, []string{"-t"}},
 		{"no such user", "x\n", 67, []string{"nobody-here@vmail.example"}},
 		{"bad option", "", 64, []string{"-Z"}},
-		{"mode that is missing", "", 64, []string{"-bs"}},
+		{"mode that is missing", "", 64, []string{"-bd"}},
 		{"mailq", "", 0, []string{"-bp"}},
 		{"newaliases", "", 0, []string{"-bi"}},
 		{"flush", "", 0, []string{"-q"}},

@@ -62,7 +62,7 @@ type sendmailCall struct {
 }
 
 // withValue are the options whose value may be the next argument.
-const withValue = "bBCFfhLNOopRrVX"
+const withValue = "AbBCFfhLNOopRrVX"
 
 // parseSendmail reads options as sendmail(1) does: letters in one word, a value
 // in the same word or the next. Unknown -o options are passed over.
@@ -154,10 +154,12 @@ func (c *sendmailCall) option(letter byte, value string) error {
 			c.dots = true
 		}
 	case 'b':
-		if value == "" || !strings.Contains("mpi", value[:1]) {
+		switch {
+		case value == "" || !strings.Contains("mpisvhH", value[:1]):
 			return usage("sendmail: -b%s is not supported", value)
+		case value[0] != 'h' && value[0] != 'H': // no meaning here
+			c.mode = value[0]
 		}
-		c.mode = value[0]
 	}
 	return nil
 }
@@ -190,18 +192,22 @@ func sendmail(ctx context.Context, a *app, args []string) error {
 		return a.again(ctx, "queue", "list")
 	case c.mode == 'i':
 		return nil
-	case c.scan && len(c.operand) > 0:
-		return usage("sendmail: recipients are taken from the header with -t, not from the command line")
+	case c.mode == 's':
+		return standAlone(ctx, a)
+	case c.mode == 'v':
+		return a.verify(ctx, c)
 	}
 	text, err := spoolStdin(a.in, c.dots)
 	if err != nil {
 		return &exitError{exitTempFail, fmt.Errorf("sendmail: read message: %w", err)}
 	}
 	defer text.Close()
-	if c.req.To = c.operand; c.scan {
-		if c.req.To, err = recipients(text); err != nil {
+	if c.req.To = c.operand; c.scan { // they are added to those of the command line
+		list, err := recipients(text)
+		if err != nil {
 			return &exitError{exitTempFail, fmt.Errorf("sendmail: read message: %w", err)}
 		}
+		c.req.To = append(c.req.To, list...)
 	}
 	if len(c.req.To) == 0 {
 		return usage("sendmail: no recipient is given")
@@ -209,16 +215,39 @@ func sendmail(ctx context.Context, a *app, args []string) error {
 	return a.handOver(ctx, c, text)
 }
 
-func (a *app) handOver(ctx context.Context, c *sendmailCall, text *os.File) error {
+// verify is "sendmail -bv": no message is made; a report of what would become
+// of one is mailed to the sender.
+func (a *app) verify(ctx context.Context, c *sendmailCall) error {
+	if c.req.To = c.operand; len(c.req.To) == 0 {
+		return usage("sendmail: no recipient is given")
+	}
+	c.req.Verify = true
+	reply, err := pickup.Send(ctx, pickup.Socket(a.dir), &c.req, strings.NewReader(""))
+	switch {
+	case err != nil:
+		return &exitError{exitTempFail, fmt.Errorf("sendmail: %w", err)}
+	case reply.Code >= 300:
+		return &exitError{replyExit(reply), fmt.Errorf("sendmail: %d %s %s", reply.Code, reply.Enhanced, reply.Text)}
+	}
+	fmt.Fprintf(a.out, "%s\n", reply.Text)
+	return nil
+}
+
+// give hands a message over.
+func (a *app) give(ctx context.Context, req *pickup.Request, text *os.File) (*pickup.Reply, error) {
 	size, err := text.Seek(0, io.SeekEnd)
 	if err == nil {
-		c.req.Size = size
+		req.Size = size
 		_, err = text.Seek(0, io.SeekStart)
 	}
-	var reply *pickup.Reply
-	if err == nil {
-		reply, err = pickup.Send(ctx, pickup.Socket(a.dir), &c.req, text)
+	if err != nil {
+		return nil, err
 	}
+	return pickup.Send(ctx, pickup.Socket(a.dir), req, text)
+}
+
+func (a *app) handOver(ctx context.Context, c *sendmailCall, text *os.File) error {
+	reply, err := a.give(ctx, &c.req, text)
 	if err != nil {
 		return &exitError{exitTempFail, fmt.Errorf("sendmail: message not taken: %w", err)}
 	}

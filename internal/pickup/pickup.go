@@ -30,6 +30,8 @@ type Request struct {
 	EnvID    string   `json:"envid,omitempty"`
 	Body     string   `json:"body,omitempty"`
 	Size     int64    `json:"size"` // bytes, with CRLF line ends
+	// Verify sends no message: a report of what would become of one is mailed.
+	Verify bool `json:"verify,omitempty"`
 }
 
 // Reply is what became of it, in the words of SMTP.

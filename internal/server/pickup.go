@@ -95,6 +95,14 @@ func (s *Server) pickUp(ctx context.Context, conn net.Conn) pickup.Reply {
 	if refused != nil {
 		return *refused
 	}
+	if req.Verify {
+		to := env.From
+		if to.IsNull() {
+			to = address.Address{Local: "postmaster", Domain: c.Origin}
+		}
+		s.tasks.Go(func() { s.Delivery.Verify(ctx, to, env.To) })
+		return pickup.Reply{Code: 250, Enhanced: "2.0.0", Text: fmt.Sprintf("Mail Delivery Status Report will be mailed to <%s>.", to)}
+	}
 	msg, err := s.Delivery.Begin(ctx, env)
 	if err != nil {
 		return pickup.Reply{Code: 451, Enhanced: "4.3.0", Text: "Error: queue file write error"}
