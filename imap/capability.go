@@ -30,6 +30,7 @@ var capabilityRows = []capability{
 	{"CREATE-SPECIAL-USE", false, true}, {"UTF8=ACCEPT", false, true},
 	{"QUOTA", false, true}, {"QUOTA=RES-STORAGE", false, true}, {"QUOTA=RES-MESSAGE", false, true}, {"UNAUTHENTICATE", false, true},
 	{"XLIST", false, true},
+	{"COMPRESS=DEFLATE", false, true},
 }
 
 // capabilities is the line for this session at this moment.

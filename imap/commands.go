@@ -52,6 +52,7 @@ func commandTable() []command {
 
 		bare(command{name: "UNAUTHENTICATE", states: loggedIn}, runUnauthenticate),
 
+		row(command{name: "COMPRESS", states: loggedIn, after: afterCompress}, parseCompress, runCompress),
 		row(command{name: "ENABLE", states: loggedIn, done: "Enabled."}, parseEnable, runEnable),
 		row(command{name: "SELECT", states: loggedIn}, parseSelect, runSelect),
 		row(command{name: "EXAMINE", states: loggedIn}, parseExamine, runSelect),

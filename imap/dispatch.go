@@ -152,7 +152,7 @@ func (s *session) finish(ctx context.Context, row *command, a reply) error {
 	if s.enc.Err() != nil {
 		return s.enc.Err()
 	}
-	if row.after != nil {
+	if row.after != nil && a.status == "" {
 		return row.after(s, ctx)
 	}
 	return nil

@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"mailserver/internal/inflate"
 )
 
 // errWoken: somebody has something to say to a session that waits.
@@ -20,7 +22,8 @@ var errWoken = errors.New("woken")
 type link struct {
 	conn    net.Conn // TLS, once started
 	now     func() time.Time
-	in, out int64
+	in, out int64           // bytes on the wire
+	inflate *inflate.Reader // nil: not compressed
 
 	mu     sync.Mutex // guards what follows, and the read deadline
 	wait   time.Duration
@@ -31,6 +34,13 @@ type link struct {
 
 // Read implements io.Reader with a deadline.
 func (l *link) Read(p []byte) (int, error) {
+	if l.inflate != nil {
+		return l.inflate.Read(p)
+	}
+	return l.readRaw(p)
+}
+
+func (l *link) readRaw(p []byte) (int, error) {
 	if err := l.armRead(); err != nil {
 		return 0, err
 	}
@@ -98,13 +108,15 @@ func (l *link) wake() {
 func (l *link) Write(p []byte) (total int, err error) {
 	const piece = 64 << 10
 	for len(p) > 0 && err == nil {
-		var n int
-		l.conn.SetWriteDeadline(l.now().Add(writeTimeout))
-		n, err = l.conn.Write(p[:min(len(p), piece)])
+		n := min(len(p), piece)
+		if l.inflate != nil {
+			err = l.deflate(p[:n])
+		} else {
+			n, err = rawWriter{l}.Write(p[:n])
+		}
 		total += n
 		p = p[n:]
 	}
-	l.out += int64(total)
 	return total, err
 }
 
