@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"mailserver/internal/address"
+	"mailserver/internal/dns/dnstest"
 	"mailserver/internal/testenv"
 )
 
@@ -376,4 +378,95 @@ func refuser() net.Conn {
 		}
 	}()
 	return here
+}
+
+// TestMailWhileTheDNSFails: with a resolver that answers nobody, no client
+// waits longer than policy_dns_time_limit, lists refuse nobody, and what was
+// taken is there.
+func TestMailWhileTheDNSFails(t *testing.T) {
+	lists := "reject_rbl_client a.example, reject_rbl_client b.example, reject_rbl_client c.example, reject_rhsbl_helo d.example, reject_rhsbl_sender e.example"
+	e := testenv.Start(t, testenv.Options{SQL: everybodyMayWrite + setting("policy_dns_time_limit", "1s") + setting("smtpd_client_restrictions", lists)})
+	for _, n := range []string{"1.0.0.127.a.example", "1.0.0.127.b.example", "1.0.0.127.c.example", "client.example.d.example", "x.example.e.example", "x.example", "client.example", "1.0.0.127.in-addr.arpa"} {
+		e.DNS.Fail(n, dnstest.Fault{Silent: true})
+	}
+	begun := time.Now()
+	for range 3 {
+		k := dialog(t, e, testenv.SMTP, "a@x.example")
+		k.want("250", "RCPT TO:<joe@vmail.example>")
+		k.letter()
+	}
+	if took := time.Since(begun); took > 15*time.Second {
+		t.Errorf("three messages took %v", took)
+	}
+	if n := inbox(t, e, "joe@vmail.example"); n != 3 {
+		t.Errorf("%d messages, want 3", n)
+	}
+	e.SQL(setting("smtpd_sender_restrictions", "reject_unknown_sender_domain"))
+	dialog(t, e, testenv.SMTP, "a@x.example").want("450 4.1.8 <a@x.example>: Sender address rejected: Domain not found", "RCPT TO:<joe@vmail.example>")
+	e.SQL(setting("smtpd_sender_restrictions", "") + setting("smtpd_client_restrictions", "reject_unknown_client_hostname"))
+	dialog(t, e, testenv.SMTP, "a@x.example").want("450 4.7.25 Client host rejected: cannot find your hostname, [127.0.0.1]", "RCPT TO:<joe@vmail.example>")
+}
+
+// TestAddressVerificationByProbes: probes go where mail would, and leave none.
+func TestAddressVerificationByProbes(t *testing.T) {
+	var mu sync.Mutex
+	var asked []string
+	e := testenv.Start(t, testenv.Options{SQL: everybodyMayWrite + setting("smtpd_sender_restrictions", "reject_unverified_sender") + setting("unverified_sender_reject_code", "550"),
+		Zone: "far.example. MX 10 mx.far.example.\nmx.far.example. A 192.0.2.99\nnull.example. MX 0 .\n",
+		Dial: func(context.Context, string, string) (net.Conn, error) {
+			c := refuser()
+			return spied{c, func(line string) { mu.Lock(); asked = append(asked, line); mu.Unlock() }}, nil
+		}})
+	try := func(from, want string) {
+		t.Helper()
+		dialog(t, e, testenv.SMTP, from).want(want, "RCPT TO:<joe@vmail.example>")
+	}
+	try("good@far.example", "250 2.1.5")
+	try("bad@far.example", "550 5.1.7 <bad@far.example>: Sender address rejected: undeliverable address: host mx.far.example[192.0.2.99] said: 550 5.1.1 no such user (in reply to RCPT TO command)")
+	try("a@null.example", "550 5.1.7 <a@null.example>: Sender address rejected: undeliverable address: Domain null.example does not accept mail (nullMX)")
+	try("a@nowhere.example", "550 5.1.7 <a@nowhere.example>: Sender address rejected: undeliverable address: Host or domain name not found.")
+	try("joe@vmail.example", "250 2.1.5")
+	try("ghost@vmail.example", "550 5.1.7 <ghost@vmail.example>: Sender address rejected: undeliverable address: unknown user")
+	try("everybody@alias.example", "250 2.1.5")
+	try("", "250 2.1.5")
+	mu.Lock()
+	all := strings.Join(asked, "")
+	mu.Unlock()
+	if !strings.Contains(all, "MAIL FROM:<double-bounce@mx.example>") || strings.Contains(all, "DATA") || strings.Count(all, "RCPT TO:<good@far.example>") != 1 {
+		t.Errorf("the next hop was asked:\n%s", all)
+	}
+	if n := inbox(t, e, "joe@vmail.example"); n != 0 {
+		t.Errorf("a probe has left %d messages", n)
+	}
+	if list, err := e.State.QueuePage(context.Background(), "", 10); err != nil || len(list) != 0 {
+		t.Errorf("a probe has left %d messages in the queue (%v)", len(list), err)
+	}
+	if !strings.Contains(e.Log(), "to=<bad@far.example>, relay=mx.far.example[192.0.2.99]:25") || !strings.Contains(e.Log(), "status=undeliverable (host mx.far.example") {
+		t.Error("the log does not tell of the probe")
+	}
+}
+
+// spied tells what is written to a connection.
+type spied struct {
+	net.Conn
+	tell func(string)
+}
+
+func (s spied) Write(p []byte) (int, error) {
+	s.tell(string(p))
+	return s.Conn.Write(p)
+}
+
+// TestGreylistOfTheSuspicious: only who stands on a list is asked to come back.
+func TestGreylistOfTheSuspicious(t *testing.T) {
+	e := testenv.Start(t, testenv.Options{SQL: everybodyMayWrite + setting("greylist_delay", "2s") +
+		setting("smtpd_recipient_restrictions", "reject_unauth_destination, z-suspicious") + class("z-suspicious", "warn_if_reject reject_rbl_client bl.example, check_sender_access inline:{spam.example=check_greylist}")})
+	dialog(t, e, testenv.SMTP, "a@x.example").want("250", "RCPT TO:<joe@vmail.example>")
+	dialog(t, e, testenv.SMTP, "a@spam.example").want("450 4.2.0 <joe@vmail.example>: Recipient address rejected: Greylisted, try again later", "RCPT TO:<joe@vmail.example>")
+	time.Sleep(2100 * time.Millisecond)
+	k := dialog(t, e, testenv.SMTP, "a@spam.example")
+	k.want("250", "RCPT TO:<joe@vmail.example>")
+	k.letter()
+	e.Restart()
+	dialog(t, e, testenv.SMTP, "a@spam.example").want("250", "RCPT TO:<joe@vmail.example>")
 }

@@ -40,12 +40,12 @@ func (r *Resolver) read(reply *dns.Msg, name string, t Type, believed bool) (*An
 		a.TTL = min(a.TTL, time.Duration(h.Ttl)*time.Second)
 	}
 	switch {
+	case reply.Rcode == dns.RcodeNameError: // whatever else it says, as resolver(3)
+		return nil, negativeTTL(reply), &Error{name, t, NoName, nil}
 	case len(a.Records) > 0:
 		return a, a.TTL, nil
 	case bad:
 		return nil, tempTTL, &Error{name, t, Malformed, nil}
-	case reply.Rcode == dns.RcodeNameError:
-		return nil, negativeTTL(reply), &Error{name, t, NoName, nil}
 	}
 	return nil, negativeTTL(reply), &Error{name, t, NoData, nil}
 }

@@ -27,11 +27,13 @@ type Server struct {
 
 // Fault is how a name is answered instead of its records.
 type Fault struct {
-	Rcode  int           // such as dns.RcodeServerFailure
-	Silent bool          // no answer at all
-	Delay  time.Duration // before the answer
-	Raw    []byte        // sent as it is behind the ID
-	Lie    bool          // an answer to another question
+	Rcode   int           // such as dns.RcodeServerFailure
+	Silent  bool          // no answer at all
+	Delay   time.Duration // before the answer
+	Raw     []byte        // sent as it is behind the ID
+	Lie     bool          // an answer to another question
+	WrongID bool          // an answer with another ID
+	Denied  bool          // the records, and that there is no such name
 }
 
 // Start runs a server until the test ends.
@@ -169,6 +171,10 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	case f.Raw != nil:
 		w.Write(append([]byte{byte(q.Id >> 8), byte(q.Id)}, f.Raw...))
 		return
+	case f.WrongID:
+		reply.Id++
+	case f.Denied:
+		reply.Rcode = dns.RcodeNameError
 	case f.Lie:
 		reply.Question[0].Name = "another.example."
 	case f.Rcode != 0:
