@@ -31,6 +31,9 @@ type target struct {
 
 func (t *target) Site() string { return t.name }
 
+// Distant: deliveries on this host have no connection that may hang.
+func (t *target) Distant() bool { return t.hop.Host != "" }
+
 // RecipientLimit: a mailbox takes one recipient, so that each gets its headers.
 func (t *target) RecipientLimit() int {
 	switch {

@@ -86,11 +86,20 @@ func (t *Tx) QueueAdd(m *QueueMessage, rcpts []QueueRecipient) error {
 	return nil
 }
 
-// QueueTake makes up to limit recipients active that are due at now, the
-// longest due first.
-func (t *Tx) QueueTake(now time.Time, limit int) ([]QueueRecipient, error) {
+// QueueTake makes recipients active that are due at now, the longest due first:
+// up to fresh of those never tried, and up to retries of the others.
+func (t *Tx) QueueTake(now time.Time, fresh, retries int) ([]QueueRecipient, error) {
+	list, err := t.queueTake(`qrAttempts = 0 AND`, now, fresh)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := t.queueTake(`qrAttempts > 0 AND`, now, retries)
+	return append(list, rest...), err
+}
+
+func (t *Tx) queueTake(which string, now time.Time, limit int) ([]QueueRecipient, error) {
 	list, err := t.queueRecipients(`UPDATE QRecipient SET qrState = 1 WHERE qrNum IN
-		(SELECT qrNum FROM QRecipient WHERE qrState = 0 AND qrDue <= ? ORDER BY qrDue, qrNum LIMIT ?)
+		(SELECT qrNum FROM QRecipient WHERE qrState = 0 AND `+which+` qrDue <= ? ORDER BY qrDue, qrNum LIMIT ?)
 		RETURNING `+queueRecipientColumns, now.Unix(), limit)
 	slices.SortFunc(list, func(a, b QueueRecipient) int {
 		return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.Num, b.Num))
@@ -117,7 +126,7 @@ type QueuePutOff struct {
 
 // QueuePutOff puts off up to limit waiting recipients of a site that are due
 // at p.Now, and returns how many those were.
-func (t *Tx) QueuePutOff(p *QueuePutOff, limit int) (int64, error) {
+func (t *Tx) QueuePutOff(p *QueuePutOff, limit int64) (int64, error) {
 	now, seconds := p.Now.Unix(), func(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 	run := max(seconds(p.Run), 1)
 	warned := int64(math.MinInt64)
@@ -134,6 +143,16 @@ func (t *Tx) QueuePutOff(p *QueuePutOff, limit int) (int64, error) {
 			ORDER BY qrDue LIMIT ?14)`,
 		min(p.Start.Unix(), now), now, seconds(p.Min), seconds(p.Max), run, p.Status, p.Reply, p.MTA, p.Diag,
 		p.Site, now-seconds(p.Lifetime), now-seconds(p.BounceLifetime), warned, limit)
+}
+
+// QueueGiveBack makes recipients wait again that were taken, due then.
+func (t *Tx) QueueGiveBack(nums []int64, due time.Time) error {
+	for _, num := range nums {
+		if err := t.exec(`UPDATE QRecipient SET qrState = 0, qrDue = ? WHERE qrNum = ? AND qrState = 1`, due.Unix(), num); err != nil {
+			return wrap("give back to queue", err)
+		}
+	}
+	return nil
 }
 
 // QueueWaitAgain makes every active recipient wait, due at once: what a server

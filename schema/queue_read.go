@@ -52,7 +52,9 @@ func (s *State) QueuePage(ctx context.Context, after string, limit int) ([]*Queu
 // QueueNext returns when the next waiting recipient is due; ok is false when
 // none waits.
 func (s *State) QueueNext(ctx context.Context) (due time.Time, ok bool, err error) {
-	row, err := s.queryRow(ctx, `SELECT min(qrDue) FROM QRecipient WHERE qrState = 0`)
+	row, err := s.queryRow(ctx, `SELECT min(due) FROM (
+		SELECT min(qrDue) AS due FROM QRecipient WHERE qrState = 0 AND qrAttempts > 0 UNION ALL
+		SELECT min(qrDue) FROM QRecipient WHERE qrState = 0 AND qrAttempts = 0)`)
 	if err != nil {
 		return time.Time{}, false, fmt.Errorf("read queue: %w", err)
 	}

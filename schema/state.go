@@ -22,6 +22,9 @@ var stateOutDDL string
 //go:embed state_queue2.sql
 var stateQueue2DDL string
 
+//go:embed state_queue3.sql
+var stateQueue3DDL string
+
 // stateSteps leads an empty file to the newest version of state.sqlite.
 var stateSteps = []migration{
 	{"first version", stateQueueDDL + stateIndexDDL},
@@ -30,6 +33,7 @@ var stateSteps = []migration{
 	{"queue by destination", stateQueue2DDL},
 	{"policy", statePolicyDDL},
 	{"screening", stateScreenDDL},
+	{"new mail before retries", stateQueue3DDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called

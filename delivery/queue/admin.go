@@ -2,11 +2,8 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 
 	"mailserver/schema"
 )
@@ -84,7 +81,7 @@ func (q *Queue) Delete(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Remove(q.file(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := q.removeFile(id); err != nil {
 		return fmt.Errorf("remove spool %s: %w", id, err)
 	}
 	q.logDeleted(id)

@@ -3,6 +3,7 @@ package queue
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"mailserver/internal/maillog"
 )
@@ -27,9 +28,14 @@ func (s *scheduler) deliver(ctx context.Context, c *rules, j *job) {
 		rcpts[i] = &it.Recipient
 	}
 	results := s.send(ctx, j, rcpts)
-	s.release(ctx, c, j, results[0])
+	died := s.release(c, j, results[0], s.q.d.Now())
+	ring(s.bell)
 	s.finish(ctx, c, j.items, results, begun)
-	s.ring()
+	if died != nil {
+		s.suspend(ctx, c, died, suspensions(results[0], len(died)))
+		s.putOff(ctx, c.putOff(j.site.name, s.q.d.Now(), results[0]))
+	}
+	ring(s.bell)
 }
 
 // send makes the attempt; a fault in it costs an attempt, not the server.
@@ -46,40 +52,30 @@ func (s *scheduler) send(ctx context.Context, j *job, rcpts []*Recipient) (resul
 	return s.q.d.Sender.Send(ctx, j.to, j.msg.Message, rcpts)
 }
 
-// release gives the place of a delivery back and judges the destination by
-// how it went. When it is dead, what waits for it is deferred.
-func (s *scheduler) release(ctx context.Context, c *rules, j *job, first Result) {
-	now := s.q.d.Now()
-	var drop []*item
+// release gives the room of a delivery back and judges the destination by
+// how it went. When it is dead now, died is what waits for it, and not nil.
+func (s *scheduler) release(c *rules, j *job, first Result, now time.Time) (died []*item) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	st := j.site
-	st.busy--
+	s.over(j)
 	st.last, st.next = now, now.Add(st.delay)
-	s.running[j.class]--
 	switch {
 	case !first.Unreachable:
-		st.reached(c.limits(st.name).concurrency)
-	case st.unreached():
-		st.dead, st.why = now.Add(c.MinBackoff), first
-		drop = st.drain()
+		st.reached(c, c.limits(st.name).concurrency)
+	case st.unreached(c):
+		st.bury(now.Add(c.MinBackoff), first)
+		died = append([]*item{}, st.drain()...)
 	}
 	s.line(st)
 	s.forget(st, now)
-	s.mu.Unlock()
-	results := make([]Result, len(drop))
-	for i := range results {
-		results[i] = suspended(first)
-	}
-	s.finish(ctx, c, drop, results, now)
+	return died
 }
 
-// drain takes all that waits. The caller holds the lock of the scheduler.
-func (s *site) drain() (all []*item) {
-	for class := range s.jobs {
-		for e := s.jobs[class].Front(); e != nil; e = e.Next() {
-			all = append(all, e.Value.(*job).items...)
-		}
-		s.jobs[class].Init()
+func suspensions(why Result, n int) []Result {
+	list := make([]Result, n)
+	for i := range list {
+		list[i] = suspended(why)
 	}
-	return all
+	return list
 }

@@ -20,8 +20,15 @@ const finishMost = 100
 
 // finish records the outcomes of items, logs them and lets the items go.
 func (s *scheduler) finish(ctx context.Context, c *rules, items []*item, results []Result, begun time.Time) {
+	s.settleItems(ctx, c, items, results, begun, s.q.d.State.Write)
+}
+
+// commit is State.Write or State.WriteBulk.
+type commit func(context.Context, func(*schema.Tx) error) error
+
+func (s *scheduler) settleItems(ctx context.Context, c *rules, items []*item, results []Result, begun time.Time, write commit) {
 	for len(items) > finishMost {
-		s.finish(ctx, c, items[:finishMost], results[:finishMost], begun)
+		s.settleItems(ctx, c, items[:finishMost], results[:finishMost], begun, write)
 		items, results = items[finishMost:], results[finishMost:]
 	}
 	now := s.q.d.Now()
@@ -35,7 +42,7 @@ func (s *scheduler) finish(ctx context.Context, c *rules, items []*item, results
 		s.q.logOutcome(it, results[i], begun, now)
 		keep = append(keep, it)
 	}
-	gone := s.record(ctx, keep)
+	gone := s.record(ctx, keep, write)
 	for _, it := range keep {
 		s.leave(it)
 	}
@@ -151,12 +158,12 @@ func wants(notify, word string) bool {
 
 // record writes the rows of items. It tries until it is done or the server
 // stops, and returns the IDs of messages that have left the queue.
-func (s *scheduler) record(ctx context.Context, items []*item) (gone map[string]bool) {
+func (s *scheduler) record(ctx context.Context, items []*item, write commit) (gone map[string]bool) {
 	if len(items) == 0 {
 		return nil
 	}
 	for {
-		err := s.q.d.State.Write(context.WithoutCancel(ctx), func(t *schema.Tx) (err error) {
+		err := write(context.WithoutCancel(ctx), func(t *schema.Tx) (err error) {
 			gone, err = recordAll(t, items)
 			return err
 		})
@@ -333,8 +340,21 @@ func (s *scheduler) settle(ctx context.Context) {
 
 // remove deletes the file of a message that has no rows any more.
 func (q *Queue) remove(id string) {
-	if err := os.Remove(q.file(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := q.removeFile(id); err != nil {
 		q.complain("remove spool "+id, err)
 	}
 	q.logRemoved(id)
+}
+
+// removeFile deletes the file of a message whose rows are gone, also if clean
+// has set it aside in between.
+func (q *Queue) removeFile(id string) error {
+	err := os.Remove(q.file(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = os.Remove(q.orphan(id))
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -92,6 +92,12 @@ func (q *Queue) logDeleted(id string) {
 	maillog.Event(q.d.Log, slog.LevelInfo, maillog.Postsuper, id+": removed", "deleted", slog.String(maillog.QueueID, id))
 }
 
+// logPutOff tells of recipients that were deferred without a line for each.
+func (q *Queue) logPutOff(p *schema.QueuePutOff, n int64) {
+	maillog.Event(q.d.Log, slog.LevelInfo, maillog.Qmgr, fmt.Sprintf("%s: %d more recipients deferred (%s)", p.Site, n, oneLine(p.Reply)),
+		"destination suspended", slog.String("site", p.Site), slog.Int64("recipients", n), slog.String(maillog.Reason, oneLine(p.Reply)))
+}
+
 // seconds writes a delay as Postfix does: two significant digits.
 func seconds(d time.Duration) string {
 	s := d.Seconds()

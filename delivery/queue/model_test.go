@@ -126,7 +126,7 @@ func randomOperations(t *testing.T, rnd *rand.Rand) {
 		t.Errorf("strangers %q", slices.Collect(maps.Keys(ends)))
 	}
 	stop()
-	if s := b.q.sched; len(s.items)+len(s.msgs)+s.count+s.old+s.running[0]+s.running[1]+s.ready[0].Len()+s.ready[1].Len() != 0 {
+	if s := b.q.sched; len(s.items)+len(s.msgs)+s.count+s.old+s.slow+len(s.distant)+sum(s.running) != 0 {
 		t.Errorf("memory holds %d items, %d messages, %d, %d, %v", len(s.items), len(s.msgs), s.count, s.old, s.running)
 	}
 	b.state.Close()
@@ -151,4 +151,11 @@ func (b *bench) change(do func(context.Context, string) (int64, error), id strin
 	if _, err := do(b.t.Context(), id); err != nil && !errors.Is(err, ErrNoMessage) {
 		b.t.Fatal(err)
 	}
+}
+
+func sum(n [lanes]int) (total int) {
+	for _, x := range n {
+		total += x
+	}
+	return total
 }

@@ -55,22 +55,35 @@ type Config struct {
 	// destination at the same time.
 	InitialConcurrency int `setting:"initial_destination_concurrency" default:"5" min:"1"`
 	ConcurrencyLimit   int `setting:"default_destination_concurrency_limit" default:"20" min:"1"`
+	// PositiveFeedback and NegativeFeedback are by how much the concurrency of a
+	// destination grows with each delivery that reaches it and shrinks with each
+	// that does not: number, number / concurrency, number / sqrt_concurrency.
+	PositiveFeedback string `setting:"default_destination_concurrency_positive_feedback" default:"1"`
+	NegativeFeedback string `setting:"default_destination_concurrency_negative_feedback" default:"1"`
+	// FailedCohorts is how many deliveries in a row, in units of the concurrency,
+	// must fail to reach a destination before it is dead; 0: it never is.
+	FailedCohorts int `setting:"default_destination_concurrency_failed_cohort_limit" default:"1"`
 	// RecipientLimit bounds the recipients of one delivery.
 	RecipientLimit int `setting:"default_destination_recipient_limit" default:"50" min:"1"`
 	// RateDelay is the least time from the end of one delivery to the next to
 	// the same destination, which then gets one at a time.
 	RateDelay time.Duration `setting:"default_destination_rate_delay" default:"0s"`
 	// The same for the transports by name.
-	SMTPConcurrency  int           `setting:"smtp_destination_concurrency_limit" default:"$default_destination_concurrency_limit"`
-	SMTPRecipients   int           `setting:"smtp_destination_recipient_limit" default:"$default_destination_recipient_limit"`
-	SMTPDelay        time.Duration `setting:"smtp_destination_rate_delay" default:"$default_destination_rate_delay"`
-	RelayConcurrency int           `setting:"relay_destination_concurrency_limit" default:"$default_destination_concurrency_limit"`
-	RelayRecipients  int           `setting:"relay_destination_recipient_limit" default:"$default_destination_recipient_limit"`
-	RelayDelay       time.Duration `setting:"relay_destination_rate_delay" default:"$default_destination_rate_delay"`
-	LMTPConcurrency  int           `setting:"lmtp_destination_concurrency_limit" default:"$default_destination_concurrency_limit"`
-	LMTPRecipients   int           `setting:"lmtp_destination_recipient_limit" default:"$default_destination_recipient_limit"`
-	LMTPDelay        time.Duration `setting:"lmtp_destination_rate_delay" default:"$default_destination_rate_delay"`
-	// ProcessLimit bounds the deliveries at the same time.
+	SMTPConcurrency    int           `setting:"smtp_destination_concurrency_limit" default:"$default_destination_concurrency_limit"`
+	SMTPRecipients     int           `setting:"smtp_destination_recipient_limit" default:"$default_destination_recipient_limit"`
+	SMTPDelay          time.Duration `setting:"smtp_destination_rate_delay" default:"$default_destination_rate_delay"`
+	RelayConcurrency   int           `setting:"relay_destination_concurrency_limit" default:"$default_destination_concurrency_limit"`
+	RelayRecipients    int           `setting:"relay_destination_recipient_limit" default:"$default_destination_recipient_limit"`
+	RelayDelay         time.Duration `setting:"relay_destination_rate_delay" default:"$default_destination_rate_delay"`
+	LMTPConcurrency    int           `setting:"lmtp_destination_concurrency_limit" default:"$default_destination_concurrency_limit"`
+	LMTPRecipients     int           `setting:"lmtp_destination_recipient_limit" default:"$default_destination_recipient_limit"`
+	LMTPDelay          time.Duration `setting:"lmtp_destination_rate_delay" default:"$default_destination_rate_delay"`
+	LocalConcurrency   int           `setting:"local_destination_concurrency_limit" default:"2"`
+	LocalDelay         time.Duration `setting:"local_destination_rate_delay" default:"$default_destination_rate_delay"`
+	VirtualConcurrency int           `setting:"virtual_destination_concurrency_limit" default:"$default_destination_concurrency_limit"`
+	VirtualDelay       time.Duration `setting:"virtual_destination_rate_delay" default:"$default_destination_rate_delay"`
+	// ProcessLimit bounds the deliveries at the same time: to destinations that
+	// answer, and once more to those of which it is not known whether they do.
 	ProcessLimit int `setting:"default_process_limit" default:"100" min:"1"`
 }
 
@@ -135,6 +148,7 @@ func Defaults() Config {
 		MinBackoff: 300 * time.Second, MaxBackoff: 4000 * time.Second,
 		Lifetime: 5 * 24 * time.Hour, BounceLifetime: 5 * 24 * time.Hour, RunDelay: 300 * time.Second,
 		ActiveLimit: 20000, InitialConcurrency: 5, ConcurrencyLimit: 20, RecipientLimit: 50, ProcessLimit: 100,
+		PositiveFeedback: "1", NegativeFeedback: "1", FailedCohorts: 1,
 	}
 }
 

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"container/list"
+	"context"
 	"log/slog"
 	"sync"
 	"time"
@@ -20,7 +21,8 @@ const takeMost = 100
 // site. It is bounded by Config.ActiveLimit; what is over waits in the file.
 type scheduler struct {
 	q    *Queue
-	bell chan struct{}
+	bell chan struct{} // new mail, or a delivery has ended
+	tell chan struct{} // rows have changed
 	look time.Duration
 
 	mu      sync.Mutex // guards what follows
@@ -32,9 +34,12 @@ type scheduler struct {
 	items   map[int64]*item
 	msgs    map[string]*active
 	sites   map[string]*site
-	ready   [2]list.List // of *site
-	running [2]int
-	turn    bool // it is a retry's turn
+	ready   [lanes]list.List // of *site
+	running [lanes]int
+	turn    lane          // whose turn it is
+	distant map[*job]bool // deliveries to other hosts
+	slow    int           // of them, those that do not count in running
+	epoch   int           // counts flushes
 	fresh   []*item
 	idle    []*active // without recipients to try, with something to report
 	stale   bool      // the file must be looked at now
@@ -55,7 +60,20 @@ type active struct {
 // rules are the settings of one round, and when the queue began to run.
 type rules struct {
 	*Config
-	start time.Time
+	start              time.Time
+	positive, negative feedback
+}
+
+func (q *Queue) rules(ctx context.Context, start time.Time) (*rules, error) {
+	config, err := q.config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c := &rules{Config: config, start: start}
+	if c.positive, err = parseFeedback(config.PositiveFeedback); err == nil {
+		c.negative, err = parseFeedback(config.NegativeFeedback)
+	}
+	return c, err
 }
 
 // item is a recipient in memory.
@@ -71,18 +89,20 @@ type item struct {
 
 func newScheduler(q *Queue) *scheduler {
 	return &scheduler{
-		q:     q,
-		look:  look,
-		bell:  make(chan struct{}, 1),
-		items: make(map[int64]*item),
-		msgs:  make(map[string]*active),
-		sites: make(map[string]*site),
+		q:       q,
+		look:    look,
+		bell:    make(chan struct{}, 1),
+		tell:    make(chan struct{}, 1),
+		items:   make(map[int64]*item),
+		msgs:    make(map[string]*active),
+		sites:   make(map[string]*site),
+		distant: make(map[*job]bool),
 	}
 }
 
-func (s *scheduler) ring() {
+func ring(bell chan struct{}) {
 	select {
-	case s.bell <- struct{}{}:
+	case bell <- struct{}{}:
 	default:
 	}
 }
@@ -92,7 +112,7 @@ func (s *scheduler) wake() {
 	s.mu.Lock()
 	s.stale = true
 	s.mu.Unlock()
-	s.ring()
+	ring(s.tell)
 }
 
 // admit finds room for those recipients that are to be tried at once; what
@@ -146,7 +166,10 @@ func (s *scheduler) start(m *Message, rcpts []Recipient) {
 	if n > 0 {
 		s.q.logActive(m, n)
 	}
-	s.ring()
+	ring(s.bell)
+	if s.stale {
+		ring(s.tell)
+	}
 }
 
 // owe notes that the sender of a message must be told something. The caller

@@ -23,6 +23,8 @@ func (s Status) String() string { return [...]string{"sent", "deferred", "bounce
 type Target interface {
 	// Site is transport:nexthop, as the row shows it.
 	Site() string
+	// Distant reports whether that is another host, which may not answer.
+	Distant() bool
 	// RecipientLimit is the most recipients at a time; 0 is the setting's.
 	RecipientLimit() int
 }

@@ -10,20 +10,33 @@ type site struct {
 	name string
 	// jobs wait, first tries and retries apart, so that mail for hosts that
 	// have failed before never stands in the way of new mail.
-	jobs  [2]list.List     // of *job
-	place [2]*list.Element // in scheduler.ready; nil: not there
-	busy  int              // deliveries under way
-	// window is how many deliveries may be under way; it grows and shrinks by
-	// 1/window as they reach the host or not.
-	// postconf(5) default_destination_concurrency_positive_feedback
-	window float64
-	most   int           // deliveries under way, whatever the window; 0 any
-	failed float64       // cohorts of failures in a row
-	dead   time.Time     // until then nothing is tried; zero: alive
-	last   time.Time     // when a delivery ended last
-	why    Result        // of dead
-	delay  time.Duration // between deliveries; 0 none
-	next   time.Time     // when the next may begin, if there is a delay
+	jobs  [2]list.List // of *job
+	place [2]place
+	items int // in jobs and under way
+	busy  int // deliveries under way
+	slow  int // of them, those that hang
+
+	distant bool // another host, which may not answer
+	// known is set while the last word from the destination was an answer. One
+	// that is not distant is always known.
+	known bool
+	// window is how many deliveries may be under way.
+	window           float64
+	most             int       // deliveries under way, whatever the window; 0 any
+	success, failure float64   // feedback that has not moved the window yet
+	failed           float64   // cohorts of failures in a row
+	dead             time.Time // until then nothing is tried; zero: alive
+	why              Result    // of dead
+	epoch            int       // of the last flush that revived it
+	last             time.Time // when a delivery ended last
+	delay            time.Duration
+	next             time.Time // when the next may begin, if there is a delay
+}
+
+// place is where a site stands in line; the zero value: nowhere.
+type place struct {
+	lane lane
+	at   *list.Element
 }
 
 // job is one delivery: recipients of one message at one site.
@@ -33,31 +46,59 @@ type job struct {
 	site  *site
 	items []*item
 	class int // 0 first try, 1 retry
+
+	lane  lane // whose room it takes
+	begun time.Time
+	slow  bool // does not count in its lane any more
 }
 
-// failedCohorts is how many in a row make a destination dead.
-// postconf(5) default_destination_concurrency_failed_cohort_limit
-const failedCohorts = 1
+// retryWindow bounds the window of a destination about which only is known
+// that mail for it has waited before.
+const retryWindow = 2
+
+// rounding is the error of a sum of shares such as five fifths.
+const rounding = 1e-9
 
 // reached notes that the destination answered.
-func (s *site) reached(limit int) {
-	s.failed = 0
-	s.dead = time.Time{}
-	s.window = min(s.window+1/s.window, float64(max(limit, 1)))
+// postconf(5) default_destination_concurrency_positive_feedback
+func (s *site) reached(c *rules, limit int) {
+	s.failed, s.dead, s.known = 0, time.Time{}, true
+	for s.success += c.positive.of(s.window); s.success > 1-rounding; s.success-- {
+		s.window = min(s.window+1, float64(max(limit, 1)))
+		s.failure = 0
+	}
 }
 
 // unreached notes that the destination did not answer, and reports whether it
-// is dead now.
-func (s *site) unreached() bool {
+// is dead now. postconf(5) default_destination_concurrency_negative_feedback,
+// default_destination_concurrency_failed_cohort_limit
+func (s *site) unreached(c *rules) (dead bool) {
+	s.known = !s.distant
 	s.failed += 1 / s.window
-	s.window = max(s.window-1/s.window, 1)
-	return s.failed >= failedCohorts
+	if c.FailedCohorts > 0 && s.failed > float64(c.FailedCohorts)-rounding {
+		return true
+	}
+	for s.failure -= c.negative.of(s.window); s.failure < -rounding; s.failure++ {
+		s.window = max(s.window-1, 1)
+		s.success = 0
+	}
+	return false
+}
+
+// bury leaves a destination alone until then.
+func (s *site) bury(until time.Time, why Result) {
+	s.dead, s.why = until, why
+	s.failed, s.success, s.failure = 0, 0, 0
+	s.window = min(s.window, retryWindow)
 }
 
 // free reports whether one more delivery may begin.
 func (s *site) free(now time.Time) bool {
 	if s.delay > 0 {
 		return s.busy == 0 && !s.next.After(now)
+	}
+	if !s.known && s.slow > 0 {
+		return false
 	}
 	return s.busy < int(s.window) && (s.most <= 0 || s.busy < s.most)
 }
@@ -66,69 +107,47 @@ func (s *site) idle() bool {
 	return s.busy == 0 && s.jobs[0].Len() == 0 && s.jobs[1].Len() == 0
 }
 
-// site returns the site of that name. The caller holds s.mu.
-func (s *scheduler) site(name string, c *rules) *site {
-	st, ok := s.sites[name]
+// site returns the site of a target. The caller holds s.mu.
+func (s *scheduler) site(to Target, c *rules, class int) *site {
+	name := to.Site()
 	own := c.limits(name)
+	st, ok := s.sites[name]
 	if !ok {
-		st = &site{name: name, window: float64(max(1, min(c.InitialConcurrency, own.concurrency)))}
+		window := min(c.InitialConcurrency, own.concurrency)
+		if class == 1 && to.Distant() {
+			window = min(window, retryWindow)
+		}
+		st = &site{name: name, window: float64(max(1, window)), distant: to.Distant(), known: !to.Distant()}
 		s.sites[name] = st
 	}
 	st.delay = own.delay
 	return st
 }
 
-// line puts a site in the rings of those that have something to do and may.
-// The caller holds s.mu.
-func (s *scheduler) line(st *site) {
-	for class := range st.jobs {
-		want := st.jobs[class].Len() > 0 && st.free(s.q.d.Now())
-		switch {
-		case want && st.place[class] == nil:
-			st.place[class] = s.ready[class].PushBack(st)
-		case !want && st.place[class] != nil:
-			s.ready[class].Remove(st.place[class])
-			st.place[class] = nil
+// drain takes all that waits. The caller holds the lock of the scheduler.
+func (s *site) drain() (all []*item) {
+	for class := range s.jobs {
+		for e := s.jobs[class].Front(); e != nil; e = e.Next() {
+			all = append(all, e.Value.(*job).items...)
 		}
+		s.jobs[class].Init()
 	}
+	s.items -= len(all)
+	return all
 }
 
-// pick takes the next job, one site after the other; nil if none may begin.
-// Retries get at most half of the deliveries. The caller holds s.mu.
-func (s *scheduler) pick(c *rules) *job {
-	if s.running[0]+s.running[1] >= max(c.ProcessLimit, 1) {
-		return nil
-	}
-	class := 0
-	if s.turn || s.ready[0].Len() == 0 {
-		class = 1
-	}
-	if class == 1 && (s.ready[1].Len() == 0 || s.running[1] >= max(c.ProcessLimit/2, 1)) {
-		class = 0
-	}
-	e := s.ready[class].Front()
-	if e == nil {
-		return nil
-	}
-	s.turn = !s.turn
-	st := e.Value.(*site)
-	j := st.jobs[class].Remove(st.jobs[class].Front()).(*job)
-	st.busy++
-	s.running[class]++
-	s.ready[class].Remove(e)
-	st.place[class] = nil
-	s.line(st)
-	return j
-}
-
-// forget drops a site with nothing to do, unless it failed lately. The caller
-// holds s.mu.
+// forget drops a site with nothing to do, unless what was learned of it lately
+// is of use. The caller holds s.mu.
 func (s *scheduler) forget(st *site, now time.Time) {
-	if st.idle() && !st.next.After(now) && !st.dead.After(now) && (st.failed == 0 || now.Sub(st.last) > failureMemory) {
+	if !st.idle() || st.next.After(now) || st.dead.After(now) {
+		return
+	}
+	if now.Sub(st.last) > siteMemory || st.failed == 0 && (!st.distant || len(s.sites) > rememberMost) {
 		delete(s.sites, st.name)
 	}
 }
 
-// failureMemory is how long a failure counts against a site that has nothing
-// to do.
-const failureMemory = 5 * time.Minute
+const (
+	siteMemory   = 5 * time.Minute // how long a destination without mail is remembered
+	rememberMost = 1000            // of those that answer
+)

@@ -209,24 +209,36 @@ func (q *Queue) clean(ctx context.Context) error {
 		return err
 	}
 	n := 0
+	var names []string
 	err = eachName(q.dirs.path, func(name string) error {
-		if !older(name, q.opened) {
+		if older(name, q.opened) {
+			names = append(names, name)
+		}
+		if len(names) < listPage {
 			return nil
 		}
-		m, err := q.d.State.QueueMessage(ctx, name)
-		if err != nil || m != nil {
-			return err
-		}
-		if err := os.Rename(q.file(name), q.orphan(name)); err != nil {
-			return err
-		}
-		if n++; n <= maxTold {
-			q.logOrphan(name)
-		}
-		return nil
+		defer func() { names = names[:0] }()
+		return q.setAside(ctx, names, &n)
 	})
+	if err == nil && len(names) > 0 {
+		err = q.setAside(ctx, names, &n)
+	}
 	if n > maxTold {
 		q.logOrphans(n)
+	}
+	return err
+}
+
+// setAside moves those of names that have no row, and counts them in n.
+func (q *Queue) setAside(ctx context.Context, names []string, n *int) error {
+	strangers, err := q.d.State.QueueStrangers(ctx, names)
+	for _, name := range strangers {
+		if err := os.Rename(q.file(name), q.orphan(name)); err != nil {
+			return fmt.Errorf("set aside %s: %w", name, err)
+		}
+		if *n++; *n <= maxTold {
+			q.logOrphan(name)
+		}
 	}
 	return err
 }

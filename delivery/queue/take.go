@@ -2,6 +2,8 @@ package queue
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"mailserver/internal/maillog"
@@ -9,7 +11,7 @@ import (
 )
 
 // take reads what is due into memory, as far as there is room, and reports
-// whether more is due. Half of the room is kept for new mail.
+// whether more may be due. Half of the room is kept for new mail.
 func (r *run) take(ctx context.Context, c *rules) (more bool) {
 	s := r.s
 	now := s.q.d.Now()
@@ -19,31 +21,49 @@ func (r *run) take(ctx context.Context, c *rules) (more bool) {
 		return false
 	}
 	s.mu.Lock()
-	room := min(c.ActiveLimit-s.count, max(c.ActiveLimit/2, 1)-s.old, takeMost)
+	room := max(c.ActiveLimit-s.count, 0)
+	retries := max(min(room, s.oldRoom()-s.old, takeMost), 0)
+	fresh := min(room-retries, takeMost)
 	s.mu.Unlock()
-	if !ok || due.After(now) || room <= 0 {
+	if !ok || due.After(now) || fresh+retries == 0 {
 		return false
 	}
 	var rows []Recipient
-	err = s.q.d.State.Write(ctx, func(t *schema.Tx) (err error) {
-		rows, err = t.QueueTake(now, room)
+	err = s.q.d.State.WriteBulk(ctx, func(t *schema.Tx) (err error) {
+		rows, err = t.QueueTake(now, fresh, retries)
 		return err
 	})
 	if err != nil {
 		s.q.complain("take due mail", err)
 		return false
 	}
+	r.flushes(rows)
 	items, err := s.load(ctx, rows, now)
 	if err != nil {
 		s.q.complain("read due mail", err)
-		return false
 	}
 	s.route(ctx, c, items)
-	return len(rows) == room
+	return len(rows) > 0 && err == nil
 }
 
-// load makes items of rows, reading each message once.
-func (s *scheduler) load(ctx context.Context, rows []Recipient, now time.Time) ([]*item, error) {
+// flushes notes the beginning of a flush: mail that is due at time 0 is tried
+// even at destinations that are dead, each revived once.
+func (r *run) flushes(rows []Recipient) {
+	asked := slices.ContainsFunc(rows, func(row Recipient) bool { return row.Due.Unix() == 0 })
+	if asked && !r.flushing {
+		r.s.mu.Lock()
+		r.s.epoch++
+		r.s.mu.Unlock()
+	}
+	r.flushing = asked
+}
+
+// oldRoom is the most recipients from the file in memory. The caller holds s.mu.
+func (s *scheduler) oldRoom() int { return max(s.limit/2, 1) }
+
+// load makes items of rows, reading each message once. Rows of messages that
+// cannot be read wait again.
+func (s *scheduler) load(ctx context.Context, rows []Recipient, now time.Time) (items []*item, err error) {
 	byMessage := make(map[string][]Recipient)
 	var order []string
 	for _, row := range rows {
@@ -52,19 +72,33 @@ func (s *scheduler) load(ctx context.Context, rows []Recipient, now time.Time) (
 		}
 		byMessage[row.Message] = append(byMessage[row.Message], row)
 	}
-	var items []*item
+	var unread []int64
 	for _, id := range order {
-		m, err := s.q.d.State.QueueMessage(ctx, id)
-		if err != nil {
-			return items, err
+		m, e := s.q.d.State.QueueMessage(ctx, id)
+		switch {
+		case e != nil:
+			err = e
+			for _, row := range byMessage[id] {
+				unread = append(unread, row.Num)
+			}
+		case m != nil: // nil: deleted meanwhile
+			s.q.logActive(m, len(byMessage[id]))
+			items = append(items, s.reenter(m, byMessage[id], now)...)
 		}
-		if m == nil {
-			continue // deleted meanwhile
-		}
-		s.q.logActive(m, len(byMessage[id]))
-		items = append(items, s.reenter(m, byMessage[id], now)...)
 	}
-	return items, nil
+	s.giveBack(ctx, unread, now.Add(parkTime))
+	return items, err
+}
+
+// giveBack makes rows wait again that were taken and not tried.
+func (s *scheduler) giveBack(ctx context.Context, nums []int64, due time.Time) {
+	if len(nums) == 0 {
+		return
+	}
+	err := s.q.d.State.WriteBulk(context.WithoutCancel(ctx), func(t *schema.Tx) error { return t.QueueGiveBack(nums, due) })
+	if err != nil {
+		s.q.complain("give back due mail", err)
+	}
 }
 
 // reenter makes items of rows; those in memory already stay as they are.
@@ -76,69 +110,126 @@ func (s *scheduler) reenter(m *Message, rows []Recipient, now time.Time) (items 
 			continue
 		}
 		s.count++
-		s.old++
 		it := s.enter(m, row, now)
-		it.old, it.must = true, row.Due.Unix() == 0
+		it.old, it.must = row.Attempts > 0, row.Due.Unix() == 0
+		if it.old {
+			s.old++
+		}
 		items = append(items, it)
 	}
 	return items
 }
 
 // route puts items in line at their sites. What has its outcome at once, or a
-// site that is dead, is finished here.
+// site that is dead, is finished here, and what else waits for such a site is
+// put off with it.
 func (s *scheduler) route(ctx context.Context, c *rules, items []*item) {
 	now := s.q.d.Now()
-	open := make(map[string]*job) // by message and site
-	var done []*item
-	var results []Result
+	e := entry{c: c, now: now, open: make(map[string]*job), off: make(map[string]*schema.QueuePutOff)}
+	var done, dead []*item
+	var results, why []Result
 	for _, it := range items {
-		to, res := s.q.d.Sender.Route(ctx, it.msg.Message, &it.Recipient)
-		if res == nil {
+		res := s.turnAway(&e, it)
+		if res == nil && !e.isParked(it) {
+			to, outcome := s.q.d.Sender.Route(ctx, it.msg.Message, &it.Recipient)
+			if outcome != nil {
+				done, results = append(done, it), append(results, *outcome)
+				continue
+			}
 			it.Site = to.Site()
-			res = s.enqueue(open, to, it, c, now)
+			res = s.enqueue(&e, to, it)
 		}
 		if res != nil {
-			done, results = append(done, it), append(results, *res)
+			dead, why = append(dead, it), append(why, *res)
 		}
 	}
 	s.finish(ctx, c, done, results, now)
+	s.suspend(ctx, c, dead, why)
+	s.park(ctx, &e)
+	s.putOff(ctx, slices.Collect(maps.Values(e.off))...)
+}
+
+// entry is one call of route.
+type entry struct {
+	c      *rules
+	now    time.Time
+	open   map[string]*job // by message and site
+	parked []*item
+	off    map[string]*schema.QueuePutOff // by site: what waits in the file
+}
+
+func (e *entry) isParked(it *item) bool {
+	return len(e.parked) > 0 && e.parked[len(e.parked)-1] == it
+}
+
+// turnAway spares a retry the question where it goes if the site that it went
+// to has no place for it now.
+func (s *scheduler) turnAway(e *entry, it *item) *Result {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.sites[it.Site]
+	if st == nil || !it.old || it.must {
+		return nil
+	}
+	return s.refuse(e, st, it)
+}
+
+// refuse puts off an item whose site is dead, and tells why, or has no place in
+// memory. The caller holds s.mu.
+func (s *scheduler) refuse(e *entry, st *site, it *item) *Result {
+	switch {
+	case st.dead.After(e.now):
+		if it.old && e.off[st.name] == nil {
+			e.off[st.name] = e.c.putOff(st.name, e.now, st.why)
+		}
+		res := suspended(st.why)
+		return &res
+	case it.old && s.parked(st):
+		e.parked = append(e.parked, it)
+		e.off[st.name] = &schema.QueuePutOff{Site: st.name, Now: e.now, Start: e.now, Min: parkTime, Max: parkTime}
+	}
+	return nil
 }
 
 // enqueue adds an item to a job of its message and site; if the site is dead,
 // it returns why.
-func (s *scheduler) enqueue(open map[string]*job, to Target, it *item, c *rules, now time.Time) *Result {
+func (s *scheduler) enqueue(e *entry, to Target, it *item) *Result {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := s.site(it.Site, c)
+	class := 0
+	if it.Attempts > 0 && (!it.must || s.old > smallFlush) {
+		class = 1
+	}
+	st := s.site(to, e.c, class)
 	if n, ok := to.(Narrow); ok {
 		st.most = n.ConcurrencyLimit()
 	}
-	if it.must {
-		st.dead, st.failed = time.Time{}, 0
+	if it.must && st.epoch != s.epoch {
+		st.epoch, st.dead, st.failed = s.epoch, time.Time{}, 0
 	}
-	if st.dead.After(now) {
-		res := suspended(st.why)
-		return &res
+	if res := s.refuse(e, st, it); res != nil || e.isParked(it) {
+		return res
 	}
 	limit := to.RecipientLimit()
 	if limit <= 0 {
-		limit = c.limits(it.Site).recipients
+		limit = e.c.limits(it.Site).recipients
 	}
+	st.items++
 	key := it.Message + " " + st.name
-	if j := open[key]; j != nil && len(j.items) < limit {
+	if j := e.open[key]; j != nil && len(j.items) < limit {
 		j.items = append(j.items, it)
 		return nil
 	}
-	class := 0
-	if it.Attempts > 0 && !it.must {
-		class = 1
-	}
 	j := &job{msg: it.msg, to: to, site: st, items: []*item{it}, class: class}
-	open[key] = j
+	e.open[key] = j
 	st.jobs[class].PushBack(j)
 	s.line(st)
 	return nil
 }
+
+// smallFlush is how many recipients from the file may be in memory for one
+// that the operator wants tried now to go before retries.
+const smallFlush = 100
 
 // suspended is the outcome of a recipient whose destination is dead.
 func suspended(why Result) Result {

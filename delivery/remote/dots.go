@@ -10,7 +10,9 @@ const pieceSize = 16 << 10
 
 // binary sends the text as it is, for BDAT.
 func binary(w *bufio.Writer, r io.Reader, progress func()) error {
-	buf := make([]byte, pieceSize)
+	piece := pieceBuffers.Get().(*[pieceSize]byte)
+	defer pieceBuffers.Put(piece)
+	buf := piece[:]
 	for {
 		n, err := r.Read(buf)
 		progress()
@@ -31,7 +33,9 @@ func binary(w *bufio.Writer, r io.Reader, progress func()) error {
 // it for a line end could be made to see the end of the message there. LF
 // becomes CRLF, CR a space.
 func stuffed(w *bufio.Writer, r io.Reader, progress func()) error {
-	buf := make([]byte, pieceSize)
+	piece := pieceBuffers.Get().(*[pieceSize]byte)
+	defer pieceBuffers.Put(piece)
+	buf := piece[:]
 	d := dots{w: w, start: true}
 	for {
 		n, err := r.Read(buf)
@@ -49,7 +53,7 @@ func stuffed(w *bufio.Writer, r io.Reader, progress func()) error {
 	}
 }
 
-// dots is the state between two pieces.
+// dots is the state between two pieceBuffers.
 type dots struct {
 	w     *bufio.Writer
 	start bool // at the start of a line

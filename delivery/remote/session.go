@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -19,7 +20,7 @@ type session struct {
 	h     host
 	nc    net.Conn
 	r     *bufio.Reader
-	w     *bufio.Writer
+	w     *bufio.Writer     // nil while nothing is to be sent; from writers
 	exts  map[string]string // EHLO keywords in upper case, with their parameters
 	tls   bool
 	over  bool // nothing more is to be said
@@ -34,7 +35,33 @@ type session struct {
 }
 
 func newSession(a *attempt, h host, nc net.Conn) *session {
-	return &session{a: a, h: h, nc: nc, r: bufio.NewReaderSize(nc, 2048), w: bufio.NewWriterSize(nc, 16<<10)}
+	return &session{a: a, h: h, nc: nc, r: bufio.NewReaderSize(nc, 2048)}
+}
+
+// writers and pieceBuffers are what sessions hold only while they send: most wait.
+var (
+	writers      = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, pieceSize) }}
+	pieceBuffers = sync.Pool{New: func() any { return new([pieceSize]byte) }}
+)
+
+func (s *session) writer() *bufio.Writer {
+	if s.w == nil {
+		s.w = writers.Get().(*bufio.Writer)
+		s.w.Reset(s.nc)
+	}
+	return s.w
+}
+
+// flush sends what was written.
+func (s *session) flush() error {
+	if s.w == nil {
+		return nil
+	}
+	err := s.w.Flush()
+	s.w.Reset(nil)
+	writers.Put(s.w)
+	s.w = nil
+	return err
 }
 
 func (s *session) close() { s.nc.Close() }
@@ -51,14 +78,15 @@ func (b *broken) Unwrap() error { return b.err }
 
 // send writes one command; it goes out with the next read.
 func (s *session) send(line string) {
-	s.w.WriteString(line)
-	s.w.WriteString("\r\n")
+	w := s.writer()
+	w.WriteString(line)
+	w.WriteString("\r\n")
 }
 
 // read flushes what was sent and reads a reply.
 func (s *session) read(timeout time.Duration, stage string) (reply, error) {
 	s.nc.SetDeadline(time.Now().Add(timeout))
-	if err := s.w.Flush(); err != nil {
+	if err := s.flush(); err != nil {
 		return reply{}, &broken{err, stage}
 	}
 	rep, err := readReply(s.r)
@@ -264,7 +292,6 @@ func (s *session) encrypt() error {
 	}
 	s.nc = tc
 	s.r.Reset(tc)
-	s.w.Reset(tc)
 	s.tls = true
 	return nil
 }

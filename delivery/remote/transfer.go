@@ -348,7 +348,7 @@ func (s *session) final(who []int, rep reply, begun time.Time) {
 func (s *session) quit() {
 	s.nc.SetDeadline(time.Now().Add(min(s.a.cfg.QuitTimeout, 5*time.Second)))
 	s.send("QUIT")
-	s.w.Flush()
+	s.flush()
 }
 
 // stream sends the text with write, giving the remote DataXferTimeout for each
@@ -356,7 +356,7 @@ func (s *session) quit() {
 func (s *session) stream(r io.Reader, write func(*bufio.Writer, io.Reader, func()) error) error {
 	progress := func() { s.nc.SetDeadline(time.Now().Add(s.a.cfg.DataXferTimeout)) }
 	progress()
-	if err := write(s.w, r, progress); err != nil {
+	if err := write(s.writer(), r, progress); err != nil {
 		return &broken{err, "sending message body"}
 	}
 	return nil
