@@ -16,7 +16,7 @@ func parseCompress(_ *session, d *imapwire.Decoder) string { return d.Keyword() 
 func runCompress(_ context.Context, s *session, mechanism string) (reply, error) {
 	switch {
 	case mechanism != "DEFLATE":
-		return reply{}, &no{"", "Unknown COMPRESS mechanism."}
+		return reply{}, &no{"", "Unknown compression mechanism."}
 	case s.link.deflated():
 		return reply{}, &no{"COMPRESSIONACTIVE", "COMPRESSION already enabled."}
 	}

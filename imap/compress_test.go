@@ -42,7 +42,7 @@ func TestCompress(t *testing.T) {
 	h := open(t, imap.ListenerOptions{}, nil)
 	plain := h.login()
 	fill(plain, 30)
-	if got := plain.do("COMPRESS LZW"); got[0] != "x NO Unknown COMPRESS mechanism." {
+	if got := plain.do("COMPRESS LZW"); got[0] != "x NO Unknown compression mechanism." {
 		t.Error(got)
 	}
 	d := compressed(t, h)

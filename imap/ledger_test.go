@@ -443,6 +443,7 @@ func (w *worker) leave(box string) (*away, error) {
 func (a *away) comeBack(t *testing.T, w *worker) {
 	t.Helper()
 	w.do("ENABLE QRESYNC")
+	w.count = 0
 	lines, err := w.do(fmt.Sprintf("SELECT %s (QRESYNC (%s %s))", a.box, a.validity, a.modSeq))
 	if err != nil {
 		t.Fatal(err)
