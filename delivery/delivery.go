@@ -28,6 +28,25 @@ type Config struct {
 	// HopLimit is the number of Received headers at which a message is taken
 	// to be in a loop.
 	HopLimit int `setting:"hopcount_limit" default:"50" min:"1"`
+	// LocalClients are those whose header addresses are completed and rewritten,
+	// and whose messages get the fields that they lack. Addresses of others are
+	// completed with RemoteDomain, if it is set.
+	LocalClients []string `setting:"local_header_rewrite_clients" default:"permit_inet_interfaces" values:"permit_inet_interfaces permit_mynetworks permit_sasl_authenticated"`
+	RemoteDomain string   `setting:"remote_header_rewrite_domain" default:""`
+	MyNetworks   []string `setting:"mynetworks" default:"127.0.0.0/8, [::ffff:127.0.0.0]/104, [::1]/128"`
+	// AddMissing adds Date, From and Message-Id to all messages that lack them.
+	AddMissing bool `setting:"always_add_missing_headers" default:"no"`
+	// Undisclosed is the field that a message without To and Cc gets.
+	Undisclosed string `setting:"undisclosed_recipients_header" default:""`
+	// AlwaysBcc gets a copy of everything.
+	AlwaysBcc string `setting:"always_bcc" default:""`
+	// HeaderSize bounds, in bytes, what checks see of a field; BodyCheckSize of
+	// the body of a part, 0 all of it.
+	HeaderSize    int64 `setting:"header_size_limit" default:"102400" min:"1024"`
+	BodyCheckSize int64 `setting:"body_checks_size_limit" default:"51200"`
+	LineLimit     int   `setting:"line_length_limit" default:"2048"`
+	MIMENesting   int   `setting:"mime_nesting_limit" default:"100" min:"1"`
+	NoMIME        bool  `setting:"disable_mime_input_processing" default:"no"`
 	// DropHeaders are header fields that a message is freed from.
 	DropHeaders []string `setting:"message_drop_headers" default:"bcc, content-length, resent-bcc, return-path"`
 	// Quarantine is the mailbox that gets what policy has put apart for a
@@ -79,6 +98,8 @@ type Router interface {
 	Expand(ctx context.Context, to address.Address) ([]route.Destination, error)
 	Account(ctx context.Context, user string) (*route.Box, error)
 	CanonicalSender(ctx context.Context, from address.Address) (address.Address, error)
+	HeaderRewriter(ctx context.Context, domain string) (*route.Rewriter, error)
+	Bcc(ctx context.Context, table string, a address.Address) (string, error)
 	ForwardSender(ctx context.Context, from string, original, to address.Address) (string, error)
 }
 

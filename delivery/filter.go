@@ -2,6 +2,8 @@ package delivery
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"mailserver/delivery/route"
 )
@@ -25,6 +27,33 @@ func (t *transit) site(st *stop) string {
 		return t.c.RelayFilter
 	}
 	return site(&st.Destination)
+}
+
+// blind finds who gets a blind copy of mail that comes from outside:
+// postconf(5) always_bcc, sender_bcc_maps, recipient_bcc_maps.
+func (t *transit) blind(ctx context.Context) *Outcome {
+	if t.ours || t.env.LocalOnly {
+		return nil
+	}
+	add := func(to string, err error) error {
+		if err == nil && to != "" && !slices.ContainsFunc(t.copies, func(s string) bool { return strings.EqualFold(s, to) }) {
+			t.copies = append(t.copies, to)
+		}
+		return err
+	}
+	add(t.c.AlwaysBcc, nil)
+	err := add(t.s.d.Route.Bcc(ctx, "sender", t.from))
+	for _, r := range t.env.To {
+		if err == nil {
+			err = add(t.s.d.Route.Bcc(ctx, "recipient", r.Address))
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	o := t.temporary("look up blind copies", err)
+	o.Text = "Error: address lookup failure"
+	return &o
 }
 
 // sender applies canonical(5) to the envelope sender.

@@ -245,11 +245,10 @@ func (j *job) forward(ctx context.Context, text io.Reader) queue.Result {
 	for _, to.Address = range j.d.Targets {
 		env.To = append(env.To, to)
 	}
-	msg, err := j.s.Begin(ctx, env)
+	msg, err := j.s.begin(ctx, env, true)
 	if err != nil {
 		return j.s.notNow(j.m, "forward", err)
 	}
-	msg.ours = true
 	if err := j.copy(msg, text); err != nil {
 		msg.Abort()
 		return j.s.notNow(j.m, "forward", err)

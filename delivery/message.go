@@ -19,7 +19,7 @@ type Message struct {
 	s    *Service
 	env  *Envelope
 	text *queue.Text
-	in   *dropper // on the way to text
+	in   passage // on the way to text
 	// ours: the message is a report of our own. It cannot be refused, and
 	// what fails is queued.
 	ours bool
@@ -29,6 +29,11 @@ type Message struct {
 // line ends, the Received header first, then calls Commit or Abort. What it
 // changes in env until then holds. The error is temporary.
 func (s *Service) Begin(ctx context.Context, env *Envelope) (*Message, error) {
+	return s.begin(ctx, env, false)
+}
+
+// begin is Begin; ours says that the message is a report, or forwarded.
+func (s *Service) begin(ctx context.Context, env *Envelope, ours bool) (*Message, error) {
 	c, err := s.d.Config(ctx)
 	if err != nil {
 		return nil, err
@@ -37,7 +42,12 @@ func (s *Service) Begin(ctx context.Context, env *Envelope) (*Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Message{s: s, env: env, text: text, in: newDropper(text, c.DropHeaders)}, nil
+	m := &Message{s: s, env: env, text: text, ours: ours}
+	if m.in, err = m.newPassage(ctx, c); err != nil {
+		text.Drop()
+		return nil, err
+	}
+	return m, nil
 }
 
 // ID is the queue ID, as the log and the Received header say it.
@@ -103,6 +113,13 @@ func (m *Message) Commit(ctx context.Context, eff policy.Effects) []Outcome {
 	if err != nil {
 		return m.all(m.temporary("read settings", err))
 	}
+	if k, ok := m.in.(*cleaner); ok {
+		if k.refused != nil {
+			return m.all(*k.refused)
+		}
+		k.eff.Merge(eff)
+		eff = k.eff
+	}
 	all := m.env.Effects
 	all.Merge(eff)
 	t := &transit{Message: m, c: c, eff: all, from: m.env.From}
@@ -115,6 +132,9 @@ func (m *Message) Commit(ctx context.Context, eff policy.Effects) []Outcome {
 		return m.all(m.taken())
 	}
 	if refused := t.sender(ctx); refused != nil {
+		return m.all(*refused)
+	}
+	if refused := t.blind(ctx); refused != nil {
 		return m.all(*refused)
 	}
 	t.plan(ctx)

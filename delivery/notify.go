@@ -191,11 +191,10 @@ func (s *Service) queueConfig(ctx context.Context) (*queue.Config, error) {
 func (s *Service) sendNotice(ctx context.Context, to addressee, m *queue.Message, n *bounce.Notice) (string, error) {
 	env := &Envelope{From: to.from, To: []Recipient{{Address: to.address}}, Proto: "internal",
 		Options: smtp.MailOptions{Body: smtp.Body8BitMIME, UTF8: n.UTF8}}
-	msg, err := s.Begin(ctx, env)
+	msg, err := s.begin(ctx, env, true)
 	if err != nil {
 		return "", err
 	}
-	msg.ours = true
 	text, err := s.queue.Text(m)
 	if err != nil {
 		msg.Abort()

@@ -16,10 +16,11 @@ import (
 
 // Service takes messages and runs the queue. Safe for concurrent use.
 type Service struct {
-	d     Deps
-	queue *queue.Queue
-	smtp  *remote.Client
-	keys  keyring
+	d        Deps
+	queue    *queue.Queue
+	smtp     *remote.Client
+	keys     keyring
+	compiled checkCache
 }
 
 // New opens the spool below d.Dir.

@@ -30,6 +30,7 @@ type transit struct {
 	signed string          // DKIM-Signature fields for the copies that leave
 	// reports are rows of recipients that only have to be reported.
 	reports []queue.Recipient
+	copies []string        // who gets a blind copy besides those of eff
 }
 
 // stop is one place where the message goes.
@@ -73,7 +74,7 @@ func (t *transit) recipients() []Recipient {
 		}
 	}
 	list = list[:len(list):len(list)]
-	for _, bcc := range t.eff.Bcc {
+	for _, bcc := range append(t.eff.Bcc[:len(t.eff.Bcc):len(t.eff.Bcc)], t.copies...) {
 		if a, err := address.Parse(bcc); err == nil {
 			list = append(list, Recipient{Address: a, Options: smtp.RcptOptions{Notify: []smtp.DSNNotify{smtp.DSNNotifyNever}}})
 		}

@@ -59,9 +59,6 @@ var incomplete = []string{
 	`SELECT 'RClass ' || rcNum || ': no Restriction is called ' || printf('RC%02d-%s', rcNum, rcName) || '; its recipients get 451',
 	        'INSERT INTO Restriction (rsName, rsList) VALUES (''' || printf('RC%02d-%s', rcNum, replace(rcName, '''', '''''')) || ''', ''permit'');'
 	 FROM RClass WHERE NOT EXISTS (SELECT 1 FROM Restriction WHERE rsName = printf('RC%02d-%s', rcNum, rcName))`,
-	`SELECT 'Canonical generic ' || cnAddress || ': smtp_generic_maps is not implemented, addresses leave as they are',
-	        'DELETE FROM Canonical WHERE cnNum=' || cnNum || ';'
-	 FROM Canonical WHERE cnMap = 'generic' AND active <> 0`,
 	`SELECT 'Domain ' || domName || ' has no postmaster: RFC 5321 wants one',
 	        'INSERT INTO Address (addLocalpart, addDomNum) VALUES (''postmaster'', ' || domNum || ');'
 	 FROM Domain d WHERE active <> 0 AND (domClass BETWEEN 2 AND 3 OR domClass > 800)

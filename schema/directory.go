@@ -106,6 +106,7 @@ const (
 	lookRelocated
 	lookPatterns
 	lookCanonical
+	lookContentCheck
 	lookBcc
 	lookOwner
 	lookRelayHost

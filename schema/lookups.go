@@ -147,6 +147,34 @@ func (v *View) Canonical(ctx context.Context, table, address string) (string, er
 	})
 }
 
+// HasCanonical reports whether a map of Canonical has active rows.
+func (v *View) HasCanonical(ctx context.Context, table string) (bool, error) {
+	return cached(v, cacheKey{kind: lookCanonical, num: 1, key: table}, func() (bool, error) {
+		var n int
+		_, err := v.m.one(ctx, `SELECT EXISTS (SELECT 1 FROM Canonical WHERE cnMap = ? AND active <> 0)`, []any{table}, &n)
+		return n != 0, wrap("look up "+table, err)
+	})
+}
+
+// ContentCheck is a row of header_checks(5).
+type ContentCheck struct{ Pattern, Action string }
+
+// ContentChecks returns the active rows of a map (header, mime_header,
+// nested_header, body, smtp_header) in their order.
+func (v *View) ContentChecks(ctx context.Context, table string) ([]ContentCheck, error) {
+	return cached(v, cacheKey{kind: lookContentCheck, key: table}, func() ([]ContentCheck, error) {
+		var list []ContentCheck
+		err := v.m.each(ctx, `SELECT ckPattern, ckAction FROM ContentCheck WHERE ckMap = ? AND active <> 0 ORDER BY ckPriority, ckNum`,
+			[]any{table}, func(rows *sql.Rows) error {
+				var c ContentCheck
+				err := rows.Scan(&c.Pattern, &c.Action)
+				list = append(list, c)
+				return err
+			})
+		return list, wrap("read content checks", err)
+	})
+}
+
 // Bcc returns the blind copy address of a sender or recipient; ” if none.
 func (v *View) Bcc(ctx context.Context, table, address string) (string, error) {
 	k := cacheKey{kind: lookBcc, key: table + "\x00" + strings.ToLower(address)}

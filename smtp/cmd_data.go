@@ -80,9 +80,6 @@ func (s *session) open(ctx context.Context) (reply, bool) {
 	if s.opt.Role == policy.MX && s.user == "" && !s.set.mine.Contains(s.client.Addr) {
 		tx.intake.results = &ownResults{host: s.set.AuthservID}
 	}
-	if s.set.AddMissing {
-		tx.intake.missing = s.missingFields(msg.ID())
-	}
 	s.logClient()
 	for _, line := range tx.env.Effects.Prepend {
 		tx.intake.write([]byte(headerLine(line)))

@@ -63,7 +63,6 @@ type Config struct {
 	PeernameLookup     bool     `setting:"smtpd_peername_lookup" default:"yes"`
 	RejectFooter       string   `setting:"smtpd_reject_footer" default:""`
 	ReplaceStrayCR     bool     `setting:"cleanup_replace_stray_cr_lf" default:"yes"`
-	AddMissing         bool     `setting:"always_add_missing_headers" default:"no"`
 	BareLF             string   `setting:"smtpd_forbid_bare_newline" default:"normalize"`
 	BareLFCode         int      `setting:"smtpd_forbid_bare_newline_reject_code" default:"550"`
 	BareLFExclusions   []string `setting:"smtpd_forbid_bare_newline_exclusions" default:"$mynetworks"`

@@ -17,7 +17,6 @@ type intake struct {
 	over    bool // size limit exceeded
 	err     error
 	first   firstLine
-	missing *missing    // nil: nothing is added
 	results *ownResults // nil: nothing is taken out
 }
 
@@ -43,10 +42,7 @@ func (in *intake) finish() {
 func (in *intake) close() {
 	in.first.close(in.strip)
 	if in.results != nil {
-		in.results.close(in.pass)
-	}
-	if in.missing != nil {
-		in.missing.close(in.write)
+		in.results.close(in.write)
 	}
 }
 
@@ -62,16 +58,7 @@ func (in *intake) take(p []byte) {
 // strip is the way behind the first line.
 func (in *intake) strip(p []byte) {
 	if in.results != nil && len(p) > 0 {
-		in.results.feed(p, in.pass)
-		return
-	}
-	in.pass(p)
-}
-
-// pass is the way of what stays.
-func (in *intake) pass(p []byte) {
-	if in.missing != nil {
-		in.missing.feed(p, in.write)
+		in.results.feed(p, in.write)
 		return
 	}
 	in.write(p)

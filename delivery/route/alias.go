@@ -195,59 +195,6 @@ func aliasRow(res *resolved) *schema.Address {
 	return nil
 }
 
-// canonical asks one of the canonical(5) maps for an address.
-func (q *query) canonical(ctx context.Context, res *resolved, table string) (address.Address, bool, error) {
-	for _, key := range res.keys() {
-		text, err := q.view.Canonical(ctx, table, clipKey(key))
-		if err != nil {
-			return address.Address{}, false, err
-		}
-		if text == "" {
-			continue
-		}
-		a, err := forward.ParseAddress(text)
-		if err != nil {
-			return a, false, fmt.Errorf("%s of %s, %q: %w", table, key, text, err)
-		}
-		if a.Local == "" {
-			a.Local = res.addr.Local
-		} else if matchedWhole := strings.EqualFold(key, res.addr.Plain()) || strings.EqualFold(key, res.addr.Local); !matchedWhole && slices.Contains(q.cfg.Propagate, "canonical") {
-			a.Local += res.suffix
-		}
-		return a, true, nil
-	}
-	return address.Address{}, false, nil
-}
-
-// maxCanonical bounds how often canonical rows lead to each other.
-const maxCanonical = 10
-
-// rewrite applies sender_canonical or recipient_canonical, then canonical,
-// until nothing changes.
-func (q *query) rewrite(ctx context.Context, a address.Address, first string) (address.Address, []string, error) {
-	var path []string
-	for _, table := range []string{first, "canonical"} {
-		for n := 0; ; n++ {
-			res, err := q.resolve(ctx, a)
-			if err != nil {
-				return a, path, err
-			}
-			to, found, err := q.canonical(ctx, res, table)
-			if err != nil {
-				return a, path, err
-			}
-			if to = q.qualify(to); !found || to.Equal(res.addr) {
-				break
-			}
-			if n == maxCanonical {
-				return a, path, fmt.Errorf("%w: %s of %s", ErrAliasLoop, table, a)
-			}
-			a, path = to, step(path, table+" "+res.addr.Plain()+" -> "+to.Plain())
-		}
-	}
-	return a, path, nil
-}
-
 // step returns path with one more line; paths of sisters share their start.
 func step(path []string, line string) []string {
 	return append(path[:len(path):len(path)], line)

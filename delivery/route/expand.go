@@ -34,8 +34,9 @@ func (r *Router) Expand(ctx context.Context, to address.Address) ([]Destination,
 	if q.isSRS(to) {
 		return e.bounce(ctx, to)
 	}
-	a, path, err := q.rewrite(ctx, q.qualify(to), "recipient_canonical")
+	a, path, err := q.rewrite(ctx, q.qualify(to), "recipient_canonical", "envelope_recipient")
 	if err == nil {
+		a = q.masquerade(a, "envelope_recipient")
 		var res *resolved
 		if res, err = q.resolve(ctx, a); err == nil {
 			e.first = fold(res)

@@ -58,8 +58,8 @@ func (r *Router) owners(ctx context.Context, a address.Address) ([]string, error
 }
 
 // CanonicalSender is the envelope sender of a message once accepted: qualified
-// and rewritten by sender_canonical and canonical. The null sender stays. An
-// error is temporary.
+// and rewritten by sender_canonical, canonical and masquerade_domains. The null
+// sender stays. An error is temporary.
 func (r *Router) CanonicalSender(ctx context.Context, from address.Address) (address.Address, error) {
 	if from.IsNull() {
 		return from, nil
@@ -68,8 +68,8 @@ func (r *Router) CanonicalSender(ctx context.Context, from address.Address) (add
 	if err != nil {
 		return from, err
 	}
-	a, _, err := q.rewrite(ctx, q.qualify(from), "sender_canonical")
-	return a, err
+	a, _, err := q.rewrite(ctx, q.qualify(from), "sender_canonical", "envelope_sender")
+	return q.masquerade(a, "envelope_sender"), err
 }
 
 // Recipient resolves a RCPT TO address for policy. An error is temporary.
@@ -124,7 +124,7 @@ func (q *query) judge(ctx context.Context, res *resolved, p *policy.Recipient) e
 
 // mapped reports whether a canonical map or an alias rewrites the address.
 func (q *query) mapped(ctx context.Context, res *resolved, table string) (bool, error) {
-	for _, table := range []string{table, "canonical"} {
+	for _, table := range q.canonicalTables(table, "envelope_"+strings.TrimSuffix(table, "_canonical")) {
 		if _, found, err := q.canonical(ctx, res, table); err != nil || found {
 			return found, err
 		}

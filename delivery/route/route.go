@@ -41,6 +41,21 @@ type Config struct {
 	// ProxyInterfaces are addresses of this host that it does not see itself.
 	ProxyInterfaces []string `setting:"proxy_interfaces" default:""`
 
+	// CanonicalClasses and the next two are the addresses that the maps are for.
+	CanonicalClasses          []string `setting:"canonical_classes" default:"envelope_sender, envelope_recipient, header_sender, header_recipient" values:"envelope_sender envelope_recipient header_sender header_recipient"`
+	SenderCanonicalClasses    []string `setting:"sender_canonical_classes" default:"envelope_sender, header_sender" values:"envelope_sender header_sender"`
+	RecipientCanonicalClasses []string `setting:"recipient_canonical_classes" default:"envelope_recipient, header_recipient" values:"envelope_recipient header_recipient"`
+	// MasqueradeDomains are domains whose hosts are not shown, !domain one whose
+	// hosts are; not for users of MasqueradeExceptions.
+	MasqueradeDomains    []string `setting:"masquerade_domains" default:""`
+	MasqueradeExceptions []string `setting:"masquerade_exceptions" default:""`
+	MasqueradeClasses    []string `setting:"masquerade_classes" default:"envelope_sender, header_sender, header_recipient" values:"envelope_sender envelope_recipient header_sender header_recipient"`
+	// AppendOrigin and AppendDot complete addresses in headers.
+	AppendOrigin bool `setting:"append_at_myorigin" default:"yes"`
+	AppendDot    bool `setting:"append_dot_mydomain" default:"no"`
+	SwapBangpath bool `setting:"swap_bangpath" default:"yes"`
+	PercentHack  bool `setting:"allow_percent_hack" default:"yes"`
+
 	Delimiter string `setting:"recipient_delimiter" default:"+"`
 	// Propagate: where an extension that no row names is added to the result.
 	Propagate []string `setting:"propagate_unmatched_extensions" default:"canonical, virtual"`

@@ -59,9 +59,11 @@ var rows = []struct {
 
 // settings make a server answer at once, and treat the test as a stranger.
 var settings = map[string]string{
-	"mynetworks":             "",
-	"smtpd_error_sleep_time": "0",
-	"auth_failure_delay":     "0",
+	"mynetworks": "",
+	// Messages of tests are to be kept as they are, though they come from here.
+	"local_header_rewrite_clients": "",
+	"smtpd_error_sleep_time":       "0",
+	"auth_failure_delay":           "0",
 }
 
 // Options says what is different from the sample server.
