@@ -54,6 +54,7 @@ rewrite unix - - n - - trivial-rewrite
 bounce unix - - n - 0 bounce
 defer unix - - n - 0 bounce
 discard unix - - n - - discard
+smtp unix - - n - - smtp
 anvil unix - - n - 1 anvil
 proxymap unix - - n - - proxymap
 %s`, port, strings.Join(services, ""))
