@@ -30,7 +30,7 @@ type transit struct {
 	signed string          // DKIM-Signature fields for the copies that leave
 	// reports are rows of recipients that only have to be reported.
 	reports []queue.Recipient
-	copies []string        // who gets a blind copy besides those of eff
+	copies  []string // who gets a blind copy besides those of eff
 }
 
 // stop is one place where the message goes.

@@ -119,7 +119,8 @@ func TestHeadersAsPostfix(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(sink.Stop)
-	theirs := sendHeaderCases(t, "127.0.0.1:"+strconv.Itoa(startPostfix(t, headersMain(t, sink.Port()))), sink)
+	port, _ := startPostfix(t, headersMain(t, sink.Port()))
+	theirs := sendHeaderCases(t, "127.0.0.1:"+strconv.Itoa(port), sink)
 	h := headersHost(t, sink.Port())
 	ours := sendHeaderCases(t, h.addr(25), sink)
 	for i, c := range headerCases {
