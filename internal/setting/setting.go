@@ -28,7 +28,7 @@ type Field struct {
 
 // Table is every parameter that some part of the server acts on.
 type Table struct {
-	fields map[string]Field
+	fields map[string]Field // by name in lower case
 }
 
 // NewTable collects the parameters of Config structs. Two structs may share a
@@ -54,10 +54,11 @@ func (t *Table) add(typ reflect.Type) error {
 			continue
 		}
 		field := Field{Name: name, Default: f.Tag.Get("default"), Type: f.Type}
-		if old, ok := t.fields[name]; ok && old != field {
+		key := strings.ToLower(name)
+		if old, ok := t.fields[key]; ok && old != field {
 			return fmt.Errorf("setting %s is declared twice, differently", name)
 		}
-		t.fields[name] = field
+		t.fields[key] = field
 	}
 	return nil
 }
@@ -76,7 +77,7 @@ func (t *Table) Fields() []Field {
 func (t *Table) Unknown(rows map[string]string) []string {
 	var list []string
 	for name := range rows {
-		if _, ok := t.fields[name]; !ok {
+		if _, ok := t.fields[strings.ToLower(name)]; !ok {
 			list = append(list, name)
 		}
 	}
@@ -110,7 +111,7 @@ func (t *Table) Fill(dst any, rows map[string]string) error {
 // Value returns a parameter with its references expanded; ok is false for a
 // name that is not a parameter.
 func (t *Table) Value(name string, rows map[string]string) (value string, ok bool, err error) {
-	if _, ok := t.fields[name]; !ok {
+	if _, ok := t.fields[strings.ToLower(name)]; !ok {
 		return "", false, nil
 	}
 	value, err = t.value(name, rows, 0)
@@ -124,6 +125,7 @@ func (t *Table) value(name string, rows map[string]string, depth int) (string, e
 	if depth > maxNesting {
 		return "", fmt.Errorf("setting %s: refers to itself", name)
 	}
+	name = strings.ToLower(name)
 	text, ok := rows[name]
 	if !ok {
 		text = t.fields[name].Default
@@ -143,7 +145,7 @@ func (t *Table) expand(text string, rows map[string]string, depth int) (string, 
 			return out.String(), nil
 		}
 		name, after := reference(rest)
-		if _, ok := t.fields[name]; !ok {
+		if _, ok := t.fields[strings.ToLower(name)]; !ok {
 			out.WriteByte('$') // not a parameter of ours: stands for itself
 			text = rest
 			continue
