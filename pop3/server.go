@@ -219,3 +219,10 @@ func (s *Server) exit(k userIP) {
 		delete(s.perUserIP, k)
 	}
 }
+
+// Sessions is how many clients are connected.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
+}

@@ -43,7 +43,7 @@ func (s *session) named(ctx context.Context) {
 
 // overLimits counts the connection and answers one too many.
 func (s *session) overLimits() (reply, bool) {
-	if s.srv.count() > s.set.Connections {
+	if s.srv.Sessions() > s.set.Connections {
 		s.warn("too many sessions", "connect from %s: smtpd_connection_limit %d reached", s.namaddr, s.set.Connections)
 		return allPortsBusy, true
 	}

@@ -268,8 +268,8 @@ func (s *Server) dropListener(ln net.Listener) {
 	}
 }
 
-// count returns the number of sessions.
-func (s *Server) count() int {
+// Sessions is how many clients are connected.
+func (s *Server) Sessions() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.sessions)

@@ -42,7 +42,7 @@ func (a *app) withLog(ctx context.Context, do func(*slog.Logger) error) error {
 		return err
 	}
 	if _, err := os.Stat(proc.LogFile); proc.LogFile != "" && err == nil {
-		log, f, err := server.Logger(proc)
+		log, _, f, err := server.Logger(proc)
 		if err != nil {
 			return err
 		}

@@ -112,7 +112,7 @@ func serve(fs *flag.FlagSet) action {
 		if *file != "" {
 			proc.LogFile = *file
 		}
-		log, logFile, err := server.Logger(proc)
+		log, counter, logFile, err := server.Logger(proc)
 		if err != nil {
 			return err
 		}
@@ -122,7 +122,7 @@ func serve(fs *flag.FlagSet) action {
 		}
 		defer reopenOnHangup(logFile)()
 		spread()
-		s, err := server.Start(ctx, server.Options{Dir: a.dir, Log: log})
+		s, err := server.Start(ctx, server.Options{Dir: a.dir, Log: log, Counter: counter})
 		if err != nil {
 			return err
 		}

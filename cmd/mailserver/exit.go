@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"mailserver/internal/config"
+	"mailserver/internal/control"
 	"mailserver/internal/server"
 	"mailserver/schema"
 )
@@ -73,6 +74,7 @@ var exits = []struct {
 	{schema.ErrValue, exitData},
 	{os.ErrPermission, exitNoPerm},
 	{server.ErrRunning, exitTempFail},
+	{control.ErrNotRunning, exitTempFail},
 	{context.Canceled, exitTempFail},
 	{syscall.EADDRINUSE, exitUnavailable},
 }

@@ -48,6 +48,8 @@ func commands() []command {
 	var all []command
 	for _, part := range []func() []command{
 		setupCommands,
+		statusCommands,
+		completionCommands,
 		serveCommands,
 		domainCommands,
 		addressCommands,

@@ -24,6 +24,7 @@ func parts() []any {
 	return []any{
 		Process{},
 		Pickup{},
+		Web{},
 		auth.Config{},
 		policy.Config{},
 		route.Config{},
@@ -61,6 +62,12 @@ type Process struct {
 	ShutdownGrace time.Duration `setting:"shutdown_grace" default:"10s"`
 	// MinTLS is the oldest version of TLS that is spoken: TLSv1.2 or TLSv1.3.
 	MinTLS string `setting:"ssl_min_protocol" default:"TLSv1.2" values:"TLSv1.2 TLSv1.3"`
+}
+
+// Web is the part of the settings that concerns listeners of protocol http.
+type Web struct {
+	// Networks may ask for /metrics and /healthz.
+	Networks []string `setting:"metrics_networks" default:"127.0.0.0/8, ::1/128"`
 }
 
 // Pickup is the part of the settings that concerns mail of sendmail(1).

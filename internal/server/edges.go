@@ -16,7 +16,7 @@ import (
 )
 
 // spoken are the protocols of Listener that this server speaks.
-var spoken = []string{"mx", "submission", "lmtp", "imap", "pop3"}
+var spoken = []string{"mx", "submission", "lmtp", "imap", "pop3", "http"}
 
 // Speaks reports whether a listener of the protocol can be served.
 func Speaks(protocol string) bool {
@@ -67,8 +67,12 @@ func (s *Server) startEdges(proc *config.Process) error {
 		Log:     s.Log,
 		Now:     s.opt.Now,
 	})}
-	s.edges = []edge{mail, read, fetch}
-	s.ls = newListeners(map[string]edge{"mx": mail, "submission": mail, "lmtp": mail, "imap": read, "pop3": fetch}, s.Log)
+	web := newWebEdge(s)
+	s.edges = []edge{mail, read, fetch, web}
+	s.sessions = func() map[string]int {
+		return map[string]int{"smtp": mail.s.Sessions(), "imap": read.s.Sessions(), "pop3": fetch.s.Sessions()}
+	}
+	s.ls = newListeners(map[string]edge{"mx": mail, "submission": mail, "lmtp": mail, "imap": read, "pop3": fetch, "http": web}, s.Log)
 	return nil
 }
 

@@ -27,7 +27,9 @@ type listeners struct {
 	mu    sync.Mutex // guards what follows
 	bound map[int64]*bound
 	told  map[string]bool // failures already logged
-	done  sync.WaitGroup  // the Serve calls
+
+	lacking int            // rows that could not be bound
+	done    sync.WaitGroup // the Serve calls
 }
 
 // bound is a row with its socket.
@@ -67,6 +69,7 @@ func (ls *listeners) match(ctx context.Context, rows []schema.Listener) error {
 			errs = append(errs, err)
 		}
 	}
+	ls.lacking = len(errs)
 	return errors.Join(errs...)
 }
 
@@ -152,4 +155,11 @@ func (ls *listeners) tell(err error) {
 		ls.told[err.Error()] = true
 		ls.log.Error("cannot listen", "err", err)
 	}
+}
+
+// missing is how many rows have no socket.
+func (ls *listeners) missing() int {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	return ls.lacking
 }

@@ -31,6 +31,7 @@ import (
 	"mailserver/internal/address"
 	"mailserver/internal/config"
 	"mailserver/internal/dns"
+	"mailserver/internal/metrics"
 	"mailserver/internal/mtasts"
 	"mailserver/internal/tlscert"
 	"mailserver/policy"
@@ -41,8 +42,10 @@ import (
 // Options is what a server can be told from outside its data directory.
 type Options struct {
 	Dir string
-	Log *slog.Logger     // nil: no log
-	Now func() time.Time // nil: time.Now
+	Log *slog.Logger // nil: no log
+	// Counter counts the events of Log for monitors; nil: nobody does.
+	Counter *metrics.Counter
+	Now     func() time.Time // nil: time.Now
 
 	// DNS answers for next hops, names of clients, and restrictions; nil: the
 	// system's resolver.

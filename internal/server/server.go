@@ -15,6 +15,7 @@ import (
 	"mailserver/internal/backup"
 	"mailserver/internal/config"
 	"mailserver/internal/maillog"
+	"mailserver/internal/metrics"
 	"mailserver/schema"
 )
 
@@ -33,9 +34,11 @@ type Server struct {
 	lock *os.File
 	ls   *listeners
 
-	edges []edge // in the order of starting
-	stop  context.CancelFunc
-	tasks sync.WaitGroup // queue, watch of rows
+	edges    []edge // in the order of starting
+	sessions func() map[string]int
+	started  time.Time
+	stop     context.CancelFunc
+	tasks    sync.WaitGroup // queue, watch of rows
 	// screened waits for what is still to be written about clients.
 	screened func()
 
@@ -59,7 +62,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		held.Close()
 		return nil, err
 	}
-	s := &Server{Parts: parts, opt: o, lock: held}
+	s := &Server{Parts: parts, opt: o, lock: held, started: time.Now()}
 	if err := s.start(ctx); err != nil {
 		s.Shutdown(ctx)
 		return nil, err
@@ -94,6 +97,7 @@ func (s *Server) start(ctx context.Context) error {
 		return err
 	}
 	s.startPickup(run)
+	s.tasks.Go(func() { s.serveControl(run) })
 	s.tasks.Go(func() { s.watchRows(run) })
 	s.tasks.Go(func() { s.renewCerts(run) })
 	s.tasks.Go(func() { s.serveAuthSocket(run) })
@@ -265,21 +269,22 @@ func Process(ctx context.Context, dir string) (*config.Process, error) {
 	return proc, err
 }
 
-// Logger makes the log of a serving process. Close the file at the end: the
+// Logger makes the log of a serving process, and what counts its events. Close the file at the end: the
 // last lines may wait in it.
-func Logger(p *config.Process) (*slog.Logger, *maillog.File, error) {
+func Logger(p *config.Process) (*slog.Logger, *metrics.Counter, *maillog.File, error) {
 	level := slog.LevelInfo
 	if p.LogDebug {
 		level = slog.LevelDebug
 	}
 	f, err := maillog.OpenFile(p.LogFile)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	h, err := maillog.New(f, maillog.Format(p.LogFormat), level, p.Hostname)
 	if err != nil {
 		f.Close()
-		return nil, nil, fmt.Errorf("%w: %w", ErrConfig, err)
+		return nil, nil, nil, fmt.Errorf("%w: %w", ErrConfig, err)
 	}
-	return slog.New(h), f, nil
+	c := metrics.New(h)
+	return slog.New(c), c, f, nil
 }
