@@ -25,8 +25,9 @@ type Message struct {
 
 // Sink is a server. Set the fields before Start.
 type Sink struct {
-	Greeting string   // '' is 220
-	Exts     []string // EHLO keywords
+	Greeting string        // '' is 220
+	Greet    func() string // if set, gives the greeting; '' is Greeting, "drop" closes the connection
+	Exts     []string      // EHLO keywords
 	LMTP     bool
 	TLS      *tls.Config
 	Wrapped  bool // TLS before the greeting
@@ -123,7 +124,13 @@ func (s *Sink) serve(nc net.Conn) {
 	if s.Wrapped && !c.encrypt() {
 		return
 	}
-	greeting := s.Greeting
+	greeting := ""
+	if s.Greet != nil {
+		greeting = s.Greet()
+	}
+	if greeting == "" {
+		greeting = s.Greeting
+	}
 	if greeting == "" {
 		greeting = "220 sink.test ESMTP"
 	}
