@@ -261,7 +261,7 @@ func fieldName(text string) string {
 
 // checkSet is the compiled tables of header_checks(5).
 type checkSet struct {
-	header, mime, nested, body *checkTable
+	header, mime, nested, body, smtp *checkTable
 }
 
 // of is the table for a field.
@@ -298,7 +298,7 @@ func (s *Service) checks(ctx context.Context) (*checkSet, error) {
 	for _, t := range []struct {
 		name string
 		to   **checkTable
-	}{{"header", &set.header}, {"mime_header", &set.mime}, {"nested_header", &set.nested}, {"body", &set.body}} {
+	}{{"header", &set.header}, {"mime_header", &set.mime}, {"nested_header", &set.nested}, {"body", &set.body}, {"smtp_header", &set.smtp}} {
 		if *t.to, err = s.compile(ctx, view, t.name); err != nil {
 			return nil, err
 		}
@@ -309,7 +309,7 @@ func (s *Service) checks(ctx context.Context) (*checkSet, error) {
 	if set.nested.Empty() {
 		set.nested = set.header
 	}
-	if set.header.Empty() && set.mime.Empty() && set.nested.Empty() && set.body.Empty() {
+	if set.header.Empty() && set.mime.Empty() && set.nested.Empty() && set.body.Empty() && set.smtp.Empty() {
 		set = nil
 	}
 	s.compiled.gen, s.compiled.set = view.Generation(), set

@@ -32,6 +32,14 @@ func (x sender) senders(ctx context.Context, m *queue.Message, rcpts []*queue.Re
 
 // sendFrom makes the attempt for the recipients who.
 func (x sender) sendFrom(ctx context.Context, t *target, from string, m *queue.Message, rcpts []*queue.Recipient, who []int, results []queue.Result) {
+	var out *outgoing
+	if !t.hop.LMTP {
+		var err error
+		if out, err = x.s.outgoing(ctx, m.ID); err != nil {
+			x.defers(m, err, who, results)
+			return
+		}
+	}
 	mail := &remote.Mail{ID: m.ID, From: from, Size: m.Size + int64(len(m.Prepend)), Body: m.Body, UTF8: m.UTF8,
 		Ret: m.Ret, EnvID: m.EnvID, Open: func() (io.ReadCloser, error) { return x.s.queue.Text(m) }}
 	for _, i := range who {
@@ -42,8 +50,21 @@ func (x sender) sendFrom(ctx context.Context, t *target, from string, m *queue.M
 		}
 		mail.To = append(mail.To, rcpt)
 	}
+	if out != nil {
+		if err := out.apply(ctx, mail, from == m.Sender); err != nil {
+			x.defers(m, err, who, results)
+			return
+		}
+	}
 	for n, r := range x.s.deliver(ctx, t, mail) {
 		results[who[n]] = queue.Result{Status: queue.Status(r.Status), Enhanced: r.Enhanced, Text: r.Text, Reply: r.Reply, MTA: mta(r),
 			Tag: t.tag, Relay: r.Relay, Unreachable: r.Unreachable, Relayed: r.DSN, Setup: r.Setup, Talk: r.Talk, Uses: r.Uses}
+	}
+}
+
+// defers has recipients wait: what the message leaves as is not known now.
+func (x sender) defers(m *queue.Message, err error, who []int, results []queue.Result) {
+	for _, i := range who {
+		results[i] = x.s.notNow(m, "address lookup", err)
 	}
 }

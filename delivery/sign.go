@@ -112,7 +112,17 @@ func (t *transit) fromUs() bool {
 // signature is the fields to stand above the message; ” when its domain has no
 // key, or when it has our signature already.
 func (t *transit) signature(ctx context.Context) (string, error) {
-	text := func() io.Reader { return io.MultiReader(strings.NewReader(t.prepend()), t.text.Open()) }
+	out, err := t.s.outgoing(ctx, t.ID()) // a signature is one of what leaves
+	if err != nil {
+		return "", err
+	}
+	text := func() io.Reader {
+		r, _, err := out.text(ctx, io.MultiReader(strings.NewReader(t.prepend()), t.text.Open()))
+		if err != nil {
+			return failing{err}
+		}
+		return r
+	}
 	head, err := dkim.Inspect(text())
 	if err != nil {
 		return "", err
