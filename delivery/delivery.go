@@ -64,9 +64,15 @@ type Config struct {
 	BounceNotice       string `setting:"bounce_notice_recipient" default:"postmaster"`
 	DoubleBounceNotice string `setting:"2bounce_notice_recipient" default:"postmaster"`
 	// SignFor are the clients whose mail is signed although nobody logged in.
-	SignFor            []string `setting:"dkim_internal_hosts" default:"127.0.0.0/8, [::ffff:127.0.0.0]/104, [::1]/128"`
-	DoubleBounceSender string   `setting:"double_bounce_sender" default:"double-bounce"`
-	Delimiter          string   `setting:"recipient_delimiter" default:"+"`
+	SignFor []string `setting:"dkim_internal_hosts" default:"127.0.0.0/8, [::ffff:127.0.0.0]/104, [::1]/128"`
+	// Seal adds a set of ARC to forwarded mail, with the keys of SealDomain or of
+	// the domain that it came to. AuthservID marks our own results in it.
+	Seal       bool   `setting:"arc_seal" default:"yes"`
+	SealDomain string `setting:"arc_domain" default:""`
+	AuthservID string `setting:"authserv_id" default:"$myhostname"`
+
+	DoubleBounceSender string `setting:"double_bounce_sender" default:"double-bounce"`
+	Delimiter          string `setting:"recipient_delimiter" default:"+"`
 	// SenderAuth looks for credentials by the sender before the next hop.
 	SenderAuth bool `setting:"smtp_sender_dependent_authentication" default:"no"`
 
@@ -116,8 +122,10 @@ type Deps struct {
 	RemoteConfig func(context.Context) (*remote.Config, error)
 
 	Resolver remote.Resolver // nil: the system's
-	STS      func(ctx context.Context, domain string) remote.STSPolicy
-	Log      *slog.Logger
-	Now      func() time.Time
-	Dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+	// TXT asks for TXT records, for ARC; nil: nothing is sealed.
+	TXT  func(ctx context.Context, name string) ([]string, error)
+	STS  func(ctx context.Context, domain string) remote.STSPolicy
+	Log  *slog.Logger
+	Now  func() time.Time
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }

@@ -249,6 +249,7 @@ func (j *job) forward(ctx context.Context, text io.Reader) queue.Result {
 	if err != nil {
 		return j.s.notNow(j.m, "forward", err)
 	}
+	msg.forwarded = true
 	if err := j.copy(msg, text); err != nil {
 		msg.Abort()
 		return j.s.notNow(j.m, "forward", err)

@@ -23,6 +23,8 @@ type Message struct {
 	// ours: the message is a report of our own. It cannot be refused, and
 	// what fails is queued.
 	ours bool
+	// forwarded: of those, a stranger's message that a list sends on.
+	forwarded bool
 }
 
 // Begin makes room for a message. The caller writes header and body, with CRLF
@@ -141,6 +143,7 @@ func (m *Message) Commit(ctx context.Context, eff policy.Effects) []Outcome {
 	if refused := t.sign(ctx); refused != nil {
 		return m.all(*refused)
 	}
+	t.seal(ctx)
 	t.secure()
 	t.deliver(ctx)
 	t.judge()

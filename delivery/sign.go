@@ -3,7 +3,6 @@ package delivery
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -112,16 +111,9 @@ func (t *transit) fromUs() bool {
 // signature is the fields to stand above the message; ” when its domain has no
 // key, or when it has our signature already.
 func (t *transit) signature(ctx context.Context) (string, error) {
-	out, err := t.s.outgoing(ctx, t.ID()) // a signature is one of what leaves
+	text, err := t.leaving(ctx) // a signature is one of what leaves
 	if err != nil {
 		return "", err
-	}
-	text := func() io.Reader {
-		r, _, err := out.text(ctx, io.MultiReader(strings.NewReader(t.prepend()), t.text.Open()))
-		if err != nil {
-			return failing{err}
-		}
-		return r
 	}
 	head, err := dkim.Inspect(text())
 	if err != nil {

@@ -131,3 +131,16 @@ func asNet(name string, err error) error {
 	}
 	return &net.DNSError{UnwrapErr: err, Err: err.Error(), Name: name, IsNotFound: found, IsTemporary: !found}
 }
+
+// TXT gives the texts of TXT records.
+func (h hosts) TXT(ctx context.Context, name string) ([]string, error) {
+	a, err := h.r.Lookup(ctx, name, dns.TXT)
+	if err != nil {
+		return nil, asNet(name, err)
+	}
+	texts := make([]string, len(a.Records))
+	for i, rec := range a.Records {
+		texts[i] = rec.Text
+	}
+	return texts, nil
+}

@@ -133,7 +133,7 @@ func (p *Parts) openMovers(ctx context.Context, o Options) (err error) {
 		Config:       config.Of[delivery.Config](p.Config),
 		QueueConfig:  config.Of[queue.Config](p.Config),
 		RemoteConfig: config.Of[remote.Config](p.Config),
-		Resolver:     hosts{o.DNS}, STS: stsOf(policies), Log: p.Log, Now: o.Now, Dial: o.Dial,
+		Resolver:     hosts{o.DNS}, TXT: hosts{o.DNS}.TXT, STS: stsOf(policies), Log: p.Log, Now: o.Now, Dial: o.Dial,
 	})
 	return err
 }
