@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +36,9 @@ func openDir(root *os.Root, name string) (*dir, error) {
 func (d *dir) close() { d.f.Close() }
 
 func (d *dir) fd() int { return int(d.f.Fd()) }
+
+// procPath names the open directory to the kernel.
+func (d *dir) procPath() string { return "/proc/self/fd/" + strconv.Itoa(d.fd()) }
 
 func (d *dir) fail(op, name string, err error) error {
 	return &os.PathError{Op: op, Path: filepath.Join(d.path, name), Err: err}

@@ -67,6 +67,9 @@ func (v *View) Watch(fn func()) {
 		b.watchers = make(map[*View]func())
 	}
 	b.watchers[v] = fn
+	if b.watches == [2]int32{} && !b.gone {
+		b.watches = b.t.s.news.add(b)
+	}
 	if v.changes != b.changes {
 		fn()
 	}

@@ -93,6 +93,7 @@ type Store struct {
 	seed maphash.Seed
 	name *namer
 	idle idleBoxes
+	news notifier
 	own  *rights // of this process
 
 	mu     sync.Mutex // guards what follows
@@ -152,6 +153,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	close(s.stop)
 	s.mu.Unlock()
+	s.news.close()
 	s.work.Wait()
 	return nil
 }

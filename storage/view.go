@@ -127,6 +127,10 @@ func (v *View) Close() {
 	b.mu.Lock()
 	b.unwatch(v)
 	b.views--
+	if b.views == 0 && b.watches != [2]int32{} {
+		b.t.s.news.remove(b.watches)
+		b.watches = [2]int32{}
+	}
 	b.unload()
 	b.mu.Unlock()
 	b.t.release()
