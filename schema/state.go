@@ -13,6 +13,9 @@ var stateQueueDDL string
 //go:embed state_index.sql
 var stateIndexDDL string
 
+//go:embed state_copy.sql
+var stateCopyDDL string
+
 //go:embed state_auth.sql
 var stateAuthDDL string
 
@@ -34,6 +37,7 @@ var stateSteps = []migration{
 	{"policy", statePolicyDDL},
 	{"screening", stateScreenDDL},
 	{"new mail before retries", stateQueue3DDL},
+	{"copies on their way", stateCopyDDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called

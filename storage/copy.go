@@ -50,6 +50,9 @@ type transfer struct {
 	done []placed
 	into joined
 	put  int64 // bytes told to the index of dst
+
+	record schema.Copying // Num 0: none
+	named  int            // files that have a name by it
 }
 
 // placed is a file that is in dst now.
@@ -82,7 +85,7 @@ func (x *transfer) run(ctx context.Context, to string) (c Copied, err error) {
 		return c, nil
 	}
 	validity, uids, err := x.dst.join(&x.into)
-	if err != nil {
+	if err = errors.Join(err, x.endCopy()); err != nil {
 		return c, err
 	}
 	c.UIDValidity = validity
@@ -177,8 +180,11 @@ func (x *transfer) place(ctx context.Context) error {
 	}
 	// What is put is given back by drain; the rest here.
 	defer func() { b.t.reserved.Add(x.put - size) }()
-	if err := x.transferFiles(ctx); err != nil {
+	if err := x.beginCopy(ctx); err != nil {
 		return err
+	}
+	if err := x.transferFiles(ctx); err != nil {
+		return errors.Join(err, x.endCopy())
 	}
 	if !x.move {
 		return nil
@@ -264,7 +270,7 @@ func (x *transfer) freshName(op *fileOp) string {
 	if st, err := op.dirs[op.which].stat(op.file); err == nil {
 		size = st.Size
 	}
-	return withSizes(x.v.b.t.s.name.next(), size, op.row.Size)
+	return withSizes(x.nextName(), size, op.row.Size)
 }
 
 func (x *transfer) transferFile(op *fileOp, file string) error {

@@ -137,6 +137,9 @@ func Open(d Deps) (*Store, error) {
 		trees: make(map[treeKey]*tree),
 		stop:  make(chan struct{}),
 	}
+	if err := s.takeBackCopies(context.Background()); err != nil {
+		return nil, err
+	}
 	s.work.Go(s.watch)
 	s.work.Go(s.purge)
 	return s, nil
