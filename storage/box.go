@@ -44,7 +44,7 @@ type box struct {
 	changes  uint64 // counts what sessions may want to know
 	watchers map[*View]func()
 	watches  [2]int32 // of Store.news, from the first watcher to the last view
-	taking   bool // takeOver has not ended
+	taking   bool     // takeOver has not ended
 	list     ownList
 }
 

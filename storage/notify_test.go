@@ -25,7 +25,9 @@ func TestWatchSeesOtherPrograms(t *testing.T) {
 		do   func() error
 		want func(Changes) bool
 	}{
-		{"delivery", func() error { return os.WriteFile(filepath.Join(dir, "new", "1.foreign.host"), []byte("Subject: y\n\n"), 0o600) },
+		{"delivery", func() error {
+			return os.WriteFile(filepath.Join(dir, "new", "1.foreign.host"), []byte("Subject: y\n\n"), 0o600)
+		},
 			func(c Changes) bool { return c.Exists == 2 && c.Grown }},
 		{"removal", func() error {
 			list, err := filepath.Glob(filepath.Join(dir, "cur", "1.foreign.host*"))
