@@ -90,7 +90,11 @@ type rawIMAP struct {
 	tag int
 }
 
-func (h *host) rawIMAP() *rawIMAP {
+func (h *host) rawIMAP() *rawIMAP { return h.rawIMAPAs("joe@vmail.example") }
+
+func (h *host) rawIMAPAs(user string) *rawIMAP { return h.rawIMAPWith(user, "joes-secret") }
+
+func (h *host) rawIMAPWith(user, password string) *rawIMAP {
 	h.t.Helper()
 	c, err := net.Dial("tcp", h.addr(143))
 	if err != nil {
@@ -99,7 +103,7 @@ func (h *host) rawIMAP() *rawIMAP {
 	h.t.Cleanup(func() { c.Close() })
 	i := &rawIMAP{t: h.t, c: c, r: bufio.NewReader(c)}
 	i.r.ReadString('\n')
-	i.do(`LOGIN joe@vmail.example joes-secret`)
+	i.do(`LOGIN %s "%s"`, user, password)
 	return i
 }
 
@@ -142,7 +146,7 @@ func (i *rawIMAP) fill(box string, n int) {
 
 // oddNames are mailboxes as IMAP has them.
 var oddNames = []string{"INBOX", "Sent", "Lists", "Lists.go", "Lists.go.announce", `"with space"`, `"R&AOQ-ksm&APY-rg&AOU-s"`, `"a &- b"`,
-	`"quote'(x)"`, "x#y", `"&ZeVnLIqe-"`, "UPPER", "upper", "~tilde", "dash-", "1", "_", "a=b", `"A very long name of a mailbox, but still one"`, "Trash"}
+	`"quote'(x)"`, "x#y", `"&ZeVnLIqe-"`, "UPPER", "upper", "tilde~", "dash-", "1", "_", "a=b", `"A very long name of a mailbox, but still one"`, "Trash"}
 
 // clients are what synchronises with the server, each with its own idea of what
 // it has already.

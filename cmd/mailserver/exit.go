@@ -18,6 +18,7 @@ const (
 	exitNotFound    = 1 // as postmap -q
 	exitUsage       = 64
 	exitData        = 65
+	exitNoInput     = 66
 	exitNoUser      = 67
 	exitUnavailable = 69
 	exitSoftware    = 70
@@ -68,6 +69,7 @@ var exits = []struct {
 	{schema.ErrNewer, exitConfig},
 	{schema.ErrNoDatabase, exitConfig},
 	{schema.ErrNotFound, exitNoUser},
+	{errNoUser, exitNoUser},
 	{schema.ErrExists, exitCantCreate},
 	{os.ErrExist, exitCantCreate},
 	{schema.ErrReferenced, exitData},
@@ -77,6 +79,7 @@ var exits = []struct {
 	{control.ErrNotRunning, exitTempFail},
 	{context.Canceled, exitTempFail},
 	{syscall.EADDRINUSE, exitUnavailable},
+	{os.ErrNotExist, exitNoInput},
 }
 
 func exitCode(err error) int {

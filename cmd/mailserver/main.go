@@ -55,6 +55,7 @@ func commands() []command {
 		addressCommands,
 		aliasCommands,
 		mailboxCommands,
+		importCommands,
 		classCommands,
 		policyCommands,
 		panelCommands,
