@@ -214,13 +214,13 @@ func exportIMAP(fs *flag.FlagSet) action {
 	}
 }
 
-// path makes the place of a journal that of a file, however it is named.
-func path(name string) (string, error) { return filepath.Abs(name) }
+// absolute makes the place of a journal that of a file, however it is named.
+func absolute(name string) (string, error) { return filepath.Abs(name) }
 
 func importMaildir(fs *flag.FlagSet) action {
 	m := movingFlags(fs)
 	return func(ctx context.Context, a *app, args []string) error {
-		dir, err := path(args[0])
+		dir, err := absolute(args[0])
 		if err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func importMaildir(fs *flag.FlagSet) action {
 func exportMaildir(fs *flag.FlagSet) action {
 	m := movingFlags(fs)
 	return func(ctx context.Context, a *app, args []string) error {
-		dir, err := path(args[0])
+		dir, err := absolute(args[0])
 		if err != nil {
 			return err
 		}
@@ -243,7 +243,7 @@ func importMbox(fs *flag.FlagSet) action {
 	m := movingFlags(fs)
 	into := fs.String("into", "", "`mailbox` for the mail of a single file; default INBOX")
 	return func(ctx context.Context, a *app, args []string) error {
-		file, err := path(args[0])
+		file, err := absolute(args[0])
 		if err != nil {
 			return err
 		}
@@ -254,7 +254,7 @@ func importMbox(fs *flag.FlagSet) action {
 func exportMbox(fs *flag.FlagSet) action {
 	m := movingFlags(fs)
 	return func(ctx context.Context, a *app, args []string) error {
-		dir, err := path(args[0])
+		dir, err := absolute(args[0])
 		if err != nil {
 			return err
 		}

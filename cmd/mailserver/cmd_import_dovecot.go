@@ -12,7 +12,7 @@ import (
 func importDovecot(fs *flag.FlagSet) action {
 	m := movingFlags(fs)
 	return func(ctx context.Context, a *app, args []string) error {
-		dir, err := path(args[0])
+		dir, err := absolute(args[0])
 		if err != nil {
 			return err
 		}
