@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"mailserver/internal/listen"
 	"mailserver/internal/maillog"
 )
 
@@ -79,35 +80,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, opt ListenerOptions)
 		return ErrServerClosed
 	}
 	defer s.untrack(l)
-	defer context.AfterFunc(ctx, func() { l.Close() })()
-	for pause := time.Duration(0); ; {
-		c, err := l.Accept()
-		if err == nil {
-			pause = 0
-			s.start(ctx, c, opt)
-			continue
-		}
-		if ctx.Err() != nil || s.isClosing() || errors.Is(err, net.ErrClosed) {
-			return ErrServerClosed
-		}
-		// Out of files, perhaps: as net/http does, wait for some to be closed.
-		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-		s.d.Log.Error("accept", maillog.Proto, "imap", maillog.Err, err)
-		if !sleep(ctx, pause) {
-			return ErrServerClosed
-		}
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	listen.Serve(ctx, l, s.d.Log, func(c net.Conn) { s.start(ctx, c, opt) })
+	return ErrServerClosed
 }
 
 func (s *Server) track(l net.Listener) bool {
@@ -126,17 +100,9 @@ func (s *Server) untrack(l net.Listener) {
 	delete(s.listeners, l)
 }
 
-func (s *Server) isClosing() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closing
-}
-
 // start runs a session. The end of Serve's ctx does not end it: Shutdown does.
 func (s *Server) start(ctx context.Context, c net.Conn, opt ListenerOptions) {
-	if t, ok := c.(*net.TCPConn); ok {
-		t.SetKeepAliveConfig(keepAlive)
-	}
+	listen.KeepAlive(c, keepAlive)
 	ss := newSession(s, c, opt)
 	ctx, ss.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.mu.Lock()

@@ -225,33 +225,6 @@ func (v *View) TLSPolicy(ctx context.Context, nexthop string) (string, error) {
 	})
 }
 
-// Listener is a row of Listener.
-type Listener struct {
-	Num      int64
-	Protocol string // mx, submission, lmtp, imap, pop3, managesieve, http
-	Address  string // host:port, or unix:/path
-	TLS      string // none, may, encrypt, wrapper
-	Hostname string // '': setting myhostname
-	CertNum  int64  // 0: by SNI
-	Tag      string
-	Auth     int // SMTP: 1 offers AUTH, 2 without TLS too
-}
-
-// Listeners returns the active listeners.
-func (v *View) Listeners(ctx context.Context) ([]Listener, error) {
-	return cached(v, cacheKey{kind: lookListeners}, func() ([]Listener, error) {
-		var list []Listener
-		err := v.m.each(ctx, `SELECT lsNum, lsProtocol, lsAddress, lsTls, ifnull(lsHostname, ''), ifnull(lsCertNum, 0),
-			ifnull(lsTag, ''), lsAuth FROM Listener WHERE active <> 0 ORDER BY lsNum`, nil, func(rows *sql.Rows) error {
-			var l Listener
-			err := rows.Scan(&l.Num, &l.Protocol, &l.Address, &l.TLS, &l.Hostname, &l.CertNum, &l.Tag, &l.Auth)
-			list = append(list, l)
-			return err
-		})
-		return list, wrap("read listeners", err)
-	})
-}
-
 // Cert is a row of Cert; file names are relative to the data directory.
 type Cert struct {
 	Num      int64

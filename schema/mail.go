@@ -13,6 +13,7 @@ var mailSteps = []migration{
 	{"first version", mailDDL},
 	{"ways out", mailOutDDL},
 	{"sending limits", mailPolicyDDL},
+	{"listeners", mailListenDDL},
 }
 
 // cacheEntries bounds the look-ups kept in memory: about 200 bytes each.

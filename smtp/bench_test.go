@@ -37,7 +37,7 @@ func (m *sinkMessage) Commit(context.Context, policy.Effects) []delivery.Outcome
 }
 
 // listen runs a server on a real socket until the benchmark ends.
-func listen(b *testing.B, opt ListenerOptions) (addr string) {
+func listenOn(b *testing.B, opt ListenerOptions) (addr string) {
 	w := newWorld(&testing.T{}, "message_size_limit=0")
 	w.srv.d.Accept = sink{}
 	w.srv.d.Log = slog.New(slog.DiscardHandler)
@@ -93,7 +93,7 @@ const benchEnvelope = "MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.net>\r\nD
 
 // BenchmarkMessage is a message of 4 KB, client and server in one process.
 func BenchmarkMessage(b *testing.B) {
-	addr := listen(b, ListenerOptions{TLS: None})
+	addr := listenOn(b, ListenerOptions{TLS: None})
 	body := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 56) + ".\r\n"
 	conn, say := talk(b, addr)
 	defer conn.Close()
@@ -107,7 +107,7 @@ func BenchmarkMessage(b *testing.B) {
 
 // BenchmarkLargeMessage is 50 MB.
 func BenchmarkLargeMessage(b *testing.B) {
-	addr := listen(b, ListenerOptions{TLS: None})
+	addr := listenOn(b, ListenerOptions{TLS: None})
 	body := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 50<<20/72)
 	conn, say := talk(b, addr)
 	defer conn.Close()
@@ -127,7 +127,7 @@ func BenchmarkIdleConnection(b *testing.B) {
 			if mode == Wrapper {
 				opt.TLSConfig = tlsConfig(&testing.T{})
 			}
-			addr := listen(b, opt)
+			addr := listenOn(b, opt)
 			const n = 500
 			var before, after runtime.MemStats
 			runtime.GC()

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mailserver/internal/listen"
 	"mailserver/internal/milter"
 	"mailserver/internal/nets"
 	"mailserver/policy"
@@ -132,24 +133,11 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, opt ListenerOptions
 	stop := context.AfterFunc(ctx, func() { s.dropListener(ln) })
 	defer stop()
 
-	for wait := time.Duration(0); ; {
-		nc, err := ln.Accept()
-		if err == nil {
-			wait = 0
-			s.start(ctx, nc, opt, &own)
-			continue
-		}
-		if end := s.ended(ctx); end != nil {
-			return end
-		}
-		if errors.Is(err, net.ErrClosed) {
-			return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
-		}
-		// Mostly a lack of file descriptors: others are served on.
-		wait = min(max(2*wait, 5*time.Millisecond), time.Second)
-		s.d.Log.Error("accept", "err", err, "wait", wait)
-		sleep(ctx, wait)
+	err := listen.Serve(ctx, ln, s.d.Log, func(nc net.Conn) { s.start(ctx, nc, opt, &own) })
+	if end := s.ended(ctx); end != nil {
+		return end
 	}
+	return fmt.Errorf("accept on %s: %w", ln.Addr(), err)
 }
 
 func (s *Server) ended(ctx context.Context) error {

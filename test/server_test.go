@@ -50,8 +50,10 @@ type host struct {
 	dir  string
 	base int
 	cmd  *exec.Cmd
-	log  *syncBuffer
-	done chan struct{} // closed when the process has ended
+	// command is how the server is started next, other than by "serve".
+	command *exec.Cmd
+	log     *syncBuffer
+	done    chan struct{} // closed when the process has ended
 }
 
 // sampleHost makes a data directory with the sample rows in dir, or in a new
@@ -114,6 +116,9 @@ const readyTime = 20 * time.Second
 func (h *host) start(env ...string) {
 	h.t.Helper()
 	h.cmd = exec.Command(program, "serve", "--data", h.dir)
+	if h.command != nil {
+		h.cmd, h.command = h.command, nil
+	}
 	h.cmd.Env = append(os.Environ(), env...)
 	stderr, err := h.cmd.StderrPipe()
 	if err != nil {

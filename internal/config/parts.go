@@ -10,6 +10,7 @@ import (
 	"mailserver/delivery/remote"
 	"mailserver/delivery/route"
 	"mailserver/imap"
+	"mailserver/internal/listen"
 	"mailserver/internal/milter"
 	"mailserver/internal/renewal"
 	"mailserver/policy"
@@ -37,6 +38,7 @@ func parts() []any {
 		screen.Config{},
 		imap.Config{},
 		pop3.Config{},
+		listen.Config{},
 		renewal.Config{},
 		dovecot.Config{},
 	}

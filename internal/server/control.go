@@ -16,6 +16,7 @@ import (
 
 	"mailserver/internal/config"
 	"mailserver/internal/control"
+	"mailserver/internal/listen"
 	"mailserver/internal/metrics"
 	"mailserver/schema"
 )
@@ -42,7 +43,7 @@ type MemoryPart struct {
 // serveControl answers commands of the program.
 func (s *Server) serveControl(ctx context.Context) {
 	path := control.Socket(s.Dir)
-	l, err := listen(ctx, "unix:"+path)
+	l, err := (listen.Socket{Address: "unix:" + path}).Listen(ctx)
 	if err == nil {
 		err = os.Chmod(path, 0o600)
 	}

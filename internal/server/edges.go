@@ -7,6 +7,7 @@ import (
 
 	"mailserver/imap"
 	"mailserver/internal/config"
+	"mailserver/internal/listen"
 	"mailserver/internal/milter"
 	"mailserver/internal/tlscert"
 	"mailserver/policy"
@@ -72,7 +73,7 @@ func (s *Server) startEdges(proc *config.Process) error {
 	s.sessions = func() map[string]int {
 		return map[string]int{"smtp": mail.s.Sessions(), "imap": read.s.Sessions(), "pop3": fetch.s.Sessions()}
 	}
-	s.ls = newListeners(map[string]edge{"mx": mail, "submission": mail, "lmtp": mail, "imap": read, "pop3": fetch, "http": web}, s.Log)
+	s.ls = newListeners(map[string]edge{"mx": mail, "submission": mail, "lmtp": mail, "imap": read, "pop3": fetch, "http": web}, config.Of[listen.Config](s.Config), s.Log)
 	return nil
 }
 

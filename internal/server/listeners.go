@@ -7,9 +7,9 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"strings"
 	"sync"
 
+	"mailserver/internal/listen"
 	"mailserver/schema"
 )
 
@@ -21,8 +21,10 @@ type edge interface {
 
 // listeners are the rows of Listener that have a socket now.
 type listeners struct {
-	edges map[string]edge // by protocol
-	log   *slog.Logger
+	edges     map[string]edge // by protocol
+	proxies   func(context.Context) (*listen.Config, error)
+	inherited *listen.Inherited
+	log       *slog.Logger
 
 	mu    sync.Mutex // guards what follows
 	bound map[int64]*bound
@@ -38,8 +40,8 @@ type bound struct {
 	l   net.Listener
 }
 
-func newListeners(edges map[string]edge, log *slog.Logger) *listeners {
-	return &listeners{edges: edges, log: log, bound: make(map[int64]*bound), told: make(map[string]bool)}
+func newListeners(edges map[string]edge, proxies func(context.Context) (*listen.Config, error), log *slog.Logger) *listeners {
+	return &listeners{edges: edges, proxies: proxies, inherited: listen.Inherit(os.Getenv), log: log, bound: make(map[int64]*bound), told: make(map[string]bool)}
 }
 
 // match makes the sockets those of the rows: a new row is bound and served, a
@@ -79,7 +81,7 @@ func (ls *listeners) bind(ctx context.Context, row schema.Listener) error {
 	if !ok {
 		return fmt.Errorf("%w: listener %s: this server does not speak %s yet", ErrConfig, row.Address, row.Protocol)
 	}
-	l, err := listen(ctx, row.Address)
+	l, err := ls.socket(ctx, row)
 	if err != nil {
 		return fmt.Errorf("listener of %s: %w", row.Protocol, err)
 	}
@@ -93,19 +95,19 @@ func (ls *listeners) bind(ctx context.Context, row schema.Listener) error {
 	return nil
 }
 
-// listen binds host:port, :port, or unix:/path.
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	var lc net.ListenConfig
-	path, unix := strings.CutPrefix(address, "unix:")
-	if !unix {
-		return lc.Listen(ctx, "tcp", address)
+// socket is what systemd has opened for a row, or a new one.
+func (ls *listeners) socket(ctx context.Context, row schema.Listener) (net.Listener, error) {
+	l := ls.inherited.Find(row.Address)
+	if l == nil {
+		var err error
+		if l, err = (listen.Socket{Address: row.Address, Interface: row.Interface, Mode: row.Mode}).Listen(ctx); err != nil {
+			return nil, err
+		}
 	}
-	// The socket of a server that was killed is in the way; the lock on the
-	// data directory says that none is running.
-	if st, err := os.Lstat(path); err == nil && st.Mode()&os.ModeSocket != 0 {
-		os.Remove(path)
+	if row.Proxy {
+		l = listen.Behind(l, func() (*listen.Config, error) { return ls.proxies(context.WithoutCancel(ctx)) }, ls.log)
 	}
-	return lc.Listen(ctx, "unix", path)
+	return l, nil
 }
 
 // unix:path listeners are the only ones without a port; addr finds the socket

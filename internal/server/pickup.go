@@ -23,6 +23,7 @@ import (
 	"mailserver/delivery"
 	"mailserver/internal/address"
 	"mailserver/internal/config"
+	"mailserver/internal/listen"
 	"mailserver/internal/maillog"
 	"mailserver/internal/pickup"
 )
@@ -37,7 +38,7 @@ const pickupTime = 5 * time.Minute
 // all the same: sendmail then says 75, and its caller keeps the mail.
 func (s *Server) startPickup(ctx context.Context) {
 	path := pickup.Socket(s.Dir)
-	l, err := listen(ctx, "unix:"+path)
+	l, err := (listen.Socket{Address: "unix:" + path}).Listen(ctx)
 	if err == nil {
 		err = os.Chmod(path, 0o666)
 	}

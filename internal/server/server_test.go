@@ -129,7 +129,7 @@ func TestStartRefuses(t *testing.T) {
 		{"unknown setting", "INSERT INTO Setting VALUES ('nonsense', '1')", server.ErrConfig},
 		{"bad value", "INSERT INTO Setting VALUES ('message_size_limit', 'big')", server.ErrConfig},
 		{"no listener", "DELETE FROM Listener", server.ErrConfig},
-		{"protocol of later", "INSERT INTO Listener (lsProtocol, lsAddress) VALUES ('pop3', '127.0.0.1:00')", server.ErrConfig},
+		{"protocol of later", "INSERT INTO Listener (lsProtocol, lsAddress) VALUES ('managesieve', '127.0.0.1:00')", server.ErrConfig},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
