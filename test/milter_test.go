@@ -294,10 +294,20 @@ type peerPostfix struct {
 
 func milterPostfix(t *testing.T, cases []milterCase, filter func(milterCase) string) *peerPostfix {
 	t.Helper()
+	var rows [][]string
+	for _, c := range cases {
+		rows = append(rows, c.rows(filter(c)))
+	}
+	return besidePostfix(t, "smtpd_recipient_restrictions = reject_unauth_destination, check_recipient_access static:HOLD\n", rows)
+}
+
+// besidePostfix starts a Postfix with a listener for each set of settings.
+func besidePostfix(t *testing.T, main string, rows [][]string) *peerPostfix {
+	t.Helper()
 	p := new(peerPostfix)
 	var services strings.Builder
 	var held []net.Listener // until all ports are chosen
-	for _, c := range cases {
+	for _, set := range rows {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
@@ -305,7 +315,7 @@ func milterPostfix(t *testing.T, cases []milterCase, filter func(milterCase) str
 		held = append(held, l)
 		p.addr = append(p.addr, l.Addr().String())
 		fmt.Fprintf(&services, "%s inet n - n - - smtpd\n", l.Addr())
-		for _, row := range c.rows(filter(c)) {
+		for _, row := range set {
 			name, value, _ := strings.Cut(row, "=")
 			fmt.Fprintf(&services, "  -o { %s = %s }\n", name, value)
 		}
@@ -321,9 +331,8 @@ default_transport = smtp
 smtpd_peername_lookup = no
 smtpd_error_sleep_time = 0
 smtpd_relay_restrictions =
-smtpd_recipient_restrictions = reject_unauth_destination, check_recipient_access static:HOLD
 smtpd_client_connection_count_limit = 0
-`, services.String())
+`+main, services.String())
 	return p
 }
 
