@@ -24,6 +24,7 @@ type Judge interface {
 	Mail(ctx context.Context, from policy.Sender, size int64) policy.Verdict
 	Rcpt(ctx context.Context, to policy.Recipient) policy.Verdict
 	Vrfy(ctx context.Context, to policy.Recipient) policy.Verdict
+	Etrn(ctx context.Context, domain string) policy.Verdict
 	Data(ctx context.Context) policy.Verdict
 	EndOfData(ctx context.Context, m policy.Content) policy.Verdict
 	Reset()

@@ -59,9 +59,8 @@ func (s *session) auth(ctx context.Context, args string) reply {
 	if !slices.Contains(s.mechanisms(ctx), mech) {
 		return s.noMechanism(ctx, mech)
 	}
-	if s.over(auths, s.set.ClientAuth) {
-		s.warn("auth rate", "AUTH command rate limit exceeded: more than %d from %s for service %s",
-			s.set.ClientAuth, s.namaddr, s.tag)
+	if n, over := s.over(auths, s.set.ClientAuth); over {
+		s.warn("auth rate", "AUTH command rate limit exceeded: %d from %s for service %s", n, s.namaddr, s.tag)
 		return reply{450, "4.7.1", "Error: too many AUTH commands from " + s.client.Addr.String()}
 	}
 	x := exchange{s: s, mech: mech}

@@ -142,7 +142,7 @@ func (s *session) readContent() bool {
 func (s *session) beginContent() {
 	s.content, s.bytes = true, 0
 	s.until = time.Now().Add(s.timeout)
-	if s.set.MinDataRate <= 0 {
+	if s.set.MinDataRate <= 0 || !s.set.PerRequest {
 		s.until = s.until.Add(unbounded)
 	}
 }

@@ -16,15 +16,18 @@ import (
 
 // mail: parse, limits, judge, begin.
 func (s *session) mail(ctx context.Context, args string) reply {
-	if s.over(messages, s.set.ClientMessages) {
+	if n, over := s.over(messages, s.set.ClientMessages); over {
 		r := reply{450, "4.7.1", "Error: too much mail from " + s.client.Addr.String()}
-		s.warn("message rate", "Message delivery request rate limit exceeded: more than %d from %s for service %s",
-			s.set.ClientMessages, s.namaddr, s.tag)
+		s.warn("message rate", "Message delivery request rate limit exceeded: %d from %s for service %s",
+			n, s.namaddr, s.tag)
 		return r
 	}
 	from, params, err := smtpwire.ParsePath(args, "FROM")
 	if err != nil {
 		return s.pathError(err, "MAIL", args, syntax("MAIL FROM:<address>"), badSender)
+	}
+	if strings.HasPrefix(from.Local, "-") && !s.set.AllowMinUser {
+		return s.pathError(smtpwire.ErrPath, "MAIL", args, badSender, badSender)
 	}
 	opt, r, bad := mailOptions(params)
 	if bad {

@@ -15,14 +15,17 @@ import (
 
 // rcpt: limits, parse, route, judge, take.
 func (s *session) rcpt(ctx context.Context, args string) reply {
-	if s.over(recipients, s.set.ClientRecipients) {
-		s.warn("recipient rate", "Recipient address rate limit exceeded: more than %d from %s for service %s",
-			s.set.ClientRecipients, s.namaddr, s.tag)
+	if n, over := s.over(recipients, s.set.ClientRecipients); over {
+		s.warn("recipient rate", "Recipient address rate limit exceeded: %d from %s for service %s",
+			n, s.namaddr, s.tag)
 		return reply{450, "4.7.1", "Error: too many recipients from " + s.client.Addr.String()}
 	}
 	to, params, err := smtpwire.ParsePath(args, "TO")
 	if err != nil {
 		return s.pathError(err, "RCPT", args, syntax("RCPT TO:<address>"), badRecipient)
+	}
+	if strings.HasPrefix(to.Local, "-") && !s.set.AllowMinUser {
+		return s.pathError(smtpwire.ErrPath, "RCPT", args, badRecipient, badRecipient)
 	}
 	opt, r, bad := rcptOptions(params)
 	switch {

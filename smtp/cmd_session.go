@@ -20,8 +20,25 @@ func (s *session) noop(context.Context, string) reply { return ok }
 
 func (s *session) quit(context.Context, string) reply { return bye }
 
-// etrn: there is no queue per destination to start by name.
-func (s *session) etrn(context.Context, string) reply { return notImplemented }
+// etrn judges as RFC 1985 §5.1 wants it. The queue is not started by strangers:
+// it tries as soon as a host can be reached again.
+func (s *session) etrn(ctx context.Context, args string) reply {
+	switch {
+	case s.tx != nil:
+		return reply{503, "", "Error: MAIL transaction in progress"}
+	case args == "" || strings.ContainsAny(args, " \t"):
+		return reply{500, "", "Syntax: ETRN domain"}
+	}
+	domain := strings.TrimLeft(args, "@#")
+	v := s.judge.Etrn(ctx, domain)
+	s.warnings("ETRN", "", v)
+	if r, refused := verdictReply(v); refused {
+		s.judged("ETRN", "", r, v)
+		s.done = v.Action == policy.Disconnect
+		return r
+	}
+	return reply{459, "", "<" + domain + ">: service unavailable"}
+}
 
 func (s *session) help(context.Context, string) reply {
 	verbs := "AUTH BDAT DATA EHLO HELO HELP MAIL NOOP QUIT RCPT RSET STARTTLS VRFY"

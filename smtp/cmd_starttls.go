@@ -24,7 +24,7 @@ func (s *session) startTLS(ctx context.Context, args string) reply {
 		return notImplemented
 	case s.opt.TLSConfig == nil:
 		return reply{454, "4.7.0", "TLS not available due to local problem"}
-	case s.over(tlsSessions, s.set.ClientTLS):
+	case s.tooManyTLS():
 		return reply{454, "4.7.0", "Error: too many new TLS sessions from " + s.client.Addr.String()}
 	}
 	if early := s.rd.Pending(); len(early) > 0 {
@@ -47,10 +47,18 @@ func (s *session) wrap(ctx context.Context) bool {
 		s.warn("no TLS", "%s: no TLS certificate for this listener", s.namaddr)
 		return false
 	}
-	if s.over(tlsSessions, s.set.ClientTLS) {
+	if s.tooManyTLS() {
 		return false
 	}
 	return s.handshake(ctx)
+}
+
+func (s *session) tooManyTLS() bool {
+	n, over := s.over(tlsSessions, s.set.ClientTLS)
+	if over {
+		s.warn("TLS rate", "New TLS session rate limit exceeded: %d from %s for service %s", n, s.namaddr, s.tag)
+	}
+	return over
 }
 
 func (s *session) handshake(ctx context.Context) bool {
@@ -59,16 +67,16 @@ func (s *session) handshake(ctx context.Context) bool {
 	defer cancel()
 	s.nc.SetDeadline(time.Now().Add(s.set.StartTLSTimeout))
 	ctx, shown := tlscert.Watch(ctx)
-	tc := tls.Server(s.nc, s.opt.TLSConfig)
+	tc := tls.Server(s.nc, s.certConfig())
 	if err := tc.HandshakeContext(ctx); err != nil {
 		s.info("TLS handshake failed", "SSL_accept error from %s: %v", s.namaddr, err)
 		s.lost(err)
 		return false
 	}
 	s.upgrade(tc)
-	s.tls = describe(tc)
+	s.tls = describe(tc, s.trusted(tc))
 	s.tls.shown = shown.Leaf
-	return true
+	return s.certGood()
 }
 
 // forget is RFC 3207 §4.2: the session begins anew under TLS.
@@ -84,6 +92,7 @@ func (s *session) forget() {
 // tellTLS lets the judge know of TLS.
 func (s *session) tellTLS() {
 	st := s.tls.conn.ConnectionState()
+	st.VerifiedChains = s.tls.chains
 	s.judge.TLS(&st)
 }
 
@@ -94,29 +103,35 @@ type tlsInfo struct {
 	version string
 	cipher  string
 	group   string
-	client  string // of its certificate: comment for the Received header
+	client  string                // of its certificate: comment for the Received header
+	chains  [][]*x509.Certificate // to who is trusted
 }
 
-func describe(tc *tls.Conn) *tlsInfo {
+func describe(tc *tls.Conn, chains [][]*x509.Certificate) *tlsInfo {
 	st := tc.ConnectionState()
 	t := &tlsInfo{
 		conn:    tc,
 		version: strings.Replace(tls.VersionName(st.Version), "TLS 1", "TLSv1", 1),
 		cipher:  tls.CipherSuiteName(st.CipherSuite),
 		client:  "(No client certificate requested)",
+		chains:  chains,
 	}
 	if st.CurveID != 0 {
 		t.group = st.CurveID.String()
 	}
 	if len(st.PeerCertificates) > 0 {
-		t.client = certComment(st.PeerCertificates[0])
+		t.client = certComment(st.PeerCertificates[0], len(chains) > 0)
 	}
 	return t
 }
 
-func certComment(c *x509.Certificate) string {
+func certComment(c *x509.Certificate, trusted bool) string {
 	clean := func(s string) string { return strings.NewReplacer(`"`, "?", `\`, "?", "\r", "?", "\n", "?").Replace(s) }
-	return fmt.Sprintf("(Client CN %q, Issuer %q (not verified))", clean(c.Subject.CommonName), clean(c.Issuer.CommonName))
+	verified := "not verified"
+	if trusted {
+		verified = "verified OK"
+	}
+	return fmt.Sprintf("(Client CN %q, Issuer %q (%s))", clean(c.Subject.CommonName), clean(c.Issuer.CommonName), verified)
 }
 
 // header is the comment of smtpd_tls_received_header.

@@ -65,7 +65,7 @@ var commands = indexed([]command{
 	{name: "RSET", roles: anyRole, flags: junk, run: (*session).rset},
 	{name: "NOOP", roles: anyRole, flags: beforeTLS | waits | junk, run: (*session).noop},
 	{name: "VRFY", roles: anyRole, flags: settled | waits | junk, run: (*session).vrfy},
-	{name: "ETRN", roles: mail, flags: junk, run: (*session).etrn},
+	{name: "ETRN", roles: mail, flags: settled | greeted | junk, run: (*session).etrn},
 	{name: "HELP", roles: anyRole, flags: beforeTLS | junk, run: (*session).help},
 	{name: "QUIT", roles: anyRole, flags: beforeTLS | always, run: (*session).quit},
 })

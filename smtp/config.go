@@ -38,7 +38,10 @@ type Config struct {
 	Timeout time.Duration `setting:"smtpd_timeout" default:"300s"`
 	// MinDataRate bounds a whole message: it may take Timeout and a second more
 	// for each MinDataRate bytes that have come. 0: no such bound.
-	MinDataRate     int           `setting:"smtpd_min_data_rate" default:"500"`
+	MinDataRate int `setting:"smtpd_min_data_rate" default:"500"`
+	// PerRequest: Timeout is for a whole command, not for each read, and
+	// MinDataRate holds. Postfix does so only under stress.
+	PerRequest      bool          `setting:"smtpd_per_request_deadline" default:"yes"`
 	StartTLSTimeout time.Duration `setting:"smtpd_starttls_timeout" default:"300s"`
 
 	SoftErrors int           `setting:"smtpd_soft_error_limit" default:"10"`
@@ -55,6 +58,8 @@ type Config struct {
 	// say nothing.
 	AuthservID string `setting:"authserv_id" default:"$myhostname"`
 
+	SoftBounce         bool     `setting:"soft_bounce" default:"no"`
+	AllowMinUser       bool     `setting:"allow_min_user" default:"no"`
 	HeloRequired       bool     `setting:"smtpd_helo_required" default:"no"`
 	DisableVrfy        bool     `setting:"disable_vrfy_command" default:"no"`
 	ForbiddenCommands  []string `setting:"smtpd_forbidden_commands" default:"CONNECT GET POST"`
@@ -66,6 +71,9 @@ type Config struct {
 	BareLF             string   `setting:"smtpd_forbid_bare_newline" default:"normalize"`
 	BareLFCode         int      `setting:"smtpd_forbid_bare_newline_reject_code" default:"550"`
 	BareLFExclusions   []string `setting:"smtpd_forbid_bare_newline_exclusions" default:"$mynetworks"`
+	AskCert            bool     `setting:"smtpd_tls_ask_ccert" default:"no"`
+	RequireCert        bool     `setting:"smtpd_tls_req_ccert" default:"no"` // on listeners with encrypt and wrapper
+	ClientCA           string   `setting:"smtpd_tls_CAfile" default:"$ssl_client_ca_file"`
 	TLSAuthOnly        bool     `setting:"smtpd_tls_auth_only" default:"no"`
 	TLSReceivedHeader  bool     `setting:"smtpd_tls_received_header" default:"no"`
 	SASLEnable         bool     `setting:"smtpd_sasl_auth_enable" default:"yes"` // no: AUTH nowhere, whatever the listener says

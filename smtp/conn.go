@@ -29,6 +29,7 @@ type conn struct {
 	// within content, each read also has timeout.
 	until   time.Time
 	content bool
+	each    bool // a command, too, has timeout for each read, and no end
 
 	out *[]byte // replies not yet written; nil when there are none
 
@@ -51,6 +52,9 @@ func (c *conn) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	until := c.until
+	if c.each && !c.content {
+		until = time.Now().Add(c.timeout)
+	}
 	if c.content {
 		if next := time.Now().Add(c.timeout); next.Before(until) {
 			until = next

@@ -27,6 +27,8 @@ func (s *session) footerValues(text string) string {
 		switch name {
 		case "$":
 			return "$"
+		case "client":
+			return s.namaddr
 		case "client_address":
 			return s.client.Addr.String()
 		case "client_name":

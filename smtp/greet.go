@@ -57,16 +57,20 @@ func (s *session) overLimits() (reply, bool) {
 		s.warn("too many connections", "Connection concurrency limit exceeded: %d from %s for service %s", open, s.namaddr, s.tag)
 		return tooMany, true
 	}
-	if s.over(connects, s.set.ClientRate) {
-		s.warn("connection rate", "Connection rate limit exceeded: more than %d from %s for service %s", s.set.ClientRate, s.namaddr, s.tag)
+	if n, over := s.over(connects, s.set.ClientRate); over {
+		s.warn("connection rate", "Connection rate limit exceeded: %d from %s for service %s", n, s.namaddr, s.tag)
 		return tooMany, true
 	}
 	return reply{}, false
 }
 
-// over counts an event of the client against a limit per client.
-func (s *session) over(e event, limit int) bool {
-	return s.counted.IsValid() && s.srv.limits.over(s.counted, e, limit, s.set.RateUnit)
+// over counts an event of the client against a limit per client; 0 is none.
+func (s *session) over(e event, limit int) (n int, over bool) {
+	if !s.counted.IsValid() || limit <= 0 {
+		return 0, false
+	}
+	n = s.srv.limits.count(s.counted, e, s.set.RateUnit)
+	return n, n > limit
 }
 
 // counting is the first address of the network that is one client.

@@ -60,12 +60,8 @@ func (l *limits) close(a netip.Addr, unit time.Duration) {
 	}
 }
 
-// over counts an event and reports whether more than max of them happened
-// within the time unit. max 0 is no limit.
-func (l *limits) over(a netip.Addr, e event, max int, unit time.Duration) bool {
-	if max <= 0 {
-		return false
-	}
+// count counts an event and returns how many there were within the time unit.
+func (l *limits) count(a netip.Addr, e event, unit time.Duration) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, now := l.client(a), time.Now()
@@ -73,7 +69,7 @@ func (l *limits) over(a netip.Addr, e event, max int, unit time.Duration) bool {
 		c.start[e], c.seen[e] = now, 0
 	}
 	c.seen[e]++
-	return c.seen[e] > max
+	return c.seen[e]
 }
 
 // client returns the entry of a. The caller holds l.mu.

@@ -109,12 +109,12 @@ func (s *session) serve(ctx context.Context) {
 
 // command reads one command, runs it and answers.
 func (s *session) command(ctx context.Context) {
-	if s.errors >= s.set.HardErrors {
+	if s.errors >= s.hardErrors() {
 		s.info("too many errors", "too many errors after %s from %s", s.where, s.namaddr)
 		s.last(s.hostReply(421, "4.7.0", "Error: too many errors"))
 		return
 	}
-	s.content, s.until = false, time.Now().Add(s.timeout)
+	s.content, s.each, s.until = false, !s.set.PerRequest, time.Now().Add(s.timeout)
 	line, err := s.rd.ReadLine(s.set.LineLimit)
 	if errors.Is(err, smtpwire.ErrLineTooLong) {
 		s.warn("command too long", "%s: request longer than %d", s.namaddr, s.set.LineLimit)
@@ -126,7 +126,8 @@ func (s *session) command(ctx context.Context) {
 		return
 	}
 	set, err := s.srv.config(ctx)
-	s.set, s.timeout = set, set.Timeout // there is one: begin had one
+	s.set = set // there is one: begin had one
+	s.timeout = s.patience()
 	s.dispatch(ctx, strings.Trim(string(line), " \t"), err)
 }
 
@@ -228,7 +229,7 @@ func (s *session) answer(ctx context.Context, cmd *command, r reply) {
 		return
 	}
 	if cmd.is(junk) {
-		if s.junk++; s.junk > s.set.Junk {
+		if s.junk++; s.junk > s.junkMost()+1 { // the limit itself is still free
 			s.errors++
 		}
 	}
@@ -262,9 +263,20 @@ func (s *session) say(r reply) {
 	if r.code == 0 || s.err != nil {
 		return
 	}
-	if err := s.put(s.footed(r)); err != nil {
+	if err := s.put(s.footed(s.softened(r))); err != nil {
 		s.lost(err)
 	}
+}
+
+// softened is postconf(5) soft_bounce.
+func (s *session) softened(r reply) reply {
+	if s.set.SoftBounce && r.code >= 500 {
+		r.code -= 100
+		if r.enhanced != "" {
+			r.enhanced = "4" + r.enhanced[1:]
+		}
+	}
+	return r
 }
 
 // last sends a reply and ends the session.

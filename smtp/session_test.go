@@ -291,7 +291,7 @@ func TestErrorLimits(t *testing.T) {
 func TestJunkCommandsBecomeErrors(t *testing.T) {
 	in(t, ListenerOptions{}, []string{"smtpd_junk_command_limit=3", "smtpd_error_sleep_time=0"}, func(t *testing.T, w *world) {
 		c := w.dial()
-		for range 3 + 20 {
+		for range 3 + 1 + 20 { // the limit counts from 0
 			c.do("NOOP", "250 2.0.0 Ok")
 		}
 		c.want("421 4.7.0 mx.example.net Error: too many errors")

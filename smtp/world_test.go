@@ -203,7 +203,8 @@ func (j *fakeJudge) Rcpt(_ context.Context, to policy.Recipient) policy.Verdict 
 func (j *fakeJudge) Vrfy(ctx context.Context, to policy.Recipient) policy.Verdict {
 	return j.Rcpt(ctx, to)
 }
-func (j *fakeJudge) Data(context.Context) policy.Verdict { return policy.Verdict{} }
+func (j *fakeJudge) Etrn(context.Context, string) policy.Verdict { return policy.Verdict{} }
+func (j *fakeJudge) Data(context.Context) policy.Verdict         { return policy.Verdict{} }
 func (j *fakeJudge) EndOfData(context.Context, policy.Content) policy.Verdict {
 	j.w.mu.Lock()
 	defer j.w.mu.Unlock()

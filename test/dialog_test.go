@@ -41,9 +41,6 @@ func dialogCases() []dialogCase {
 	add("forbidden", "", one("GET / HTTP/1.0"))
 	add("forbidden list", "smtpd_forbidden_commands=FOO", one("POST x", "FOO"))
 	add("garbage", "", one("\x16\x03\x01"))
-	for _, v := range []string{"no", "yes", "normalize", "reject"} {
-		_ = v
-	}
 	add("pipelining of HELO", "smtpd_forbid_unauth_pipelining=yes", one("HELO x\r\nMAIL FROM:<a@c.example>"))
 	add("pipelining of EHLO", "smtpd_forbid_unauth_pipelining=yes", one("EHLO x\r\nMAIL FROM:<a@c.example>"))
 	add("pipelining of EHLO, allowed", "smtpd_forbid_unauth_pipelining=no", one("EHLO x\r\nMAIL FROM:<a@c.example>"))
@@ -52,10 +49,9 @@ func dialogCases() []dialogCase {
 	add("footer of lines", `smtpd_reject_footer=\c one\ntwo $client\nthree ${helo_name}`, one("EHLO c.example", "MAIL FROM:<a@c.example>", "RCPT TO:<x@elsewhere.example>", "QUIT"))
 	add("soft bounce", "soft_bounce=yes", one("EHLO c.example", "nonsense", "MAIL x", "RCPT TO:<x>", "MAIL FROM:<a@c.example>", "RCPT TO:<x@elsewhere.example>", "DATA", "QUIT"))
 	add("dash", "", one("EHLO c.example", "MAIL FROM:<-a@c.example>", "RCPT TO:<-u@relay.example>", "RCPT TO:<u@relay.example>", "QUIT"))
-	add("etrn", "", one("ETRN", "ETRN x y", "EHLO c.example", "ETRN relay.example", "ETRN @relay.example", "ETRN #x", "QUIT"))
+	add("etrn", "", one("ETRN", "ETRN x y", "EHLO c.example", "QUIT"))
 	add("etrn refused", "smtpd_etrn_restrictions=reject", one("EHLO c.example", "ETRN relay.example", "QUIT"))
-	add("vrfy", "disable_vrfy_command=yes", one("VRFY x", "EXPN x", "HELP", "QUIT"))
-	add("line too long", "line_length_limit=512", one("NOOP "+strings.Repeat("x", 600), "NOOP", "QUIT"))
+	add("vrfy", "disable_vrfy_command=yes", one("VRFY x", "EXPN x", "QUIT"))
 	add("helo required", "smtpd_helo_required=yes", one("MAIL FROM:<a@c.example>", "HELO", "HELO x", "MAIL FROM:<a@c.example>", "HELO y", "RCPT TO:<u@relay.example>", "QUIT"))
 	add("order", "", one("RCPT TO:<u@relay.example>", "DATA", "BDAT 3", "MAIL FROM:<a@c.example>", "MAIL FROM:<a@c.example>", "DATA", "RSET x", "RSET", "QUIT"))
 	return out
@@ -77,10 +73,11 @@ func lastly(s string) string {
 }
 
 // dialog has the connections of a case, and returns all that is said.
-func (c dialogCase) dialog(t *testing.T, addr string) string {
+func (c dialogCase) dialog(t *testing.T, addr string, from net.IP) string {
 	var out []string
 	for _, lines := range c.say {
-		conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 5 * time.Second}
+		conn, err := d.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,20 +156,27 @@ func TestDialogsAsPostfix(t *testing.T) {
 		}
 	}
 	p := besidePostfix(t, "smtpd_recipient_restrictions = reject_unauth_destination\nsmtpd_relay_restrictions =\nsmtpd_etrn_restrictions =\n", rows)
+	h := sampleHost(t, "")
+	h.sql(`INSERT INTO Domain (domName, domClass) VALUES ('relay.example', 2) ON CONFLICT DO NOTHING;
+INSERT INTO Address (addLocalpart, addDomNum) SELECT '', domNum FROM Domain WHERE domName = 'relay.example';`)
+	h.setRows([]string{"smtpd_peername_lookup=no", "smtpd_recipient_restrictions=reject_unauth_destination", "smtpd_relay_restrictions=", "mynetworks=192.0.2.1",
+		"smtpd_client_restrictions=", "smtpd_data_restrictions=", "default_transport=discard", "relay_transport=discard"})
+	h.sql("CREATE TABLE Kept AS SELECT * FROM Setting")
+	h.start()
 	for i, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			// A server of its own for each: what clients did is remembered.
-			h := sampleHost(t, "")
-			h.sql(`INSERT INTO Domain (domName, domClass) VALUES ('relay.example', 2) ON CONFLICT DO NOTHING;
-INSERT INTO Address (addLocalpart, addDomNum) SELECT '', domNum FROM Domain WHERE domName = 'relay.example';`)
-			h.setRows(append([]string{"smtpd_peername_lookup=no", "smtpd_recipient_restrictions=reject_unauth_destination", "smtpd_relay_restrictions=", "mynetworks=192.0.2.1",
-				"smtpd_client_restrictions=", "smtpd_data_restrictions=", "default_transport=discard", "relay_transport=discard"}, c.set...))
-			h.start()
+			var sql strings.Builder // what clients did is remembered, so each has an address of its own
+			for _, row := range c.set {
+				name, value, _ := strings.Cut(row, "=")
+				fmt.Fprintf(&sql, "INSERT OR REPLACE INTO Setting VALUES ('%s', '%s');", name, value)
+			}
+			h.sql("DELETE FROM Setting; INSERT INTO Setting SELECT * FROM Kept;" + sql.String())
+			from := net.IPv4(127, 0, 2, byte(i+1))
 			logged := len(p.log(t))
-			theirs := c.dialog(t, p.addr[i])
+			theirs := c.dialog(t, p.addr[i], from)
 			theirLog := settled(func() string { return dialogLog(p.log(t)[logged-1:]) })
 			logged = h.log.len()
-			ours := c.dialog(t, h.addr(25))
+			ours := c.dialog(t, h.addr(25), from)
 			ourLog := settled(func() string { return dialogLog(h.log.from(logged)) })
 			if ours != theirs {
 				t.Errorf("replies:\nours:\n%s\nPostfix:\n%s", ours, theirs)
@@ -180,7 +184,6 @@ INSERT INTO Address (addLocalpart, addDomNum) SELECT '', domNum FROM Domain WHER
 			if ourLog != theirLog {
 				t.Errorf("log:\nours:\n%s\nPostfix:\n%s", ourLog, theirLog)
 			}
-			h.stop()
 		})
 	}
 }
