@@ -12,7 +12,7 @@ const (
 )
 
 func (s *session) stressed() bool {
-	return s.srv.count()*100 > s.set.Connections*stressFull
+	return s.srv.Sessions()*100 > s.set.Connections*stressFull
 }
 
 // patience is how long a client is waited for.
