@@ -80,6 +80,13 @@ func (m *Message) Rewrite(fn func(io.Writer) error) error {
 	return m.text.Rewrite(fn)
 }
 
+// Refused reports whether header or body checks have found what Commit will
+// refuse.
+func (m *Message) Refused() bool {
+	k, ok := m.in.(*cleaner)
+	return ok && k.refused != nil
+}
+
 // Spare is room beside the message.
 type Spare = interface {
 	io.Writer

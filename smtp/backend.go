@@ -51,6 +51,7 @@ type Message interface {
 	// Rewrite makes it what fn writes, and Spare is room beside it.
 	Rewrite(fn func(io.Writer) error) error
 	Spare() (delivery.Spare, error)
+	Refused() bool // Commit will refuse it, whatever comes
 	Commit(ctx context.Context, eff policy.Effects) []delivery.Outcome
 	Abort()
 }

@@ -31,6 +31,7 @@ func (m *sinkMessage) Size() int64                       { return m.n }
 func (*sinkMessage) Open() io.Reader                     { return nil }
 func (*sinkMessage) Rewrite(func(io.Writer) error) error { return nil }
 func (*sinkMessage) Spare() (delivery.Spare, error)      { return nil, nil }
+func (*sinkMessage) Refused() bool                       { return false }
 func (m *sinkMessage) Abort()                            {}
 func (m *sinkMessage) Commit(context.Context, policy.Effects) []delivery.Outcome {
 	return []delivery.Outcome{{Code: 250}}

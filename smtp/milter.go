@@ -164,7 +164,7 @@ func (s *session) milterUnknown(ctx context.Context, verb string, r reply) reply
 // milterMessage shows the whole message and makes the changes.
 func (s *session) milterMessage(ctx context.Context, eff *policy.Effects) (reply, bool) {
 	tx := s.tx
-	if s.milters == nil || tx.env.Effects.Discard || eff.Discard || !s.milters.Active() {
+	if s.milters == nil || tx.env.Effects.Discard || eff.Discard || tx.msg.Refused() || !s.milters.Active() {
 		return reply{}, false
 	}
 	d, changes, err := s.milters.Message(ctx, tx.msg, s.set.MessageLimit)

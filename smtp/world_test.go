@@ -260,6 +260,8 @@ func (m *fakeMessage) Rewrite(fn func(io.Writer) error) error {
 	return err
 }
 
+func (m *fakeMessage) Refused() bool { return false }
+
 func (m *fakeMessage) Spare() (delivery.Spare, error) { return &spare{}, nil }
 
 type spare struct{ bytes.Buffer }

@@ -114,7 +114,7 @@ func (s *Server) pickUp(ctx context.Context, conn net.Conn) pickup.Reply {
 	}
 	maillog.Event(s.Log, slog.LevelInfo, maillog.Pickup, fmt.Sprintf("%s: uid=%d from=<%s>", msg.ID(), uid, env.From), "picked up",
 		slog.String(maillog.QueueID, msg.ID()))
-	eff, no := s.milters(ctx, msg, env)
+	eff, no := s.milters(ctx, msg, env) // behind header and body checks
 	if no != nil {
 		msg.Abort()
 		return *no
