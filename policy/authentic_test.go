@@ -81,6 +81,7 @@ func TestSPFRestrictions(t *testing.T) {
 
 func TestDMARCRestrictions(t *testing.T) {
 	v := newEnv(t)
+	v.set("reason_header", "no")
 	_, key := v.withAuth()
 	for i, class := range []struct{ name, list string }{
 		{"strict", "reject_dmarc"}, {"apart", "quarantine_dmarc"}, {"lax", "permit"}, {"own", "reject_dmarc"}, {"warned", "warn_if_reject reject_dmarc"},

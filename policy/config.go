@@ -124,6 +124,9 @@ type Config struct {
 	// KeepDMARC counts messages for aggregate reports.
 	KeepDMARC bool `setting:"dmarc_aggregate_data" default:"yes"`
 
+	// ReasonHeader adds to mail of strangers why it was taken.
+	ReasonHeader bool `setting:"reason_header" default:"yes"`
+
 	RejectCode         int `setting:"reject_code" default:"554" min:"400" max:"599"`
 	DeferCode          int `setting:"defer_code" default:"450" min:"400" max:"599"`
 	AccessRejectCode   int `setting:"access_map_reject_code" default:"554" min:"400" max:"599"`

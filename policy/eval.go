@@ -54,6 +54,9 @@ type query struct {
 
 	unlistedRcpt, unlistedSender bool // reject_unlisted_* has been asked
 
+	hasPermit bool   // by is what has permitted
+	by        string // what has permitted the recipient, or the class that had nothing against it
+
 	refusal  Verdict
 	effects  Effects
 	warnings []Verdict
@@ -71,7 +74,7 @@ func (s *Session) judge(ctx context.Context, where string, run func(*query) outc
 		v.Warnings = x.warnings
 		return v
 	}
-	return Verdict{Effects: x.effects, Warnings: x.warnings}
+	return Verdict{Effects: x.effects, Warnings: x.warnings, By: x.by}
 }
 
 // open takes the View before the settings, so that what is cached under its
@@ -169,6 +172,7 @@ func (x *query) relayAndRecipient() outcome {
 	x.reset(names[0], "check_recipient_access", x.recipient(), ClassRecipient)
 	for i, step := range steps {
 		x.list = names[i]
+		x.by, x.hasPermit = "", false
 		if step() == refused {
 			return refused
 		}
@@ -254,6 +258,9 @@ func (x *query) run(l *list) outcome {
 		out = x.step(it)
 		if x.warn >= x.depth {
 			x.warn = 0
+		}
+		if out == permit && !x.hasPermit {
+			x.by, x.hasPermit = strings.Join(append(x.path, it.name), "/"), true
 		}
 		if out != dunno || x.ifPermit != nil && x.ifReject != nil {
 			break

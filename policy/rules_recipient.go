@@ -94,6 +94,7 @@ func runClassOfRecipient(x *query, _ *item) outcome {
 	if rs == nil {
 		return x.misconfigured("restriction class %s of <%s> has no row in Restriction", full, x.recipient())
 	}
+	x.by = full
 	x.path = x.path[:len(x.path)-1] // the name of the class says it better
 	defer func() { x.path = append(x.path, "check_recipient_class") }()
 	return x.runClass(rs)

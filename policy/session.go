@@ -79,6 +79,7 @@ type Session struct {
 	accepted int        // recipients of this transaction
 	last     *Recipient // the last of them
 	discard  bool       // DISCARD was said: nothing more is asked
+	reasons  []string   // of the recipients, for the message
 
 	// What defer_if_permit keeps between the lists of one command, or between
 	// commands with smtpd_delay_reject=no: the first reason.
@@ -185,6 +186,7 @@ func (s *Session) Rcpt(ctx context.Context, to Recipient) Verdict {
 		s.auth.asks = append(s.auth.asks, s.auth.asking...)
 		s.accepted++
 		s.last = &to
+		s.reasons = v.addReasons(s.reasons)
 	}
 	return v
 }
@@ -247,6 +249,7 @@ func (s *Session) EndOfData(ctx context.Context, m Content) Verdict {
 		}
 		if out != refused {
 			x.authHeaders()
+			x.reasonHeader()
 		}
 		return out
 	})
@@ -255,7 +258,7 @@ func (s *Session) EndOfData(ctx context.Context, m Content) Verdict {
 // Reset ends the transaction.
 func (s *Session) Reset() {
 	s.sender, s.size, s.accepted, s.last, s.discard = nil, 0, 0, nil, false
-	s.content, s.instance, s.auth = Content{}, "", authentic{}
+	s.content, s.instance, s.auth, s.reasons = Content{}, "", authentic{}, nil
 }
 
 // nameAddr is the client as replies and the log call it.

@@ -55,6 +55,10 @@ type Verdict struct {
 	// "RC20-moderate/z-common/reject_unlisted_recipient".
 	Rule string
 
+	// By is why a recipient was taken: the restriction that permitted it, or the
+	// class that had nothing against it. '' for everything else.
+	By string
+
 	// Event is what the log calls it: '' for a refusal that is answered;
 	// "reject_warning", "warn", "info", "quarantine", "hold", "discard", "filter",
 	// "redirect", "bcc" or "prepend" in Warnings.
