@@ -65,22 +65,6 @@ func remoteIP(a netip.Addr) string {
 	return `"` + a.String() + `"`
 }
 
-// DMARCFacts are what a report says of a message, beside its client and
-// domain. They are kept as JSON.
-type DMARCFacts struct {
-	From        string      `json:"from"`          // author domain
-	Envelope    string      `json:"env,omitempty"` // domain of MAIL FROM
-	Disposition string      `json:"did"`           // none, pass, quarantine, reject
-	DKIM        bool        `json:"dkim,omitempty"`
-	SPF         bool        `json:"spf,omitempty"`
-	Reason      string      `json:"why,omitempty"` // local_policy
-	Comment     string      `json:"say,omitempty"`
-	Signatures  [][2]string `json:"sigs,omitempty"` // domain, result
-	SPFDomain   string      `json:"spfd,omitempty"`
-	SPFResult   string      `json:"spfr,omitempty"`
-	Helo        bool        `json:"helo,omitempty"`
-}
-
 // keepDMARC counts the message for the report of its day. The client does not
 // wait for it.
 func (x *query) keepDMARC() {
@@ -99,9 +83,9 @@ func (x *query) keepDMARC() {
 	})
 }
 
-func (x *query) dmarcFacts() DMARCFacts {
+func (x *query) dmarcFacts() dmarc.Facts {
 	a := &x.s.auth
-	f := DMARCFacts{From: a.from, DKIM: a.dmarc.DKIM, SPF: a.dmarc.SPF, Disposition: a.did}
+	f := dmarc.Facts{From: a.from, DKIM: a.dmarc.DKIM, SPF: a.dmarc.SPF, Disposition: a.did}
 	switch {
 	case a.dmarc.Result == dmarc.Pass:
 		f.Disposition = "pass"
@@ -117,7 +101,7 @@ func (x *query) dmarcFacts() DMARCFacts {
 		f.Envelope = ascii(strings.ToLower(x.s.sender.Original.Domain))
 	}
 	for _, s := range a.dkim {
-		f.Signatures = append(f.Signatures, [2]string{ascii(s.Domain), s.Result})
+		f.Signatures = append(f.Signatures, [3]string{ascii(s.Domain), s.Selector, s.Result})
 	}
 	if a.spf != nil && a.spf.Result != spf.None {
 		f.SPFDomain, f.SPFResult, f.Helo = ascii(strings.ToLower(a.spf.Domain)), a.spf.Result, a.spf.Helo

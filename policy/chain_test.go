@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mailserver/internal/arc"
+	"mailserver/internal/dmarc"
 	"mailserver/policy"
 	"mailserver/schema"
 )
@@ -59,7 +60,7 @@ func TestTrustedSealers(t *testing.T) {
 	v.e.Close()
 	found := make(map[string]int)
 	err := v.state.EachDmarc(ctx, schema.Day(time.Now()), "good.test", func(l schema.DmarcLine) error {
-		var f policy.DMARCFacts
+		var f dmarc.Facts
 		if err := json.Unmarshal([]byte(l.Facts), &f); err != nil {
 			return err
 		}

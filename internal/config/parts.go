@@ -26,6 +26,7 @@ func parts() []any {
 		Process{},
 		Pickup{},
 		Web{},
+		Reports{},
 		auth.Config{},
 		policy.Config{},
 		route.Config{},
@@ -82,4 +83,13 @@ type Pickup struct {
 	// Trusted are users of the system who may send with any sender address; *
 	// is everybody. Root may.
 	Trusted []string `setting:"trusted_users" default:"root"`
+}
+
+// Reports is the part of the settings that concerns DMARC reports to others.
+type Reports struct {
+	MailName string `setting:"mail_name" default:"Postfix"`
+	// Send sends yesterday's reports to those who ask for them.
+	Send  bool   `setting:"dmarc_report_send" default:"no"`
+	Org   string `setting:"dmarc_report_org" default:"$myhostname"`
+	Email string `setting:"dmarc_report_email" default:"postmaster@$myhostname"`
 }

@@ -19,9 +19,10 @@ const (
 
 // Signature is one that was checked.
 type Signature struct {
-	Domain string
-	Result string
-	Why    string // of a Result other than Pass
+	Domain   string
+	Selector string
+	Result   string
+	Why      string // of a Result other than Pass
 }
 
 // maxVerified bounds the signatures that are checked; RFC 6376 §6.1 leaves the
@@ -41,8 +42,11 @@ func Verify(r io.Reader, head *Header, lookup func(name string) ([]string, error
 		return nil, fmt.Errorf("check signatures: %w", err)
 	}
 	var list []Signature
-	for _, v := range found {
+	for i, v := range found { // in the order of the fields
 		s := Signature{Domain: strings.ToLower(v.Domain), Result: Pass}
+		if i < len(head.sigs) {
+			s.Selector = strings.ToLower(tagList(head.sigs[i])["s"])
+		}
 		if v.Err != nil {
 			s.Why = strings.TrimPrefix(v.Err.Error(), "dkim: ")
 			switch {

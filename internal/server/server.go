@@ -101,6 +101,7 @@ func (s *Server) start(ctx context.Context) error {
 	s.tasks.Go(func() { s.watchRows(run) })
 	s.tasks.Go(func() { s.renewCerts(run) })
 	s.tasks.Go(func() { s.serveAuthSocket(run) })
+	s.tasks.Go(func() { s.sendDMARCReports(run) })
 	if every := watchdogInterval(); every > 0 {
 		s.tasks.Go(func() { s.watchdog(run, every) })
 	}
