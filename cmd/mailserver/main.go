@@ -60,6 +60,7 @@ func commands() []command {
 		policyCommands,
 		panelCommands,
 		memoryCommands,
+		dmarcCommands,
 		lookupCommands,
 		passwordCommands,
 		authCommands,
