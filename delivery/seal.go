@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"mailserver/delivery/remote"
 	"mailserver/delivery/route"
 	"mailserver/internal/arc"
 	"mailserver/internal/dkim"
@@ -99,11 +100,15 @@ func (t *transit) leaving(ctx context.Context) (func() io.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	rc, err := t.s.d.RemoteConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
 	return func() io.Reader {
 		r, _, err := out.text(ctx, io.MultiReader(strings.NewReader(t.prepend()), t.text.Open()))
 		if err != nil {
 			return failing{err}
 		}
-		return r
+		return remote.Wrap(r, rc.LineLimit)
 	}, nil
 }

@@ -48,9 +48,11 @@ var headerChecks = map[string][][2]string{
 	"nested_header": {{"/^Subject: in (.*)/", "REPLACE Subject: was $1"}},
 }
 
+type headerCase struct{ name, from, to, text string }
+
 // headerCases are messages behind their X-Case field; the sender is given where
 // it is not a stranger.
-var headerCases = []struct{ name, from, to, text string }{
+var headerCases = []headerCase{
 	{"plain", "", "", "From: a@x.example\nTo: b@out.example\nSubject: hello\n\nbody\n"},
 	{"nothing", "", "", "\nbody\n"},
 	{"no blank line", "", "", "Subject: x\nbody at once\n"},
@@ -120,12 +122,44 @@ func TestHeadersAsPostfix(t *testing.T) {
 	}
 	t.Cleanup(sink.Stop)
 	port, _ := startPostfix(t, headersMain(t, sink.Port()))
-	theirs := sendHeaderCases(t, "127.0.0.1:"+strconv.Itoa(port), sink)
+	theirs := sendHeaderCases(t, headerCases, "127.0.0.1:"+strconv.Itoa(port), sink)
 	h := headersHost(t, sink.Port())
-	ours := sendHeaderCases(t, h.addr(25), sink)
+	ours := sendHeaderCases(t, headerCases, h.addr(25), sink)
 	for i, c := range headerCases {
 		if ours[i] != theirs[i] {
 			t.Errorf("%s: ours\n%s\nPostfix\n%s", c.name, ours[i], theirs[i])
+		}
+	}
+}
+
+// sevenBitCases are messages to a server without 8BITMIME.
+var sevenBitCases = []headerCase{
+	{"not labelled", "", "", "From: a@x.example\n\nJ\xfcrgen\n"},
+	{"text", "", "", "From: a@x.example\nMIME-Version: 1.0\nContent-Transfer-Encoding: 8bit\nContent-Type: text/plain; charset=utf-8\n\n\xc3\xbc = 1\ntrailing \ntab\t\n" +
+		strings.Repeat("long \xc3\xbc ", 40) + "\n.\n\n"},
+	{"seven bits after all", "", "", "From: a@x.example\nContent-Transfer-Encoding: 8bit\n\nabc\n"},
+	{"coded already", "", "", "From: a@x.example\nContent-Transfer-Encoding: quoted-printable\n\n=C3=BC\n"},
+	{"parts", "", "", "From: a@x.example\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b1\nContent-Transfer-Encoding: 8bit\n\npre\xfc\n--b1\n" +
+		"Content-Type: text/plain\nContent-Transfer-Encoding: 8bit\n\n\xc3\xbc\n--b1\nContent-Type: text/plain\n\na=b\n--b1\n" +
+		"Content-Transfer-Encoding: binary\nContent-Type: application/x\nContent-Disposition: inline\n\n\x01\xff=\n--b1--\nafter =\n"},
+	{"message within", "", "", "From: a@x.example\nContent-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\nSubject: in\nContent-Transfer-Encoding: 8bit\nContent-Type: text/plain\n\n\xc3\xbc\n"},
+}
+
+// TestSevenBitAsPostfix compares what goes out to a server without 8BITMIME.
+func TestSevenBitAsPostfix(t *testing.T) {
+	sink := &remotetest.Sink{Exts: []string{"PIPELINING"}}
+	if err := sink.Start("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(sink.Stop)
+	port, _ := startPostfix(t, fmt.Sprintf("smtpd_relay_restrictions = permit_mynetworks, reject\nmynetworks = 127.0.0.0/8\ndefault_transport = smtp:[127.0.0.1]:%d\n", sink.Port()))
+	theirs := sendHeaderCases(t, sevenBitCases, "127.0.0.1:"+strconv.Itoa(port), sink)
+	h := headersHost(t, sink.Port())
+	h.sql("DELETE FROM ContentCheck; UPDATE Setting SET stValue='' WHERE stName='undisclosed_recipients_header';")
+	ours := sendHeaderCases(t, sevenBitCases, h.addr(25), sink)
+	for i, c := range sevenBitCases {
+		if ours[i] != theirs[i] {
+			t.Errorf("%s: ours\n%q\nPostfix\n%q", c.name, ours[i], theirs[i])
 		}
 	}
 }
@@ -195,12 +229,12 @@ func headersHost(t *testing.T, port int) *host {
 }
 
 // sendHeaderCases returns what became of each case.
-func sendHeaderCases(t *testing.T, addr string, sink *remotetest.Sink) []string {
+func sendHeaderCases(t *testing.T, cases []headerCase, addr string, sink *remotetest.Sink) []string {
 	t.Helper()
 	before := len(sink.Messages())
-	results := make([]string, len(headerCases))
+	results := make([]string, len(cases))
 	waiting := 0
-	for i, c := range headerCases {
+	for i, c := range cases {
 		from, to := c.from, c.to
 		if from == "" {
 			from = "stranger@x.example"

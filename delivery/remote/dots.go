@@ -33,22 +33,45 @@ func binary(w *bufio.Writer, r io.Reader, progress func()) error {
 // it for a line end could be made to see the end of the message there. LF
 // becomes CRLF, CR a space.
 func stuffed(w *bufio.Writer, r io.Reader, progress func()) error {
+	return send(w, r, progress, func(to io.Writer) io.WriteCloser { return asItIs{to} })
+}
+
+// recoded is the same in 7 bits.
+func recoded(w *bufio.Writer, r io.Reader, progress func()) error {
+	return send(w, r, progress, func(to io.Writer) io.WriteCloser { return newSevenBit(to) })
+}
+
+type asItIs struct{ io.Writer }
+
+// Close is io.Closer.
+func (asItIs) Close() error { return nil }
+
+// Write is io.Writer.
+func (d *dots) Write(p []byte) (int, error) {
+	d.write(p)
+	return len(p), d.err
+}
+
+func send(w *bufio.Writer, r io.Reader, progress func(), through func(io.Writer) io.WriteCloser) error {
 	piece := pieceBuffers.Get().(*[pieceSize]byte)
 	defer pieceBuffers.Put(piece)
 	buf := piece[:]
 	d := dots{w: w, start: true}
+	out := through(&d)
 	for {
 		n, err := r.Read(buf)
 		progress()
-		d.write(buf[:n])
+		if _, werr := out.Write(buf[:n]); werr != nil {
+			return werr
+		}
 		if err == io.EOF {
+			if err := out.Close(); err != nil {
+				return err
+			}
 			return d.end()
 		}
 		if err != nil {
 			return err
-		}
-		if d.err != nil {
-			return d.err
 		}
 	}
 }

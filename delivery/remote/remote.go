@@ -7,7 +7,8 @@
 // the queue's business.
 //
 // The text goes out byte for byte, so that signatures hold; only the dots of
-// RFC 5321 §4.5.2 are added.
+// RFC 5321 §4.5.2 are added. Exceptions are lines that are too long, and content
+// of 8 bits for servers that do not take it (convert.go).
 package remote
 
 import (
@@ -48,6 +49,11 @@ type Config struct {
 	ReuseCount    int           `setting:"smtp_connection_reuse_count_limit" default:"0"`
 	ReuseTLS      bool          `setting:"smtp_tls_connection_reuse" default:"yes"`
 	RsetTimeout   time.Duration `setting:"smtp_rset_timeout" default:"20s"`
+
+	// LineLimit bounds, in bytes, the lines that are sent; 0: as they are.
+	LineLimit int `setting:"smtp_line_length_limit" default:"998"`
+	// NoConversion sends 8-bit content to servers without 8BITMIME too.
+	NoConversion bool `setting:"disable_mime_output_conversion" default:"no"`
 
 	// BindAddress and BindAddress6 are where connections come from.
 	BindAddress  string `setting:"smtp_bind_address" default:""`

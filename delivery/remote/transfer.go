@@ -274,7 +274,11 @@ func xtext(s string) string {
 
 // content sends the message and reads what the server makes of it.
 func (s *session) content(accepted []int, begun time.Time) (ok bool) {
-	f, err := s.a.m.Open()
+	convert, err := s.converts()
+	var f io.ReadCloser
+	if err == nil {
+		f, err = s.a.m.Open()
+	}
 	if err != nil {
 		s.result(accepted, Result{Status: Deferred, Enhanced: "4.3.0", Text: "queue file read error"}, begun)
 		return true
@@ -293,7 +297,11 @@ func (s *session) content(accepted []int, begun time.Time) (ok bool) {
 			s.result(accepted, s.said(rep, "DATA command"), begun)
 			return rep.code != 421
 		}
-		err = s.stream(f, stuffed)
+		if convert {
+			err = s.stream(f, recoded)
+		} else {
+			err = s.stream(Wrap(f, s.a.cfg.LineLimit), stuffed)
+		}
 	}
 	if err != nil {
 		s.lostMail(accepted, err, begun)

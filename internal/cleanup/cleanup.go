@@ -56,6 +56,12 @@ type Hooks struct {
 	// line end; the result has none either, or has one within. keep is false if
 	// the line is dropped.
 	Line func(line []byte, at int64) (out []byte, keep bool, err error)
+	// Part says that a part begins, or ended, or a message within the message
+	// begins; with it, Line does not see boundaries. nil: not wanted.
+	Part func()
+	// PartEnd returns fields to add behind the header of the message, and of
+	// each part. nil: none.
+	PartEnd func() string
 	// Parts asks Field about the fields of parts too.
 	Parts bool
 	// FieldMost bounds a field, in bytes; LineMost what Line sees at once.
@@ -233,6 +239,9 @@ func (c *Writer) endHeader() {
 		}
 		c.put([]byte(more))
 	}
+	if c.h.PartEnd != nil {
+		c.put([]byte(c.h.PartEnd()))
+	}
 	c.at = 0
 	t := c.ctype
 	c.ctype = contentType{}
@@ -245,6 +254,9 @@ func (c *Writer) endHeader() {
 		c.state = Body
 	case t.nested && c.looks():
 		c.state = NestedHeader
+		if c.h.Part != nil {
+			c.h.Part()
+		}
 	default:
 		c.state = Body
 	}
@@ -259,7 +271,10 @@ func (c *Writer) bodyLine(line []byte, cont bool) {
 		depth = c.boundary(text)
 		c.drop = false
 	}
-	if c.h.Line == nil {
+	if depth >= 0 && c.h.Part != nil {
+		c.h.Part()
+		c.put(line)
+	} else if c.h.Line == nil {
 		c.put(line)
 	} else if !cont || !c.drop {
 		out, keep, err := c.h.Line(text, c.at)
