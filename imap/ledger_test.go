@@ -53,11 +53,23 @@ func (l *ledger) box(name string) map[uint32]*entry {
 func (l *ledger) add(box string, uid uint32, word, validity string) error {
 	l.Lock()
 	defer l.Unlock()
-	if e := l.box(box)[uid]; e != nil {
+	e := l.entry(box, uid)
+	if e.validity != "" {
 		return fmt.Errorf("UID %d of %s was given twice: %s, %s", uid, box, e.word, word)
 	}
-	l.box(box)[uid] = &entry{word: word, validity: validity}
+	e.word, e.validity = word, validity
 	return nil
+}
+
+// entry makes one if need be: who removes a message may say so before who made
+// it.
+func (l *ledger) entry(box string, uid uint32) *entry {
+	e := l.box(box)[uid]
+	if e == nil {
+		e = &entry{}
+		l.box(box)[uid] = e
+	}
+	return e
 }
 
 func (l *ledger) word(box string, uid uint32) string {
@@ -72,10 +84,9 @@ func (l *ledger) word(box string, uid uint32) string {
 func (l *ledger) remove(box string, uid uint32, surely bool) {
 	l.Lock()
 	defer l.Unlock()
-	if e := l.box(box)[uid]; e != nil {
-		e.gone = e.gone || surely
-		e.maybe = true
-	}
+	e := l.entry(box, uid)
+	e.gone = e.gone || surely
+	e.maybe = true
 }
 
 func (l *ledger) perhaps(box, word string) {
@@ -286,9 +297,9 @@ func (w *worker) transfer(verb string, uid uint32) error {
 		for u := uid; u < uid+3; u++ {
 			if word := w.l.word(from, u); word != "" {
 				w.l.perhaps(to, word)
-				if verb == "MOVE" {
-					w.l.remove(from, u, false)
-				}
+			}
+			if verb == "MOVE" {
+				w.l.remove(from, u, false)
 			}
 		}
 	}
@@ -379,9 +390,9 @@ func (l *ledger) verify(t *testing.T, w *worker) {
 		for uid, word := range there {
 			e := l.box(box)[uid]
 			switch {
-			case e == nil && l.maybe[box+" "+word] > 0:
+			case (e == nil || e.validity == "") && l.maybe[box+" "+word] > 0:
 				l.maybe[box+" "+word]--
-			case e == nil:
+			case e == nil || e.validity == "" && e.gone:
 				t.Errorf("%s has UID %d, %s, which nobody put there", box, uid, word)
 			case e.gone:
 				t.Errorf("%s still has UID %d, %s", box, uid, word)
