@@ -69,6 +69,8 @@ func commandTable() []command {
 		row(command{name: "GETQUOTA", states: loggedIn}, parseQuotaRoot, runGetQuota),
 		row(command{name: "GETQUOTAROOT", states: loggedIn}, parseMailbox, runGetQuotaRoot),
 		row(command{name: "SETQUOTA", states: loggedIn}, parseSetQuota, runSetQuota),
+		row(command{name: "GETMETADATA", states: loggedIn}, parseGetMetadata, runGetMetadata),
+		row(command{name: "SETMETADATA", states: loggedIn}, parseSetMetadata, runSetMetadata),
 		row(command{name: "APPEND", states: loggedIn, streams: true}, parseAppend, runAppend),
 		bare(command{name: "IDLE", states: loggedIn}, runIdle),
 

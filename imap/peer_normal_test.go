@@ -52,7 +52,7 @@ func isMailboxLine(l string) bool {
 	return strings.HasPrefix(l, "* LIST ") || strings.HasPrefix(l, "* LSUB ") || strings.HasPrefix(l, "* STATUS ")
 }
 
-var listed = regexp.MustCompile(`^(\* (?:\d+ FETCH|LIST|LSUB|STATUS \S+|STATUS "[^"]*"|FLAGS) )\(`)
+var listed = regexp.MustCompile(`^(\* (?:\d+ FETCH|LIST|LSUB|METADATA \S+|STATUS \S+|STATUS "[^"]*"|FLAGS) )\(`)
 
 // sortAttributes sorts what stands in the first parentheses of a response.
 func sortAttributes(l string) string {
@@ -61,7 +61,7 @@ func sortAttributes(l string) string {
 		return l
 	}
 	items, rest := splitItems(l[len(at):])
-	if strings.Contains(at, "FETCH") || strings.Contains(at, "STATUS") {
+	if strings.Contains(at, "FETCH") || strings.Contains(at, "STATUS") || strings.Contains(at, "METADATA") {
 		var pairs []string
 		for i := 0; i+1 < len(items); i += 2 {
 			value := items[i+1]

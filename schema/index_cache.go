@@ -234,6 +234,7 @@ func (t *Tx) PurgeMailboxes(limit int) (more bool, err error) {
 	for _, q := range []string{
 		`DELETE FROM Expunged WHERE expMbNum = ?`,
 		`DELETE FROM Keyword WHERE kwMbNum = ?`,
+		`DELETE FROM Annotation WHERE anMbNum = ?`,
 		`DELETE FROM Mailbox WHERE mbNum = ?`,
 	} {
 		if err := t.exec(q, num); err != nil {

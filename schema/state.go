@@ -16,6 +16,9 @@ var stateIndexDDL string
 //go:embed state_copy.sql
 var stateCopyDDL string
 
+//go:embed state_metadata.sql
+var stateMetadataDDL string
+
 //go:embed state_auth.sql
 var stateAuthDDL string
 
@@ -38,6 +41,7 @@ var stateSteps = []migration{
 	{"screening", stateScreenDDL},
 	{"new mail before retries", stateQueue3DDL},
 	{"copies on their way", stateCopyDDL},
+	{"annotations", stateMetadataDDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called
