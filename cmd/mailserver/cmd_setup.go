@@ -46,7 +46,7 @@ func setupHost(fs *flag.FlagSet) action {
 	fs.StringVar(&r.acme, "acme", "", "get certificates from Let's Encrypt, which writes to this `address`")
 	fs.StringVar(&r.addresses, "address", "", "public `addresses` of this host, by comma")
 	fs.IntVar(&r.base, "port-base", 0, "as for init")
-	fs.BoolVar(&r.own, "own-mail", os.Geteuid() != 0, "as for init")
+	fs.BoolVar(&r.own, "own-mail", true, "keep all mail below the data directory, as one user; false: each domain has its owner")
 	return func(ctx context.Context, a *app, _ []string) error {
 		r.a = a
 		for _, step := range []func(context.Context) error{r.ask, r.directory, r.firstDomain, r.firstMailbox, r.keys, r.certificates} {
