@@ -2,7 +2,12 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"mailserver/schema"
 	"mailserver/storage"
@@ -14,7 +19,26 @@ func (p *Parts) Spec(ctx context.Context, user string) (*storage.Spec, error) {
 	if err != nil || box == nil {
 		return nil, err
 	}
-	return &storage.Spec{User: box.User, Dir: box.Mail, Home: box.Home, UID: box.UID, GID: box.GID, Quota: box.Quota}, nil
+	spec := &storage.Spec{User: box.User, Dir: box.Mail, Home: box.Home, UID: box.UID, GID: box.GID, Quota: box.Quota}
+	if os.Geteuid() == 0 {
+		p.asOwner(spec)
+	}
+	return spec, nil
+}
+
+// asOwner is for commands of root beside a server that is a user without
+// rights: all mail is that user's then, whatever the rows say. It is so where
+// the Maildir belongs to the owner of the data directory, or is to be made
+// inside it.
+func (p *Parts) asOwner(spec *storage.Spec) {
+	var data, mail unix.Stat_t
+	if unix.Stat(StateFile(p.Dir), &data) != nil || data.Uid == 0 {
+		return
+	}
+	err := unix.Lstat(spec.Dir, &mail)
+	if err == nil && mail.Uid == data.Uid || errors.Is(err, unix.ENOENT) && strings.HasPrefix(spec.Dir, p.Dir+"/") {
+		spec.UID, spec.GID = int(data.Uid), int(data.Gid)
+	}
 }
 
 // Account returns the mail of a user who has logged in; nil if there is no
