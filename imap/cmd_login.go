@@ -261,6 +261,7 @@ func (s *session) enter(ctx context.Context, who auth.Identity) (reply, error) {
 		return reply{}, s.unavailable("find the mail of "+who.User, err)
 	}
 	s.user, s.account, s.counted = who.User, account, true
+	s.show()
 	s.state = authenticated
 	s.link.until(time.Time{})
 	s.logLogin(who)

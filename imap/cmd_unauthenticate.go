@@ -9,6 +9,7 @@ func runUnauthenticate(_ context.Context, s *session) (reply, error) {
 	s.release()
 	s.on = enabled{}
 	s.account, s.user, s.state = nil, "", notAuthenticated
+	s.show()
 	s.link.until(s.srv.d.Now().Add(loginTimeout))
 	return reply{}, nil
 }

@@ -9,9 +9,11 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailserver/auth"
+	"mailserver/internal/control"
 	"mailserver/internal/imapwire"
 	"mailserver/internal/tlscert"
 	"mailserver/storage"
@@ -51,7 +53,8 @@ type session struct {
 	tries   int // failed log-ins
 	lastTry string
 	cancel  context.CancelFunc
-	closing struct { // safe for any goroutine
+	shown   atomic.Pointer[control.Session] // safe for any goroutine
+	closing struct {                        // safe for any goroutine
 		sync.Mutex
 		bye bool
 	}
@@ -93,6 +96,7 @@ func newSession(srv *Server, c net.Conn, opt ListenerOptions) *session {
 	s.enc = imapwire.NewEncoder(s.link)
 	s.dec.Continue = s.askForLiteral
 	s.peer = auth.Client{Service: "imap", Remote: addrOf(c.RemoteAddr()), Local: addrOf(c.LocalAddr())}
+	s.show()
 	return s
 }
 
@@ -170,6 +174,7 @@ func (s *session) handshake(ctx context.Context) error {
 	s.peer.Shown = shown.Leaf
 	s.dec.Reset(s.link)
 	s.peer.TLS = true
+	s.show()
 	return nil
 }
 

@@ -257,6 +257,7 @@ func (s *session) enter(ctx context.Context, who auth.Identity) error {
 		return &no{"IN-USE", fmt.Sprintf("Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d)", s.cfg.MaxUserIP)}
 	}
 	s.user, s.counted = who.User, true
+	s.show()
 	s.logLogin(who)
 	if s.cfg.LockSession {
 		s.link.flush()

@@ -9,9 +9,11 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"mailserver/auth"
+	"mailserver/internal/control"
 	"mailserver/internal/tlscert"
 )
 
@@ -40,6 +42,7 @@ type session struct {
 	others int // sessions of the server when this one began
 	begun  time.Time
 	cancel context.CancelFunc
+	shown  atomic.Pointer[control.Session] // safe for any goroutine
 
 	claimed string // what USER has told
 	named   bool   // USER was given
@@ -61,6 +64,7 @@ func newSession(srv *Server, c net.Conn, opt ListenerOptions) *session {
 	s := &session{srv: srv, opt: opt, raw: c, state: authorization, begun: srv.d.Now(), id: newID()}
 	s.link = &link{conn: c, now: srv.d.Now}
 	s.peer = auth.Client{Service: "pop3", Remote: addrOf(c.RemoteAddr()), Local: addrOf(c.LocalAddr())}
+	s.show()
 	return s
 }
 
@@ -137,6 +141,7 @@ func (s *session) handshake(ctx context.Context) error {
 	}
 	s.peer.Shown = shown.Leaf
 	s.peer.TLS = true
+	s.show()
 	return nil
 }
 

@@ -169,7 +169,7 @@ func commandName(usage string) []string {
 	return name
 }
 
-var flagWord = regexp.MustCompile("`--?([a-z][a-z-]*)")
+var flagWord = regexp.MustCompile("`--?([A-Za-z][a-z-]*)")
 
 func compareFlags(t *testing.T, head, body, help string) {
 	t.Helper()

@@ -186,16 +186,23 @@ func (c *clients) sync() (moved []string) {
 		cmd := exec.Command(need(t, name), args...)
 		cmd.Env = append(os.Environ(), "HOME="+c.tree, "LC_ALL=C.UTF-8")
 		out, err := cmd.CombinedOutput()
+		if name == "getmail" && strings.Contains(string(out), "timed out") { // waiting for its own child, on a busy machine
+			again := exec.Command(name, args...)
+			again.Env = cmd.Env
+			out, err = again.CombinedOutput()
+		}
 		if err != nil && !(name == "fetchmail" && err.Error() == "exit status 1") {
 			t.Fatalf("%s: %v\n%s\n%s", name, err, last(string(out), 3000), c.h.log.tail(10))
 		}
 		return string(out)
 	}
 	run("mbsync", "-c", filepath.Join(c.tree, "rc"), "c")
-	out := run("offlineimap", "-o", "-c", filepath.Join(c.tree, "offlineimaprc"))
-	moved = append(moved, offlineMove.FindAllString(out, 10)...)
+	if os.Getenv("MAILSERVER_LONG") != "fast" { // it copies some 30 messages a second
+		out := run("offlineimap", "-o", "-c", filepath.Join(c.tree, "offlineimaprc"))
+		moved = append(moved, offlineMove.FindAllString(out, 10)...)
+	}
 	run("fetchmail", "-f", filepath.Join(c.tree, "fetchmailrc"), "--pidfile", filepath.Join(c.tree, "pid"), "--nosyslog")
-	out = run("getmail", "--getmaildir", filepath.Join(c.tree, "getmail"))
+	out := run("getmail", "--getmaildir", filepath.Join(c.tree, "getmail"))
 	if m := getmailEnd.FindStringSubmatch(out); m == nil || m[1] != "0" {
 		moved = append(moved, "getmail: "+last(out, 100))
 	}
@@ -273,6 +280,9 @@ func TestTakeOverOfDovecot(t *testing.T) {
 	names, total := []string{"INBOX", "Lists.go", `"R&AOQ-ksm&APY-rg&AOU-s"`}, 300
 	if os.Getenv("MAILSERVER_LONG") != "" {
 		names, total = oddNames, 50000
+		if n, err := strconv.Atoi(os.Getenv("MAILSERVER_LONG")); err == nil && n > 1 {
+			total = n
+		}
 	}
 	h := sampleHost(t, "")
 	h.mustRun("config", "set", "disable_plaintext_auth=no", "mail_max_userip_connections=0")

@@ -19,7 +19,7 @@ func mailboxCommands() []command {
 	return []command{
 		{name: "mailbox add", args: "USER@DOMAIN --password-stdin", min: 1, max: 1, about: "add a mailbox that can log in", setup: mailboxAdd},
 		{name: "mailbox set", args: "USER@DOMAIN", min: 1, max: 1, about: "change a mailbox or its password", setup: mailboxSet},
-		{name: "mailbox list", args: "[DOMAIN]", max: 1, about: "all mailboxes", setup: mailboxList},
+		{name: "mailbox list", args: "[DOMAIN]", max: 1, about: "all mailboxes; with -u or -A the folders in them", setup: mailboxList},
 		{name: "mailbox show", args: "USER@DOMAIN", min: 1, max: 1, about: "a mailbox", setup: mailboxShow},
 		{name: "mailbox rm", args: "USER@DOMAIN", min: 1, max: 1, about: "remove a mailbox; the mail on disk stays, unless --purge", setup: mailboxRemove},
 	}
@@ -139,8 +139,12 @@ func mailboxSet(fs *flag.FlagSet) action {
 }
 
 func mailboxList(fs *flag.FlagSet) action {
-	asJSON := fs.Bool("json", false, "as JSON")
+	w := whoseFlags(fs)
+	asJSON := &w.json
 	return func(ctx context.Context, a *app, args []string) error {
+		if w.user != "" || w.all {
+			return w.folders(ctx, a)
+		}
 		return a.withMail(ctx, func(m *schema.Mail) error {
 			t := a.table(*asJSON, "MAILBOX", "ACTIVE", "LOGIN", "SCHEME", "QUOTA", "HOME")
 			return t.end(m.Mailboxes(ctx, strings.Join(args, ""), func(r schema.MailboxRow) error {

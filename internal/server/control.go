@@ -66,6 +66,11 @@ func (s *Server) controlHandler() *http.ServeMux {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(s.Status(r.Context()))
 	})
+	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(s.listSessions())
+	})
+	mux.HandleFunc("POST /sessions/kill", s.killSessions)
 	s.monitorHandler(mux)
 	return mux
 }
