@@ -11,7 +11,7 @@ func TestCompletions(t *testing.T) {
 	dir := sampleDir(t)
 	for _, c := range []struct{ line, want string }{
 		{"que", "queue"},
-		{"mailbox s", "set show"},
+		{"mailbox s", "search set show status"},
 		{"--data " + dir + " mailbox set jo", "joe@vmail.example"},
 		{"route --data " + dir + " everybody", "everybody@alias.example"},
 		{"mailbox add x@vmail.example --password", "--password-hash --password-stdin"},
