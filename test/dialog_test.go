@@ -74,6 +74,12 @@ func lastly(s string) string {
 
 // dialog has the connections of a case, and returns all that is said.
 func (c dialogCase) dialog(t *testing.T, addr string, from net.IP) string {
+	return lastly(regexp.MustCompile(`(?m)^250 (CHUNKING|BINARYMIME)$`).ReplaceAllString(c.raw(t, addr, from), "250 EHLO"))
+}
+
+// raw is the same as it was said.
+func (c dialogCase) raw(t *testing.T, addr string, from net.IP) string {
+	t.Helper()
 	var out []string
 	for _, lines := range c.say {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 5 * time.Second}
@@ -121,7 +127,7 @@ func (c dialogCase) dialog(t *testing.T, addr string, from net.IP) string {
 			conn.Close()
 		}
 	}
-	return lastly(regexp.MustCompile(`(?m)^250 (CHUNKING|BINARYMIME)$`).ReplaceAllString(strings.Join(out, "\n"), "250 EHLO"))
+	return strings.Join(out, "\n")
 }
 
 // dialogLog is the part of a log that smtpd writes about one client, without
