@@ -42,6 +42,7 @@ var stateSteps = []migration{
 	{"new mail before retries", stateQueue3DDL},
 	{"copies on their way", stateCopyDDL},
 	{"annotations", stateMetadataDDL},
+	{"trace", stateTraceDDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called

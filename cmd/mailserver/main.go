@@ -63,6 +63,7 @@ func commands() []command {
 		panelCommands,
 		memoryCommands,
 		dmarcCommands,
+		traceCommands,
 		lookupCommands,
 		passwordCommands,
 		authCommands,

@@ -27,6 +27,7 @@ func parts() []any {
 		Pickup{},
 		Web{},
 		Reports{},
+		Trace{},
 		auth.Config{},
 		policy.Config{},
 		route.Config{},
@@ -92,4 +93,10 @@ type Reports struct {
 	Send  bool   `setting:"dmarc_report_send" default:"no"`
 	Org   string `setting:"dmarc_report_org" default:"$myhostname"`
 	Email string `setting:"dmarc_report_email" default:"postmaster@$myhostname"`
+}
+
+// Trace is the part of the settings that concerns "mailserver trace".
+type Trace struct {
+	// Lines of the log that are kept; 0: none.
+	Lines int `setting:"trace_lines" default:"20000" min:"0"`
 }

@@ -41,6 +41,7 @@ type Server struct {
 	tasks    sync.WaitGroup // queue, watch of rows
 	// screened waits for what is still to be written about clients.
 	screened func()
+	trace    *tracer
 
 	closeOnce sync.Once
 	closeErr  error
@@ -57,12 +58,16 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		held.Close()
 		return nil, fmt.Errorf("%w: a restore into %s has not been finished; run it again", ErrConfig, o.Dir)
 	}
+	kept := &tracer{}
+	if o.Log != nil {
+		o.Log = slog.New(traceHandler{Handler: o.Log.Handler(), to: kept})
+	}
 	parts, err := Open(ctx, o)
 	if err != nil {
 		held.Close()
 		return nil, err
 	}
-	s := &Server{Parts: parts, opt: o, lock: held, started: time.Now()}
+	s := &Server{Parts: parts, opt: o, lock: held, trace: kept, started: time.Now()}
 	if err := s.start(ctx); err != nil {
 		s.Shutdown(ctx)
 		return nil, err
@@ -102,6 +107,7 @@ func (s *Server) start(ctx context.Context) error {
 	s.tasks.Go(func() { s.renewCerts(run) })
 	s.tasks.Go(func() { s.serveAuthSocket(run) })
 	s.tasks.Go(func() { s.sendDMARCReports(run) })
+	s.tasks.Go(func() { s.keepTrace(run, s.trace) })
 	if every := watchdogInterval(); every > 0 {
 		s.tasks.Go(func() { s.watchdog(run, every) })
 	}
