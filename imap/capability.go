@@ -29,7 +29,7 @@ var capabilityRows = []capability{
 	{"OBJECTID", false, true}, {"LITERAL+", true, true}, {"SPECIAL-USE", false, true},
 	{"CREATE-SPECIAL-USE", false, true}, {"UTF8=ACCEPT", false, true},
 	{"QUOTA", false, true}, {"QUOTA=RES-STORAGE", false, true}, {"QUOTA=RES-MESSAGE", false, true}, {"UNAUTHENTICATE", false, true},
-	{"XLIST", false, true}, {"METADATA", false, true},
+	{"XLIST", false, true}, {"METADATA", false, true}, {"REPLACE", false, true},
 	{"COMPRESS=DEFLATE", false, true},
 }
 

@@ -91,6 +91,8 @@ func commandTable() []command {
 		row(command{name: "UID STORE", states: selected, done: "Store completed."}, parseUIDStore, runStore),
 		row(command{name: "COPY", states: selected}, parseCopy, runCopy),
 		row(command{name: "UID COPY", states: selected, done: "Copy completed."}, parseUIDCopy, runCopy),
+		row(command{name: "REPLACE", states: selected, streams: true}, parseReplace, runReplace),
+		row(command{name: "UID REPLACE", states: selected, streams: true, done: "Replace completed."}, parseUIDReplace, runReplace),
 		row(command{name: "MOVE", states: selected}, parseCopy, runMove),
 		row(command{name: "UID MOVE", states: selected, done: "Move completed."}, parseUIDCopy, runMove),
 	}
