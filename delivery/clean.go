@@ -329,3 +329,23 @@ func (s *Service) compile(ctx context.Context, view *schema.View, name string) (
 	}
 	return t, nil
 }
+
+// BadChecks returns the rows of ContentCheck that cannot be obeyed, and why.
+func (s *Service) BadChecks(ctx context.Context) ([]string, error) {
+	view, err := s.d.Mail.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, name := range []string{"header", "mime_header", "nested_header", "body", "smtp_header"} {
+		rows, err := view.ContentChecks(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		_, bad := compileChecks(rows)
+		for _, why := range bad {
+			list = append(list, name+": "+why)
+		}
+	}
+	return list, nil
+}

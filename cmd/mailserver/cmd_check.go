@@ -158,6 +158,13 @@ func (c *checker) rows(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	left, err := c.p.Delivery.BadChecks(ctx)
+	for _, what := range left {
+		c.add("rows", "", "ContentCheck %s; it is left out", what)
+	}
+	if err != nil {
+		return err
+	}
 	state, err := c.p.State.Integrity(ctx)
 	for _, f := range state {
 		c.add("rows", "", "state.sqlite: %s", f.What)
