@@ -123,9 +123,11 @@ type Deps struct {
 
 	Resolver remote.Resolver // nil: the system's
 	// TXT asks for TXT records, for ARC; nil: nothing is sealed.
-	TXT  func(ctx context.Context, name string) ([]string, error)
-	STS  func(ctx context.Context, domain string) remote.STSPolicy
-	Log  *slog.Logger
-	Now  func() time.Time
-	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	TXT func(ctx context.Context, name string) ([]string, error)
+	STS func(ctx context.Context, domain string) remote.STSPolicy
+	// TLSResult counts how TLS with other hosts went; nil: nobody does.
+	TLSResult func(remote.TLSResult)
+	Log       *slog.Logger
+	Now       func() time.Time
+	Dial      func(ctx context.Context, network, addr string) (net.Conn, error)
 }

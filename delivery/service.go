@@ -29,7 +29,7 @@ func New(d Deps) (*Service, error) {
 		d.Now = time.Now
 	}
 	s := &Service{d: d}
-	s.smtp = remote.New(remote.Deps{Config: d.RemoteConfig, Resolver: d.Resolver, STS: d.STS, Dial: d.Dial, Log: d.Log, Now: d.Now})
+	s.smtp = remote.New(remote.Deps{Config: d.RemoteConfig, Resolver: d.Resolver, STS: d.STS, TLSResult: d.TLSResult, Dial: d.Dial, Log: d.Log, Now: d.Now})
 	q, err := queue.Open(queue.Deps{Dir: d.Dir, State: d.State, Config: d.QueueConfig, Log: d.Log, Now: d.Now, Sender: sender{s}})
 	if err != nil {
 		return nil, err

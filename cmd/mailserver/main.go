@@ -71,6 +71,7 @@ func commands() []command {
 		deliverCommands,
 		backupCommands,
 		dkimCommands,
+		tlsrptCommands,
 		dnsCommands,
 		doctorCommands,
 		configCommands,

@@ -21,6 +21,7 @@ type attempt struct {
 	policy  tlsPolicy // of the next hop; DANE makes one for each host of it
 	dest    string    // destination
 	domain  string    // whose exchangers were looked up, in ASCII
+	sts     STSPolicy // of the domain, if it has one
 	viaMX   bool      // by MX records, not by the address of the domain itself
 	begun   time.Time
 	results []Result

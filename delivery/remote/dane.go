@@ -151,7 +151,7 @@ func (a *attempt) danePolicy(ctx context.Context, h host) (tlsPolicy, error) {
 	}
 	for _, text := range list[:min(len(list), mostTLSA)] {
 		if r, ok := parseTLSA(text); ok {
-			p.tlsa = append(p.tlsa, r)
+			p.tlsa, p.records = append(p.tlsa, r), append(p.records, text)
 		}
 	}
 	if len(p.tlsa) == 0 {

@@ -88,8 +88,10 @@ type Deps struct {
 	Own func(netip.AddrPort) bool
 	// STS gives the MTA-STS policy of a domain; nil: there is none.
 	STS func(ctx context.Context, domain string) STSPolicy
-	Log *slog.Logger
-	Now func() time.Time
+	// TLSResult counts how TLS with mail exchangers went; nil: nobody does.
+	TLSResult func(TLSResult)
+	Log       *slog.Logger
+	Now       func() time.Time
 }
 
 // MX is one mail exchanger of a domain.

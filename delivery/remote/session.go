@@ -232,6 +232,7 @@ func (s *session) has(ext string) bool {
 func (s *session) starttls() (again, ok bool) {
 	must := s.policy.level >= levelEncrypt
 	if !s.has("STARTTLS") {
+		s.report("starttls-not-supported", "")
 		if must {
 			return false, s.site(Result{Status: Deferred, Enhanced: "4.7.4",
 				Text: fmt.Sprintf("TLS is required, but was not offered by host %s", s.h)})
@@ -243,6 +244,7 @@ func (s *session) starttls() (again, ok bool) {
 		return false, s.lost(err)
 	}
 	if rep.code != 220 {
+		s.report("starttls-not-supported", rep.String())
 		if must {
 			return false, s.site(Result{Status: Deferred, Enhanced: "4.7.4", Reply: rep.String(),
 				Text: fmt.Sprintf("TLS is required, but host %s refused to start TLS: %s", s.h, rep)})
@@ -250,12 +252,31 @@ func (s *session) starttls() (again, ok bool) {
 		return false, true
 	}
 	if err := s.encrypt(); err != nil {
+		s.report(s.failureType(err), err.Error())
 		if !must {
 			return true, false
 		}
 		return false, s.site(s.noTLS(err))
 	}
+	s.report(s.inTesting())
 	return false, s.hello()
+}
+
+// inTesting is what a policy of MTA-STS in mode testing would have failed for:
+// mail goes all the same, RFC 8461 §5.2.
+func (s *session) inTesting() (failure, reason string) {
+	tc, ok := s.nc.(*tls.Conn)
+	if s.a.sts == nil || s.a.sts.Enforced() || !ok {
+		return "", ""
+	}
+	if !s.a.sts.Allows(s.h.name) {
+		return "certificate-host-mismatch", "the policy does not name " + s.h.name
+	}
+	p := tlsPolicy{level: levelSecure, match: []string{"hostname"}}
+	if err := p.verdict(s.a, s.h, tc.ConnectionState()); err != nil {
+		return s.failureType(err), err.Error()
+	}
+	return "", ""
 }
 
 // implicitTLS is the port where TLS comes before the greeting, RFC 8314 §3.3.

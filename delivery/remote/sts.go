@@ -26,6 +26,7 @@ func (a *attempt) mtaSTS(ctx context.Context, hosts *[]host) *Result {
 	if policy == nil {
 		return nil
 	}
+	a.sts = policy
 	allowed := slices.DeleteFunc(slices.Clone(*hosts), func(h host) bool { return !policy.Allows(h.name) })
 	if !policy.Enforced() {
 		if len(allowed) < len(*hosts) && a.c.d.Log != nil {

@@ -38,6 +38,8 @@ type tlsPolicy struct {
 	server string   // name to ask for; '' the host
 	reuse  string   // yes, no, '' the setting
 	tlsa   []tlsaRecord
+	// records are those of tlsa, for reports.
+	records []string
 }
 
 // authenticates reports whether a certificate must fit.
@@ -198,6 +200,9 @@ func verify(st tls.ConnectionState, roots *x509.CertPool, names []string) error 
 	return namesOne(leaf, names)
 }
 
+// errNames: the certificate is of another.
+var errNames = errors.New("certificate of another host")
+
 // namesOne reports whether the certificate has one of the names; .name stands
 // for all that is below it.
 func namesOne(leaf *x509.Certificate, names []string) error {
@@ -212,5 +217,5 @@ func namesOne(leaf *x509.Certificate, names []string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("certificate names none of %s", strings.Join(names, ", "))
+	return fmt.Errorf("%w: it names none of %s", errNames, strings.Join(names, ", "))
 }

@@ -23,7 +23,7 @@ import (
 // parts lists the Config struct of every part of the server.
 func parts() []any {
 	return []any{
-		Process{},
+		Process{}, TLSReport{},
 		Pickup{},
 		Web{},
 		Reports{},

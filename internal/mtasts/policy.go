@@ -71,6 +71,18 @@ func parse(text string, now time.Time) (*Policy, error) {
 	return p, nil
 }
 
+// Lines is the policy, as reports say it. RFC 8460 §4.4
+func (p *Policy) Lines() []string {
+	lines := []string{"version: STSv1", "mode: " + p.Mode}
+	for _, mx := range p.MX {
+		lines = append(lines, "mx: "+mx)
+	}
+	return lines
+}
+
+// Hosts are the patterns of its mail exchangers.
+func (p *Policy) Hosts() []string { return p.MX }
+
 // Enforced reports whether mail must not go where the policy does not allow it.
 func (p *Policy) Enforced() bool { return p.Mode == Enforce }
 

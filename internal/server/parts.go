@@ -34,6 +34,7 @@ import (
 	"mailserver/internal/metrics"
 	"mailserver/internal/mtasts"
 	"mailserver/internal/tlscert"
+	"mailserver/internal/tlsrpt"
 	"mailserver/policy"
 	"mailserver/schema"
 	"mailserver/storage"
@@ -70,6 +71,7 @@ type Parts struct {
 	Route    *route.Router
 	Store    *storage.Store
 	Delivery *delivery.Service
+	tls      tlsrpt.Counter
 }
 
 // MailFile and StateFile name the two files of a data directory.
@@ -133,7 +135,7 @@ func (p *Parts) openMovers(ctx context.Context, o Options) (err error) {
 		Config:       config.Of[delivery.Config](p.Config),
 		QueueConfig:  config.Of[queue.Config](p.Config),
 		RemoteConfig: config.Of[remote.Config](p.Config),
-		Resolver:     hosts{o.DNS}, TXT: hosts{o.DNS}.TXT, STS: stsOf(policies), Log: p.Log, Now: o.Now, Dial: o.Dial,
+		Resolver:     hosts{o.DNS}, TXT: hosts{o.DNS}.TXT, STS: stsOf(policies), TLSResult: p.countTLS(o.Now), Log: p.Log, Now: o.Now, Dial: o.Dial,
 	})
 	return err
 }

@@ -170,7 +170,7 @@ func (s *Server) pickupEnvelope(ctx context.Context, c *config.Pickup, uid int, 
 	case c.MessageLimit > 0 && req.Size > c.MessageLimit:
 		return nil, &pickup.Reply{Code: 552, Enhanced: "5.3.4", Text: "Error: message file too big"}
 	}
-	env := &delivery.Envelope{From: from, Proto: "local", Options: smtp.MailOptions{Body: smtp.BodyType(strings.ToUpper(req.Body)),
+	env := &delivery.Envelope{From: from, Proto: "local", Submitted: true, Options: smtp.MailOptions{Body: smtp.BodyType(strings.ToUpper(req.Body)),
 		Size: req.Size, Return: smtp.DSNReturn(strings.ToUpper(req.Ret)), EnvelopeID: req.EnvID}}
 	var opt smtp.RcptOptions
 	for w := range strings.SplitSeq(strings.ToUpper(req.Notify), ",") {

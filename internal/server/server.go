@@ -104,6 +104,7 @@ func (s *Server) start(ctx context.Context) error {
 	s.startPickup(run)
 	s.tasks.Go(func() { s.serveControl(run) })
 	s.tasks.Go(func() { s.watchRows(run) })
+	s.tasks.Go(func() { s.keepTLS(run) })
 	s.tasks.Go(func() { s.renewCerts(run) })
 	s.tasks.Go(func() { s.serveAuthSocket(run) })
 	s.tasks.Go(func() { s.sendDMARCReports(run) })
