@@ -21,6 +21,9 @@ func runFetch(ctx context.Context, s *session, a *fetchArgs) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if a.partial != nil {
+		set = s.partOf(set, a.partial)
+	}
 	if a.modified || a.modSeq {
 		s.turnOnCondstore()
 	}
@@ -45,6 +48,16 @@ func runFetch(ctx context.Context, s *session, a *fetchArgs) (reply, error) {
 		return reply{code: "EXPUNGEISSUED", text: "Some messages were already expunged."}, nil
 	}
 	return reply{}, nil
+}
+
+// partOf is the part of a set of messages that a range names.
+func (s *session) partOf(set imap.NumSet, p *partialRange) imap.UIDSet {
+	uids := s.uidsOf(set)
+	count := uint64(0)
+	for _, r := range uids {
+		count += uint64(r.To-r.From) + 1
+	}
+	return toUIDSet(imapwire.Set(p.cut(inOrder(uids), count)))
 }
 
 // tellVanished: RFC 7162 §3.2.6.

@@ -22,6 +22,7 @@ type fetchArgs struct {
 	changedSince uint64
 	modified     bool // CHANGEDSINCE was given
 	vanished     bool
+	partial      *partialRange
 }
 
 func parseFetch(s *session, d *imapwire.Decoder) *fetchArgs { return readFetch(s, d, false) }
@@ -68,6 +69,12 @@ func (a *fetchArgs) readModifier(s *session, d *imapwire.Decoder) {
 		}
 		if !s.on.qresync {
 			d.Fail("QRESYNC not enabled.")
+		}
+	case "PARTIAL": // RFC 9394 §3.3
+		d.SP()
+		a.partial = readPartialRange(d)
+		if !a.uid {
+			d.Fail("PARTIAL allowed only for UID FETCH.")
 		}
 	default:
 		d.Fail("Unknown FETCH modifier.")
