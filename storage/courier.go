@@ -26,7 +26,9 @@ func (t *tree) convertCourier(dir string) error {
 	var h uidlist.Header
 	err := t.withFile(dir, courier.UIDs, func(r io.Reader) (err error) {
 		h, err = uidlist.Read(r, func(e *uidlist.Entry) error {
-			list = append(list, *e)
+			if list = append(list, *e); len(list) > courier.MaxMessages {
+				return fmt.Errorf("more than %d messages", courier.MaxMessages)
+			}
 			return nil
 		})
 		return err

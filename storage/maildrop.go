@@ -84,6 +84,9 @@ func (i *Identifiers) Of(uid uint32) string {
 // maxIdentifier bounds one; RFC 1939 §7 allows 70 bytes.
 const maxIdentifier = 250
 
+// maxIdentifiers bounds their number, and so the memory.
+const maxIdentifiers = 1 << 20
+
 // Identifiers reads those of the mailbox; nil if there are none.
 func (v *View) Identifiers() (*Identifiers, error) {
 	b := v.b
@@ -95,7 +98,7 @@ func (v *View) Identifiers() (*Identifiers, error) {
 	ids := &Identifiers{}
 	err := b.t.readList(b.dir(), func(r io.Reader) error {
 		h, err := uidlist.Read(r, func(e *uidlist.Entry) error {
-			if id, ok := e.Field(uidlist.UIDL); ok && id != "" && len(id) <= maxIdentifier {
+			if id, ok := e.Field(uidlist.UIDL); ok && id != "" && len(id) <= maxIdentifier && len(ids.uids) < maxIdentifiers {
 				ids.uids = append(ids.uids, e.UID)
 				ids.at = append(ids.at, len(ids.text))
 				ids.text = append(ids.text, id...)

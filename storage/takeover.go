@@ -93,31 +93,49 @@ func (t *tree) adoptList(row *schema.IndexMailbox) error {
 func (b *box) takeOver(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.taking = true
 	if err := b.loadKeywords(ctx); err != nil {
 		return err
 	}
-	wanted := make(map[string]listing)
 	err := b.t.readList(b.dir(), func(r io.Reader) error {
+		wanted := make(map[string]listing)
 		_, err := uidlist.Read(r, func(e *uidlist.Entry) error {
 			l := listing{uid: e.UID, virtual: -1}
 			if v, ok := e.Field(uidlist.Virtual); ok {
 				l.virtual = nameField(",W="+v, ",W=")
 			}
 			wanted[e.Name] = l
-			return nil
+			if len(wanted) < takeLines {
+				return nil
+			}
+			return b.takeStep(ctx, wanted)
 		})
-		return err
+		if err != nil {
+			return err
+		}
+		return b.takeStep(ctx, wanted)
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("take over %s of %s: %w", b.row.Name, b.t.key.user, err)
 	}
+	b.taking = false
+	return b.commit(ctx, b.row, func(*schema.Tx) error { return nil })
+}
+
+// takeLines is how many lines of a list are in memory at once: some 15 MB. The
+// directories are read once for each such step.
+const takeLines = 50000
+
+// takeStep gives the files of some lines their rows, and forgets the lines.
+func (b *box) takeStep(ctx context.Context, wanted map[string]listing) error {
 	if err := b.forgetKnown(ctx, wanted); err != nil {
 		return err
 	}
 	rows, err := b.listedRows(wanted)
 	if err != nil {
-		return fmt.Errorf("take over %s of %s: %w", b.row.Name, b.t.key.user, err)
+		return err
 	}
+	clear(wanted)
 	return b.addListed(ctx, rows)
 }
 
@@ -129,7 +147,11 @@ type listing struct {
 
 // forgetKnown takes out what an earlier attempt has written.
 func (b *box) forgetKnown(ctx context.Context, wanted map[string]listing) error {
-	err := b.t.s.d.State.LoadMessages(ctx, b.num, 0, 1<<32-1, func(_ *schema.IndexMessage, name []byte) error {
+	first, last := uint32(1<<32-1), uint32(0)
+	for _, l := range wanted {
+		first, last = min(first, l.uid), max(last, l.uid)
+	}
+	err := b.t.s.d.State.LoadMessages(ctx, b.num, first, last, func(_ *schema.IndexMessage, name []byte) error {
 		delete(wanted, string(name))
 		return nil
 	})
@@ -169,9 +191,9 @@ func (b *box) listedRows(wanted map[string]listing) ([]schema.IndexMessage, erro
 	return rows, err
 }
 
-// addListed writes rows in steps; with the last one the mailbox is as any other.
+// addListed writes rows in steps.
 func (b *box) addListed(ctx context.Context, rows []schema.IndexMessage) error {
-	for {
+	for len(rows) > 0 {
 		step := rows[:min(len(rows), stepRows)]
 		rows = rows[len(step):]
 		next := b.row
@@ -180,14 +202,11 @@ func (b *box) addListed(ctx context.Context, rows []schema.IndexMessage) error {
 			next.UIDNext = max(next.UIDNext, step[i].UID+1)
 			tallyAdd(&next, step[i].Size, FlagSet(step[i].Flags))
 		}
-		b.taking = len(rows) > 0
 		if err := b.commit(ctx, next, func(tx *schema.Tx) error { return tx.AddMessages(b.num, step) }); err != nil {
 			return err
 		}
-		if len(rows) == 0 {
-			return nil
-		}
 	}
+	return nil
 }
 
 // listedUIDs finds new files in the list: another server has worked on the tree

@@ -23,7 +23,7 @@ const (
 	maxLine     = 4096
 	maxKeywords = 26
 	// MaxMessages is how many messages of a mailbox are read.
-	MaxMessages = 1 << 20
+	MaxMessages = 1 << 18
 )
 
 // Message is a line of courierpop3dsizelist.
