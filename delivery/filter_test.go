@@ -1,7 +1,9 @@
 package delivery
 
 import (
+	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -95,5 +97,25 @@ func TestNexthopNames(t *testing.T) {
 	x := to.(*target)
 	if got := fmt.Sprintln(x.hop.Host, x.hop.MX, x.more[0].Host, x.more[0].MX, x.more[0].Port, x.more[1].Host); got != "a.test true b.test false 26 c.test\n" || x.tag != maillog.SMTP {
 		t.Errorf("list: %s", got)
+	}
+}
+
+// TestPutApartAfterHold: a message that waited goes where policy has put it.
+func TestPutApartAfterHold(t *testing.T) {
+	f := newFixture(t)
+	f.run()
+	_, out := f.send(envelope("s@x.test", "a@box.test"), text, policy.Effects{Hold: true, Quarantine: []int{0}})
+	if !out[0].OK() {
+		t.Fatalf("%+v", out)
+	}
+	_, err := f.s.Queue().Release(context.Background(), "")
+	f.must(err)
+	junk := func() int {
+		list, _ := filepath.Glob(filepath.Join(f.dir, "mail", "box.test", "a", "Mail", ".*", "new", "*"))
+		return len(list)
+	}
+	f.until("delivered", func() bool { return junk()+len(f.box("a@box.test")) > 0 })
+	if junk() != 1 || len(f.box("a@box.test")) != 0 {
+		t.Errorf("%d in the mailbox for what was put apart, inbox %q", junk(), f.box("a@box.test"))
 	}
 }

@@ -30,7 +30,7 @@ import (
 // SMTP client goes away.
 func (s *Service) deliverHere(ctx context.Context, m *queue.Message, d *route.Destination, r *queue.Recipient) queue.Result {
 	if d.Kind == route.Mailbox {
-		return s.deliverQueued(ctx, m, d)
+		return s.deliverQueued(ctx, m, d, r)
 	}
 	begun := s.now()
 	res := s.byList(ctx, m, d, r)

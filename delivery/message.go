@@ -151,7 +151,7 @@ func (m *Message) Commit(ctx context.Context, eff policy.Effects) []Outcome {
 		return m.all(*refused)
 	}
 	t.seal(ctx)
-	t.secure()
+	t.secure(ctx)
 	t.deliver(ctx)
 	t.judge()
 	t.enqueue(ctx)

@@ -101,9 +101,16 @@ func (s *Service) localResult(id string, b *local.Box, err error) queue.Result {
 }
 
 // deliverQueued puts a queued message into a mailbox.
-func (s *Service) deliverQueued(ctx context.Context, m *queue.Message, d *route.Destination) queue.Result {
+func (s *Service) deliverQueued(ctx context.Context, m *queue.Message, d *route.Destination, r *queue.Recipient) queue.Result {
 	begun := s.now()
 	b := box(d)
+	if r.Apart {
+		c, err := s.d.Config(ctx)
+		if err != nil {
+			return s.notNow(m, "read settings", err)
+		}
+		b.Folder, b.Create = c.Quarantine, true
+	}
 	err := s.fromQueue(ctx, m, b)
 	res := s.localResult(m.ID, &b, err)
 	res.Talk = s.now().Sub(begun)

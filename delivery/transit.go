@@ -162,15 +162,20 @@ func (t *transit) here(st *stop) bool {
 // secure makes the spool file durable before any mailbox has the message, if
 // it will be needed: what most likely fails comes first, while the whole
 // message can still be refused without a copy of it being anywhere.
-func (t *transit) secure() {
+func (t *transit) secure(ctx context.Context) {
+	var rows []queue.Recipient
 	for _, st := range t.stops {
 		if !t.here(st) {
-			if err := t.text.Keep(); err != nil {
-				o := t.temporary("queue", err)
-				t.lost, t.stops = &o, nil
-			}
-			return
+			row, _ := t.row(ctx, st, new(time.Time))
+			rows = append(rows, row)
 		}
+	}
+	if len(rows) == 0 {
+		return
+	}
+	if err := t.text.Keep(t.record(), rows); err != nil {
+		o := t.temporary("queue", err)
+		t.lost, t.stops = &o, nil
 	}
 }
 
@@ -279,7 +284,7 @@ func (t *transit) row(ctx context.Context, st *stop, next *time.Time) (row queue
 	now := t.s.now()
 	row = queue.Recipient{
 		Address: st.Address.String(), Original: st.Original.String(), Notify: notify(st.options),
-		ORCPT: orcpt(st.options), Site: t.site(st), Due: now,
+		ORCPT: orcpt(st.options), Site: t.site(st), Due: now, Apart: st.apart,
 	}
 	switch {
 	case st.res == nil && t.eff.Hold:

@@ -39,6 +39,7 @@ type QueueMessage struct {
 	Prepend string // header lines above the file, with CRLF
 	Warned  bool   // a delay notice was sent
 	Tag     string // of the listener it came in at
+	Expire  bool   // goes back if the next attempt fails, whatever its age
 }
 
 // QueueRecipient is a row of QRecipient.
@@ -63,9 +64,9 @@ type QueueRecipient struct {
 // QueueAdd writes a message and its recipients, and sets their Num.
 func (t *Tx) QueueAdd(m *QueueMessage, rcpts []QueueRecipient) error {
 	err := t.exec(`INSERT INTO QMessage (qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
-		qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag, qmExpire) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		m.ID, m.Arrived.Unix(), m.Size, m.Sender, m.Body, m.UTF8, m.Ret, m.EnvID,
-		m.User, m.Client, m.Helo, m.Proto, m.Filter, m.Prepend, m.Warned, m.Tag)
+		m.User, m.Client, m.Helo, m.Proto, m.Filter, m.Prepend, m.Warned, m.Tag, m.Expire)
 	if err != nil {
 		return fmt.Errorf("queue message %s: %w", m.ID, err)
 	}
@@ -139,7 +140,7 @@ func (t *Tx) QueuePutOff(p *QueuePutOff, limit int64) (int64, error) {
 		qrMta = CASE WHEN ?7 = '' THEN qrMta ELSE ?8 END, qrDiag = CASE WHEN ?7 = '' THEN qrDiag ELSE ?9 END
 		FROM QMessage WHERE qmId = qrMsg AND qrNum IN (
 			SELECT qrNum FROM QRecipient JOIN QMessage ON qmId = qrMsg
-			WHERE qrState = 0 AND qrSite = ?10 AND qrDue <= ?2 AND qmArrived > iif(qmSender = '', ?12, ?11) AND (qmWarned OR qmArrived > ?13)
+			WHERE qrState = 0 AND qrSite = ?10 AND qrDue <= ?2 AND qmArrived > iif(qmSender = '', ?12, ?11) AND (qmWarned OR qmArrived > ?13) AND NOT qmExpire
 			ORDER BY qrDue LIMIT ?14)`,
 		min(p.Start.Unix(), now), now, seconds(p.Min), seconds(p.Max), run, p.Status, p.Reply, p.MTA, p.Diag,
 		p.Site, now-seconds(p.Lifetime), now-seconds(p.BounceLifetime), warned, limit)
@@ -193,37 +194,6 @@ func (t *Tx) QueueSweep(id string) (gone bool, err error) {
 	return n == 0, wrap("sweep "+id, err)
 }
 
-// QueueRetry makes recipients due at once, due time 0: also at a next hop that
-// is being left alone. The empty id means every message. Those on hold stay.
-func (t *Tx) QueueRetry(id string) (int64, error) {
-	if id == "" {
-		return t.count(`UPDATE QRecipient SET qrDue = 0 WHERE qrState = 0`)
-	}
-	return t.count(`UPDATE QRecipient SET qrDue = 0 WHERE qrState = 0 AND qrMsg = ?`, id)
-}
-
-// QueueHold puts a message on hold; the empty id means every message. A
-// recipient that is being delivered stays on hold if that attempt fails.
-func (t *Tx) QueueHold(id string) (int64, error) {
-	if id == "" {
-		return t.count(`UPDATE QRecipient SET qrState = 2 WHERE qrState IN (0, 1)`)
-	}
-	return t.count(`UPDATE QRecipient SET qrState = 2 WHERE qrState IN (0, 1) AND qrMsg = ?`, id)
-}
-
-// QueueRelease ends a hold, due at once; the empty id means every message.
-func (t *Tx) QueueRelease(id string) (int64, error) {
-	if id == "" {
-		return t.count(`UPDATE QRecipient SET qrState = 0, qrDue = 0 WHERE qrState = 2`)
-	}
-	return t.count(`UPDATE QRecipient SET qrState = 0, qrDue = 0 WHERE qrState = 2 AND qrMsg = ?`, id)
-}
-
-// QueueDelete deletes a message without a word to anybody.
-func (t *Tx) QueueDelete(id string) (int64, error) {
-	return t.count(`DELETE FROM QMessage WHERE qmId = ?`, id)
-}
-
 func (t *Tx) count(query string, args ...any) (int64, error) {
 	res, err := t.execResult(query, args...)
 	if err != nil {
@@ -236,7 +206,7 @@ const queueRecipientColumns = `qrNum, qrMsg, qrAddress, qrOriginal, qrOrcpt, qrN
 	qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta, qrDiag, qrApart`
 
 const queueMessageColumns = `qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
-	qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag`
+	qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag, qmExpire`
 
 func (t *Tx) queueRecipients(query string, args ...any) ([]QueueRecipient, error) {
 	rows, err := t.query(query, args...)
@@ -267,7 +237,7 @@ func scanQueueMessage(scan func(...any) error) (*QueueMessage, error) {
 	var m QueueMessage
 	var arrived int64
 	err := scan(&m.ID, &arrived, &m.Size, &m.Sender, &m.Body, &m.UTF8, &m.Ret, &m.EnvID,
-		&m.User, &m.Client, &m.Helo, &m.Proto, &m.Filter, &m.Prepend, &m.Warned, &m.Tag)
+		&m.User, &m.Client, &m.Helo, &m.Proto, &m.Filter, &m.Prepend, &m.Warned, &m.Tag, &m.Expire)
 	m.Arrived = time.Unix(arrived, 0)
 	return &m, err
 }

@@ -31,6 +31,9 @@ var stateQueue2DDL string
 //go:embed state_queue3.sql
 var stateQueue3DDL string
 
+//go:embed state_queue4.sql
+var stateQueue4DDL string
+
 // stateSteps leads an empty file to the newest version of state.sqlite.
 var stateSteps = []migration{
 	{"first version", stateQueueDDL + stateIndexDDL},
@@ -43,6 +46,7 @@ var stateSteps = []migration{
 	{"copies on their way", stateCopyDDL},
 	{"annotations", stateMetadataDDL},
 	{"trace", stateTraceDDL},
+	{"expiry by hand", stateQueue4DDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/textproto"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -178,5 +179,44 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 	}
 	t.Logf("%d acknowledged in %d rounds, %d on disk", len(acked), rounds, len(found))
 	h.openMailboxes("joe", "ann", "open")
+	h.check()
+}
+
+// TestKillDuringACommand: the server dies while a command of aliases(5) has a
+// message. The message is not lost, and the command gets it at most once more.
+func TestKillDuringACommand(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("commands run as another user")
+	}
+	h := sampleHost(t, "")
+	dir, err := os.MkdirTemp("", "command-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	h.sql(fmt.Sprintf("INSERT INTO Address (addLocalpart, addDomNum) SELECT 'slow', domNum FROM Domain WHERE domName = 'mx.example';"+
+		"INSERT INTO Alias (aliasNum, aliasTarget) SELECT addNum, '|echo x >> %[1]s/begun; cat >/dev/null; sleep 1; echo x >> %[1]s/done' FROM Address WHERE addLocalpart = 'slow';", dir))
+	h.start()
+	s, err := dialSender(h.addr(25))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.send("slow@mx.example", message("slow", "slow", "x")); err != nil {
+		t.Fatal(err)
+	}
+	runs := func(name string) int {
+		text, _ := os.ReadFile(filepath.Join(dir, name))
+		return strings.Count(string(text), "x")
+	}
+	waitFor(t, "the command runs", func() bool { return runs("begun") == 1 })
+	h.kill()
+	h.start()
+	waitFor(t, "the queue is empty", func() bool { return strings.Contains(h.mustRun("queue", "list"), "Mail queue is empty") })
+	if begun, done := runs("begun"), runs("done"); begun != 2 || done < 1 || done > 2 {
+		t.Errorf("the command began %d times and ended %d times\n%s", begun, done, h.log.tail(10))
+	}
 	h.check()
 }

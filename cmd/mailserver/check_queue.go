@@ -24,7 +24,7 @@ func (c *checker) queue(ctx context.Context) error {
 	}
 	err = q.Orphans(func(path string) error {
 		if left++; left <= maxNamed {
-			c.warn("queue", "", "%s: a message that state.sqlite does not know; send it again by hand or remove it", path)
+			c.warn("queue", "mailserver queue recover", "%s: a message that state.sqlite does not know; recover it or remove it", path)
 		}
 		return nil
 	})

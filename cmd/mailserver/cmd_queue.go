@@ -23,8 +23,11 @@ func queueCommands() []command {
 		{name: "queue list", about: "mail that waits, as mailq; --json as postqueue -j", setup: queueList},
 		{name: "queue show", args: "ID", min: 1, max: 1, about: "a message and what became of it so far, as postcat -q", setup: queueShow},
 		{name: "queue retry", args: "ID...|ALL", min: 1, max: -1, about: "try now, as postqueue -i or -f", setup: queueEach("retry", (*queue.Queue).Retry)},
+		{name: "queue flush", args: "SITE...", min: 1, max: -1, about: "try now what is for a domain or next hop, as postqueue -s", setup: queueEach("flush", (*queue.Queue).RetrySite)},
 		{name: "queue hold", args: "ID...|ALL", min: 1, max: -1, about: "do not try until release, as postsuper -h", setup: queueEach("hold", (*queue.Queue).Hold)},
 		{name: "queue release", args: "ID...|ALL", min: 1, max: -1, about: "end a hold, as postsuper -H", setup: queueEach("release", (*queue.Queue).Release)},
+		{name: "queue expire", args: "ID...|ALL", min: 1, max: -1, about: "try once more, then return to the sender, as postsuper -e; with --release as -f", setup: queueExpire},
+		{name: "queue recover", about: "queue again what was set aside because state.sqlite was lost", setup: queueRecover},
 		{name: "queue delete", args: "ID...|ALL", min: 1, max: -1, about: "delete without a word to the sender, as postsuper -d", setup: queueDelete},
 	}
 }

@@ -376,7 +376,7 @@ func recipients(f io.ReadSeeker) ([]string, error) {
 	return plain, err
 }
 
-// postqueue is postqueue(1): -p, -j, -f, -i ID.
+// postqueue is postqueue(1): -p, -j, -f, -i ID, -s SITE.
 func postqueue(ctx context.Context, a *app, args []string) error {
 	switch {
 	case len(args) == 1 && args[0] == "-p":
@@ -387,15 +387,18 @@ func postqueue(ctx context.Context, a *app, args []string) error {
 		return a.again(ctx, "queue", "retry", "ALL")
 	case len(args) == 2 && args[0] == "-i":
 		return a.again(ctx, "queue", "retry", args[1])
+	case len(args) == 2 && args[0] == "-s":
+		return a.again(ctx, "queue", "flush", args[1])
 	}
-	return usage("postqueue: use -p, -j, -f or -i ID; %q is not supported", strings.Join(args, " "))
+	return usage("postqueue: use -p, -j, -f, -i ID or -s SITE; %q is not supported", strings.Join(args, " "))
 }
 
-// postsuper is postsuper(1): -d, -h, -H, -r ID; - reads IDs from standard input.
+// postsuper is postsuper(1): -d, -e, -f, -h, -H, -r ID; - reads IDs from standard input.
 func postsuper(ctx context.Context, a *app, args []string) error {
-	verbs := map[string][]string{"-d": {"queue", "delete", "--yes"}, "-h": {"queue", "hold"}, "-H": {"queue", "release"}, "-r": {"queue", "retry"}}
+	verbs := map[string][]string{"-d": {"queue", "delete", "--yes"}, "-h": {"queue", "hold"}, "-H": {"queue", "release"}, "-r": {"queue", "retry"},
+		"-e": {"queue", "expire"}, "-f": {"queue", "expire", "--release"}}
 	if len(args) == 0 || len(args)%2 != 0 {
-		return usage("postsuper: use -d, -h, -H or -r with an ID, ALL or -")
+		return usage("postsuper: use -d, -e, -f, -h, -H or -r with an ID, ALL or -")
 	}
 	for i := 0; i < len(args); i += 2 {
 		verb, ok := verbs[args[i]]

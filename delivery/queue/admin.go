@@ -65,6 +65,17 @@ func (q *Queue) Retry(ctx context.Context, id string) (int64, error) {
 	return q.change(ctx, id, func(t *schema.Tx) (int64, error) { return t.QueueRetry(id) })
 }
 
+// RetrySite makes the mail of a domain or next hop due now, as postqueue -s.
+func (q *Queue) RetrySite(ctx context.Context, site string) (int64, error) {
+	return q.change(ctx, "", func(t *schema.Tx) (int64, error) { return t.QueueRetrySite(site) })
+}
+
+// Expire makes a message due now and has it go back if that attempt fails, as
+// postsuper -e; with release also what is on hold, as -f. The empty id means all.
+func (q *Queue) Expire(ctx context.Context, id string, release bool) (int64, error) {
+	return q.change(ctx, id, func(t *schema.Tx) (int64, error) { return t.QueueExpire(id, release) })
+}
+
 // Hold keeps a message from being tried until Release; the empty id means all.
 func (q *Queue) Hold(ctx context.Context, id string) (int64, error) {
 	return q.change(ctx, id, func(t *schema.Tx) (int64, error) { return t.QueueHold(id) })

@@ -38,6 +38,9 @@ func (s *scheduler) settleItems(ctx context.Context, c *rules, items []*item, re
 			s.leave(it) // cut off by the end of the server: no attempt
 			continue
 		}
+		if c.SoftBounce && results[i].Status == Bounced {
+			results[i] = softened(results[i])
+		}
 		it.expired = s.judge(c, it, results[i], now)
 		s.q.logOutcome(it, results[i], begun, now)
 		keep = append(keep, it)
@@ -100,7 +103,7 @@ func (s *scheduler) judge(c *rules, it *item, res Result, now time.Time) (expire
 		if it.msg.Sender == "" {
 			life = c.BounceLifetime
 		}
-		if now.Sub(it.msg.Arrived) >= life {
+		if it.msg.Expire || now.Sub(it.msg.Arrived) >= life {
 			it.State = schema.QueueFailed
 			return true
 		}
@@ -109,6 +112,15 @@ func (s *scheduler) judge(c *rules, it *item, res Result, now time.Time) (expire
 		it.late = c.DelayWarning > 0 && !it.msg.Warned && now.Sub(it.msg.Arrived) >= c.DelayWarning
 	}
 	return false
+}
+
+// softened is a refusal that is not the last word. postconf(5) soft_bounce
+func softened(res Result) Result {
+	res.Status = Deferred
+	if strings.HasPrefix(res.Enhanced, "5") {
+		res.Enhanced = "4" + res.Enhanced[1:]
+	}
+	return res
 }
 
 // Via is what a report of success says of a result.

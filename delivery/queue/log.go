@@ -50,8 +50,12 @@ func (q *Queue) logOutcome(it *item, res Result, begun, now time.Time) {
 }
 
 func (q *Queue) logExpired(m *Message) {
+	status := "expired"
+	if m.Expire {
+		status = "force-expired"
+	}
 	maillog.Event(q.d.Log, slog.LevelInfo, maillog.Qmgr,
-		fmt.Sprintf("%s: from=<%s>, status=expired, returned to sender", m.ID, m.Sender),
+		fmt.Sprintf("%s: from=<%s>, status=%s, returned to sender", m.ID, m.Sender, status),
 		"expired", slog.String(maillog.QueueID, m.ID), slog.String(maillog.From, m.Sender))
 }
 

@@ -4,7 +4,8 @@
 // On disk:
 //
 //	spool/tmp/ID     a message coming in; removed at the start of the server
-//	spool/queue/ID   a queued message, as it came in, with CRLF line ends
+//	spool/queue/ID   a queued message, as it came in, with CRLF line ends; after
+//	                 it, as one line, the envelope that it was queued with
 //	spool/orphan/ID  such a file that had no row when the server started
 //	state.sqlite     QMessage and QRecipient: who, where, when next
 //
@@ -47,6 +48,8 @@ type Config struct {
 	BounceLifetime time.Duration `setting:"bounce_queue_lifetime" default:"5d"`
 	// DelayWarning is the age at which the sender is told of the delay; 0 never.
 	DelayWarning time.Duration `setting:"delay_warning_time" default:"0h"`
+	// SoftBounce keeps in the queue what would go back.
+	SoftBounce bool `setting:"soft_bounce" default:"no"`
 	// RunDelay is how often the queue is looked through for what is due.
 	RunDelay time.Duration `setting:"queue_run_delay" default:"300s"`
 	// ActiveLimit bounds the recipients in memory.
@@ -163,11 +166,8 @@ func (q *Queue) Text(m *Message) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open spool %s: %w", m.ID, err)
 	}
-	if m.Prepend == "" {
-		return f, nil
-	}
 	return struct {
 		io.Reader
 		io.Closer
-	}{io.MultiReader(strings.NewReader(m.Prepend), f), f}, nil
+	}{io.MultiReader(strings.NewReader(m.Prepend), io.LimitReader(f, m.Size)), f}, nil
 }

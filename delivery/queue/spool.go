@@ -36,6 +36,8 @@ type Text struct {
 	kept bool  // the file is spool/queue/ID now
 
 	queued bool // and has its rows
+
+	envelope []byte // what stands behind the message, once kept
 }
 
 // buffers holds what messages in memory grew to.
@@ -151,20 +153,32 @@ func (t *Text) Drop() {
 	}
 }
 
-// Keep makes the message spool/queue/ID, durably. Add does it too; called
-// before, it tells early whether the disk has room. Drop undoes it unless Add
-// has queued the message.
-func (t *Text) Keep() error {
-	if t.err != nil || t.kept {
+// Keep makes the message spool/queue/ID, durably, with its envelope: m and what
+// is known of rcpts. Add does it too; called before, it tells early whether the
+// disk has room. Drop undoes it unless Add has queued the message.
+func (t *Text) Keep(m *Message, rcpts []Recipient) error {
+	if t.err != nil {
 		return t.err
+	}
+	m.ID, m.Size = t.id, t.size
+	envelope, err := seal(m, rcpts)
+	if err != nil || t.kept && bytes.Equal(envelope, t.envelope) {
+		return err
 	}
 	if t.file == nil {
 		if err := t.spill(); err != nil {
 			return err
 		}
 	}
+	if _, err := t.file.WriteAt(envelope, t.size+int64(len(t.envelope))); err != nil {
+		return fmt.Errorf("write spool %s: %w", t.id, err)
+	}
+	t.envelope = append(t.envelope, envelope...)
 	if err := t.file.Sync(); err != nil {
 		return fmt.Errorf("sync spool %s: %w", t.id, err)
+	}
+	if t.kept {
+		return nil
 	}
 	if err := os.Rename(t.q.tmpFile(t.id), t.q.file(t.id)); err != nil {
 		return fmt.Errorf("queue spool %s: %w", t.id, err)
@@ -176,8 +190,7 @@ func (t *Text) Keep() error {
 // Add queues the message for rcpts; it is on disk, file and rows, when Add
 // returns nil. A recipient in state QueueActive is tried at once.
 func (q *Queue) Add(ctx context.Context, t *Text, m *Message, rcpts []Recipient) error {
-	m.ID, m.Size = t.id, t.size
-	if err := t.Keep(); err != nil {
+	if err := t.Keep(m, rcpts); err != nil {
 		return err
 	}
 	q.sched.admit(rcpts)
