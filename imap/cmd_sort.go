@@ -5,8 +5,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/emersion/go-imap/v2"
-
 	"mailserver/internal/imapwire"
 	"mailserver/storage"
 )
@@ -184,5 +182,3 @@ func compareBy(keys []sortKey, place []int, x, y *sortable) int {
 	}
 	return cmp.Compare(x.seq, y.seq) // RFC 5256 §3: in the end by number
 }
-
-var allMessages = imap.SeqSet{{Start: 1, Stop: 0}}

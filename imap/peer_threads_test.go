@@ -24,13 +24,10 @@ func TestPeerThreads(t *testing.T) {
 			}
 		}
 		r.Shuffle(len(mail), func(i, j int) { mail[i], mail[j] = mail[j], mail[i] })
-		var script []string
-		for _, box := range []string{"SELECT INBOX",
+		script := []string{"SELECT INBOX",
 			"THREAD REFERENCES UTF-8 ALL", "UID THREAD REFS UTF-8 ALL", "THREAD ORDEREDSUBJECT UTF-8 ALL",
 			"THREAD REFERENCES UTF-8 10:40", "THREAD REFS UTF-8 20:60", "SORT (SUBJECT DATE) UTF-8 ALL",
-			"SORT (DISPLAYFROM REVERSE SIZE) UTF-8 ALL", "UID SORT (REVERSE FROM TO) UTF-8 ALL", "SORT (CC DATE) UTF-8 ALL"} {
-			script = append(script, box)
-		}
+			"SORT (DISPLAYFROM REVERSE SIZE) UTF-8 ALL", "UID SORT (REVERSE FROM TO) UTF-8 ALL", "SORT (CC DATE) UTF-8 ALL"}
 		comparePeers(t, mail, strings.Join(script, "\n"), "")
 	}
 }
