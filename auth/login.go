@@ -35,6 +35,7 @@ func (s *Service) admit(ctx context.Context, c Client, mechanism, user string, g
 	a := &attempt{s: s, ctx: ctx, cfg: cfg, c: c, mechanism: mechanism, user: user}
 	if a.gate, err = s.guard.enter(ctx, cfg, c, a.known(), guess); err != nil {
 		s.d.Log.LogAttrs(ctx, slog.LevelInfo, "log-in held off", attrs(c, user, err)...)
+		wait(ctx, s.guard.stop, cfg.FailureDelay) // who is banned does not come again at once
 		return nil, ErrThrottled
 	}
 	a.start = time.Now()
@@ -146,7 +147,7 @@ func (a *attempt) mayAct(cred mech.Credentials, acc *account) bool {
 func (a *attempt) open(acc *account, password string) error {
 	for _, sec := range acc.secrets { // those remembered cost nothing
 		if a.remembered(acc.name, sec.stored, password) {
-			a.used(acc, sec, password, true)
+			a.used(acc, sec, password)
 			return nil
 		}
 	}
@@ -154,7 +155,7 @@ func (a *attempt) open(acc *account, password string) error {
 	for _, sec := range acc.secrets {
 		ok, err := a.verify(acc.name, sec.stored, password)
 		if ok {
-			a.used(acc, sec, password, false)
+			a.used(acc, sec, password)
 			return nil
 		}
 		if fault == nil {
@@ -168,7 +169,7 @@ func (a *attempt) open(acc *account, password string) error {
 }
 
 // used does what follows from a right password.
-func (a *attempt) used(acc *account, sec secret, password string, remembered bool) {
+func (a *attempt) used(acc *account, sec secret, password string) {
 	if sec.app != 0 {
 		a.s.noteApp(a.ctx, a.c, sec.app)
 	}
@@ -180,7 +181,7 @@ func (a *attempt) used(acc *account, sec secret, password string, remembered boo
 	if _, other := elsewhere(sec.stored); other {
 		return
 	}
-	if sec.app == 0 && acc.num != 0 && !remembered {
+	if sec.app == 0 && acc.num != 0 {
 		a.rehash(acc, sec.stored, password)
 	}
 }

@@ -11,7 +11,7 @@ import (
 type Envelope struct {
 	From    address.Address // null for <>
 	To      []Recipient
-	Options smtp.MailOptions // BODY, SIZE, SMTPUTF8, RET, ENVID
+	Options smtp.MailOptions // BODY, SIZE, SMTPUTF8, REQUIRETLS, RET, ENVID
 	User    string           // who logged in, '' nobody
 	Client  policy.Client
 	Helo    string

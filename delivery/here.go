@@ -232,7 +232,7 @@ func (j *job) forward(ctx context.Context, text io.Reader) queue.Result {
 		return queue.Result{Status: queue.Bounced, Enhanced: "5.1.7", Text: "bad sender address syntax"}
 	}
 	env := &Envelope{From: from, Proto: j.m.Proto, Helo: j.m.Helo, User: j.m.User,
-		Options: smtp.MailOptions{Body: smtp.BodyType(j.m.Body), UTF8: j.m.UTF8}}
+		Options: smtp.MailOptions{Body: smtp.BodyType(j.m.Body), UTF8: j.m.UTF8, RequireTLS: j.m.RequireTLS}}
 	var addr string
 	env.Client.Name, addr = client(j.m)
 	env.Client.Addr, _ = netip.ParseAddr(addr)

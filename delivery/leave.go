@@ -40,7 +40,7 @@ func (x sender) sendFrom(ctx context.Context, t *target, from string, m *queue.M
 			return
 		}
 	}
-	mail := &remote.Mail{ID: m.ID, From: from, Size: m.Size + int64(len(m.Prepend)), Body: m.Body, UTF8: m.UTF8,
+	mail := &remote.Mail{ID: m.ID, From: from, Size: m.Size + int64(len(m.Prepend)), Body: m.Body, UTF8: m.UTF8, RequireTLS: m.RequireTLS,
 		Ret: m.Ret, EnvID: m.EnvID, Open: func() (io.ReadCloser, error) { return x.s.queue.Text(m) }}
 	for _, i := range who {
 		r := rcpts[i]

@@ -132,7 +132,7 @@ func qualify(name string, c *Config) address.Address {
 func (s *Service) notice(ctx context.Context, c *Config, kind bounce.Kind, m *queue.Message, rcpts []queue.Recipient) (*bounce.Notice, error) {
 	n := &bounce.Notice{
 		Kind: kind, Host: c.Hostname, MailName: c.MailName, ID: m.ID, Sender: m.Sender, EnvID: m.EnvID, Arrived: m.Arrived, Now: s.now(),
-		UTF8: m.UTF8, HeadersOnly: m.Ret == "HDRS" || m.Size > c.BounceSize || kind != bounce.Failure,
+		UTF8: m.UTF8, HeadersOnly: m.Ret == "HDRS" || m.RequireTLS || m.Size > c.BounceSize || kind != bounce.Failure,
 	}
 	q, err := s.queueConfig(ctx)
 	if err != nil {

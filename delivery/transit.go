@@ -322,7 +322,7 @@ func (t *transit) record() *queue.Message {
 		client = fmt.Sprintf("%s[%s]", e.Client.Name, e.Client.Addr.Unmap())
 	}
 	return &queue.Message{
-		Arrived: t.arrived(), Sender: t.from.String(), Body: string(e.Options.Body), UTF8: e.Options.UTF8,
+		Arrived: t.arrived(), Sender: t.from.String(), Body: string(e.Options.Body), UTF8: e.Options.UTF8, RequireTLS: e.Options.RequireTLS,
 		Ret: string(e.Options.Return), EnvID: e.Options.EnvelopeID, User: e.User, Client: client,
 		Helo: e.Helo, Proto: e.Proto, Tag: e.Client.Tag, Filter: t.eff.Filter, Prepend: t.signed + t.prepend(),
 	}

@@ -9,6 +9,9 @@ import (
 //go:embed mail_listen.sql
 var mailListenDDL string
 
+//go:embed state_requiretls.sql
+var stateRequireTLSDDL string
+
 // Listener is a row of Listener.
 type Listener struct {
 	Num       int64

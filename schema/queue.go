@@ -29,17 +29,19 @@ type QueueMessage struct {
 	Sender  string    // '' is the null sender
 	Body    string    // 7BIT, 8BITMIME, BINARYMIME or ''
 	UTF8    bool      // SMTPUTF8
-	Ret     string    // FULL, HDRS or ''
-	EnvID   string
-	User    string // who logged in
-	Client  string // name[address]
-	Helo    string
-	Proto   string
-	Filter  string // transport:nexthop that takes the whole message, or ''
-	Prepend string // header lines above the file, with CRLF
-	Warned  bool   // a delay notice was sent
-	Tag     string // of the listener it came in at
-	Expire  bool   // goes back if the next attempt fails, whatever its age
+	// RequireTLS: only over TLS with a verified certificate, RFC 8689.
+	RequireTLS bool
+	Ret        string // FULL, HDRS or ''
+	EnvID      string
+	User       string // who logged in
+	Client     string // name[address]
+	Helo       string
+	Proto      string
+	Filter     string // transport:nexthop that takes the whole message, or ''
+	Prepend    string // header lines above the file, with CRLF
+	Warned     bool   // a delay notice was sent
+	Tag        string // of the listener it came in at
+	Expire     bool   // goes back if the next attempt fails, whatever its age
 }
 
 // QueueRecipient is a row of QRecipient.
@@ -64,9 +66,9 @@ type QueueRecipient struct {
 // QueueAdd writes a message and its recipients, and sets their Num.
 func (t *Tx) QueueAdd(m *QueueMessage, rcpts []QueueRecipient) error {
 	err := t.exec(`INSERT INTO QMessage (qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
-		qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag, qmExpire) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag, qmExpire, qmRequireTls) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		m.ID, m.Arrived.Unix(), m.Size, m.Sender, m.Body, m.UTF8, m.Ret, m.EnvID,
-		m.User, m.Client, m.Helo, m.Proto, m.Filter, m.Prepend, m.Warned, m.Tag, m.Expire)
+		m.User, m.Client, m.Helo, m.Proto, m.Filter, m.Prepend, m.Warned, m.Tag, m.Expire, m.RequireTLS)
 	if err != nil {
 		return fmt.Errorf("queue message %s: %w", m.ID, err)
 	}
@@ -206,7 +208,7 @@ const queueRecipientColumns = `qrNum, qrMsg, qrAddress, qrOriginal, qrOrcpt, qrN
 	qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta, qrDiag, qrApart`
 
 const queueMessageColumns = `qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
-	qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag, qmExpire`
+	qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag, qmExpire, qmRequireTls`
 
 func (t *Tx) queueRecipients(query string, args ...any) ([]QueueRecipient, error) {
 	rows, err := t.query(query, args...)
@@ -237,7 +239,7 @@ func scanQueueMessage(scan func(...any) error) (*QueueMessage, error) {
 	var m QueueMessage
 	var arrived int64
 	err := scan(&m.ID, &arrived, &m.Size, &m.Sender, &m.Body, &m.UTF8, &m.Ret, &m.EnvID,
-		&m.User, &m.Client, &m.Helo, &m.Proto, &m.Filter, &m.Prepend, &m.Warned, &m.Tag, &m.Expire)
+		&m.User, &m.Client, &m.Helo, &m.Proto, &m.Filter, &m.Prepend, &m.Warned, &m.Tag, &m.Expire, &m.RequireTLS)
 	m.Arrived = time.Unix(arrived, 0)
 	return &m, err
 }

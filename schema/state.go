@@ -47,6 +47,7 @@ var stateSteps = []migration{
 	{"annotations", stateMetadataDDL},
 	{"trace", stateTraceDDL},
 	{"expiry by hand", stateQueue4DDL},
+	{"REQUIRETLS", stateRequireTLSDDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called

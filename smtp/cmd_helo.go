@@ -89,8 +89,14 @@ func (s *session) extensions(ctx context.Context) []string {
 		}
 	}
 	list = append(list, "ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING", "BINARYMIME")
+	if s.tls != nil {
+		list = append(list, "REQUIRETLS") // RFC 8689 §2
+	}
 	return slices.DeleteFunc(list, s.discarded)
 }
+
+// offersRequireTLS reports whether EHLO names REQUIRETLS.
+func (s *session) offersRequireTLS() bool { return s.tls != nil && !s.discarded("REQUIRETLS") }
 
 // discarded reports whether postconf(5) smtpd_discard_ehlo_keywords names an
 // extension.

@@ -33,6 +33,9 @@ func (s *session) mail(ctx context.Context, args string) reply {
 	if bad {
 		return r
 	}
+	if opt.RequireTLS && !s.offersRequireTLS() { // it would have crossed the network without
+		return unsupported(smtpwire.Param{Key: "REQUIRETLS"})
+	}
 	if !opt.UTF8 && !isASCII(from) {
 		return undeclaredUTF8
 	}
@@ -106,7 +109,7 @@ func isASCII(a address.Address) bool {
 func mailOptions(params []smtpwire.Param) (opt gosmtp.MailOptions, r reply, bad bool) {
 	for _, p := range params {
 		read := mailParams[p.Key]
-		if read == nil || p.HasValue == (p.Key == "SMTPUTF8") {
+		if read == nil || p.HasValue == (p.Key == "SMTPUTF8" || p.Key == "REQUIRETLS") {
 			return opt, unsupported(p), true
 		}
 		if r := read(&opt, p.Value); r.code != 0 {
@@ -146,6 +149,10 @@ var mailParams = map[string]func(*gosmtp.MailOptions, string) reply{
 	},
 	"SMTPUTF8": func(o *gosmtp.MailOptions, _ string) reply { // RFC 6531 §3.4
 		o.UTF8 = true
+		return reply{}
+	},
+	"REQUIRETLS": func(o *gosmtp.MailOptions, _ string) reply { // RFC 8689 §4.1
+		o.RequireTLS = true
 		return reply{}
 	},
 	"RET": func(o *gosmtp.MailOptions, v string) reply { // RFC 3461 §4.3

@@ -126,6 +126,9 @@ func (a *attempt) try(ctx context.Context, h host) (reached bool) {
 			return false
 		}
 	}
+	if a.m.RequireTLS && !a.hop.Unix && !p.authenticates() {
+		p = tlsPolicy{level: levelSecure, reuse: "no"}
+	}
 	again, reached := a.converse(ctx, h, p)
 	if again {
 		_, reached = a.converse(ctx, h, tlsPolicy{})
@@ -135,7 +138,11 @@ func (a *attempt) try(ctx context.Context, h host) (reached bool) {
 
 // converse connects and sends; again asks for another try without TLS.
 func (a *attempt) converse(ctx context.Context, h host, p tlsPolicy) (again, reached bool) {
-	if s := a.reused(h, &p); s != nil {
+	var s *session
+	if !a.m.RequireTLS {
+		s = a.reused(h, &p)
+	}
+	if s != nil {
 		s.uses++
 		stop := context.AfterFunc(ctx, func() { s.nc.SetDeadline(time.Unix(1, 0)) })
 		defer stop()
@@ -149,7 +156,7 @@ func (a *attempt) converse(ctx context.Context, h host, p tlsPolicy) (again, rea
 			Text: fmt.Sprintf("connect to %s: %s", h.relay(), reason(err))})
 		return false, false
 	}
-	s := newSession(a, h, nc)
+	s = newSession(a, h, nc)
 	s.policy, s.key, s.dest, s.opened, s.uses = p, a.connectionKey(h, &p), a.dest, a.c.d.Now(), 1
 	stop := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
 	defer stop()

@@ -131,15 +131,18 @@ type Recipient struct {
 
 // Mail is the message.
 type Mail struct {
-	ID    string // queue ID, for the log
-	From  string // '' is the null sender
-	To    []Recipient
-	Size  int64
-	Body  string // 7BIT, 8BITMIME, BINARYMIME or ''
-	UTF8  bool   // SMTPUTF8 was asked for
-	Ret   string
-	EnvID string
-	Open  func() (io.ReadCloser, error)
+	ID   string // queue ID, for the log
+	From string // '' is the null sender
+	To   []Recipient
+	Size int64
+	Body string // 7BIT, 8BITMIME, BINARYMIME or ''
+	UTF8 bool   // SMTPUTF8 was asked for
+	// RequireTLS: only over TLS with a verified certificate, to hosts that
+	// hold the next ones to it, RFC 8689 §4.2.
+	RequireTLS bool
+	Ret        string
+	EnvID      string
+	Open       func() (io.ReadCloser, error)
 	// Verify asks about the recipients and sends no message: Open is not used.
 	Verify bool
 }

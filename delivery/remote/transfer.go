@@ -81,6 +81,9 @@ func (s *session) unfit() *Result {
 		return &Result{Status: Bounced, Enhanced: "5.6.3",
 			Text: fmt.Sprintf("BINARYMIME is required, but was not offered by host %s", s.h)}
 	}
+	if m.RequireTLS && !s.has("REQUIRETLS") && !s.a.hop.Unix {
+		return &Result{Status: Bounced, Enhanced: "5.7.30", Text: fmt.Sprintf("REQUIRETLS is required, but was not offered by host %s", s.h)}
+	}
 	if !m.UTF8 || s.has("SMTPUTF8") {
 		return nil
 	}
@@ -229,6 +232,9 @@ func (s *session) mailCommand() string {
 	}
 	if m.UTF8 && s.has("SMTPUTF8") {
 		b.WriteString(" SMTPUTF8")
+	}
+	if m.RequireTLS && s.has("REQUIRETLS") {
+		b.WriteString(" REQUIRETLS")
 	}
 	if s.has("DSN") {
 		if m.Ret != "" {

@@ -1,0 +1,50 @@
+package remote
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"strings"
+	"testing"
+	"time"
+
+	"mailserver/delivery/remote/remotetest"
+)
+
+// TestRequireTLS: such mail goes over TLS with a verified certificate, to a host
+// that offers the extension, and nowhere else, RFC 8689 §4.2.
+func TestRequireTLS(t *testing.T) {
+	good, roots := certificate(t, "mx.test", time.Now().Add(time.Hour))
+	with := &tls.Config{Certificates: []tls.Certificate{good}}
+	for _, tt := range []struct {
+		name, policy string
+		server       *tls.Config
+		roots        *x509.CertPool
+		exts         []string
+		status       Status
+		want         string
+	}{
+		{"as it should be", "may", with, roots, []string{"REQUIRETLS"}, Sent, "tls"},
+		{"level of the row is kept", "fingerprint match=" + print256(good.Certificate[0]), with, x509.NewCertPool(), []string{"REQUIRETLS"}, Sent, "tls"},
+		{"no TLS", "may", nil, roots, []string{"REQUIRETLS"}, Deferred, "TLS is required, but was not offered"},
+		{"level none", "none", with, roots, []string{"REQUIRETLS"}, Sent, "tls"},
+		{"certificate of nobody", "may", with, x509.NewCertPool(), []string{"REQUIRETLS"}, Deferred, "Server certificate not verified"},
+		{"not offered", "may", with, roots, nil, Bounced, "REQUIRETLS is required, but was not offered by host mx.test[192.0.2.1]"},
+	} {
+		s := start(t, &remotetest.Sink{TLS: tt.server, Exts: tt.exts})
+		c := client(settings(), single, map[string]*remotetest.Sink{"192.0.2.1": s})
+		m := mail("x\r\n", "u@x.test")
+		m.RequireTLS = true
+		r := c.Deliver(t.Context(), &Hop{Host: "mx.test", TLS: tt.policy, TLSConfig: &tls.Config{RootCAs: tt.roots}}, m)[0]
+		switch {
+		case r.Status != tt.status:
+			t.Errorf("%s: %+v", tt.name, r)
+		case tt.want != "tls" && (!strings.Contains(r.Text, tt.want) || len(s.Messages()) != 0):
+			t.Errorf("%s: %+v", tt.name, r)
+		case tt.want == "tls" && (!s.Messages()[0].TLS || !strings.Contains(strings.Join(s.Lines(), "\n"), " REQUIRETLS")):
+			t.Errorf("%s: %+v", tt.name, s.Lines())
+		}
+		if tt.status == Bounced && r.Enhanced != "5.7.30" {
+			t.Errorf("%s: %s", tt.name, r.Enhanced)
+		}
+	}
+}
