@@ -328,7 +328,7 @@ func TestTakeOverOfDovecot(t *testing.T) {
 	i.do("LOGOUT")
 	lap("Dovecot has filled the tree")
 	c := newClients(t, h)
-	c.settle(3)
+	c.settle(2)
 	lap("clients have synchronised with Dovecot")
 	d.stop()
 
@@ -344,7 +344,7 @@ func TestTakeOverOfDovecot(t *testing.T) {
 	i.do(`STORE 9 +FLAGS (\Deleted)`)
 	i.do("EXPUNGE")
 	i.do("LOGOUT")
-	c.settle(3)
+	c.settle(2)
 	h.check()
 	h.stop()
 	lap("changes by us")
@@ -355,7 +355,7 @@ func TestTakeOverOfDovecot(t *testing.T) {
 	}
 	lap("clients have synchronised with Dovecot again: nothing was moved")
 	c.oneMore("from Dovecot")
-	c.settle(3)
+	c.settle(2)
 	d.stop()
 
 	h.start()
