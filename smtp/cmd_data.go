@@ -99,13 +99,15 @@ func headerLine(text string) string {
 	return strings.Join(lines, "\r\n") + "\r\n"
 }
 
-// logClient is "QID: client=name[ip], sasl_method=, sasl_username=".
+// logClient is "QID: client=name[ip], sasl_method=, sasl_username=,
+// orig_queue_id=, orig_client=".
 func (s *session) logClient() {
 	id := s.tx.msg.ID()
 	line := fmt.Sprintf("%s: client=%s", id, s.namaddr)
 	if s.user != "" {
 		line += fmt.Sprintf(", sasl_method=%s, sasl_username=%s", s.mech, printable(s.user))
 	}
+	line += s.forwarded.line()
 	s.event(slog.LevelInfo, "message begins", line, slog.String(maillog.QueueID, id), slog.String(maillog.User, s.user))
 }
 

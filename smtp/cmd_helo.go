@@ -88,6 +88,9 @@ func (s *session) extensions(ctx context.Context) []string {
 			list = append(list, "AUTH="+words)
 		}
 	}
+	if s.opt.Role != policy.LMTP && s.mayForward() {
+		list = append(list, xforwardLine)
+	}
 	list = append(list, "ENHANCEDSTATUSCODES", "8BITMIME", "DSN", "SMTPUTF8", "CHUNKING", "BINARYMIME")
 	if s.tls != nil {
 		list = append(list, "REQUIRETLS") // RFC 8689 §2

@@ -66,6 +66,7 @@ var commands = indexed([]command{
 	{name: "NOOP", roles: anyRole, flags: beforeTLS | waits | junk, run: (*session).noop},
 	{name: "VRFY", roles: anyRole, flags: settled | waits | junk, run: (*session).vrfy},
 	{name: "ETRN", roles: mail, flags: settled | greeted | junk, run: (*session).etrn},
+	{name: "XFORWARD", roles: mail, flags: settled | outside, run: (*session).xforward},
 	{name: "HELP", roles: anyRole, flags: beforeTLS | junk, run: (*session).help},
 	{name: "QUIT", roles: anyRole, flags: beforeTLS | always, run: (*session).quit},
 })

@@ -58,19 +58,21 @@ type Config struct {
 	// say nothing.
 	AuthservID string `setting:"authserv_id" default:"$myhostname"`
 
-	SoftBounce         bool     `setting:"soft_bounce" default:"no"`
-	AllowMinUser       bool     `setting:"allow_min_user" default:"no"`
-	HeloRequired       bool     `setting:"smtpd_helo_required" default:"no"`
-	DisableVrfy        bool     `setting:"disable_vrfy_command" default:"no"`
-	ForbiddenCommands  []string `setting:"smtpd_forbidden_commands" default:"CONNECT GET POST"`
-	ForbidPipelining   bool     `setting:"smtpd_forbid_unauth_pipelining" default:"yes"`
-	DiscardEHLO        []string `setting:"smtpd_discard_ehlo_keywords" default:""`
-	PeernameLookup     bool     `setting:"smtpd_peername_lookup" default:"yes"`
-	RejectFooter       string   `setting:"smtpd_reject_footer" default:""`
-	ReplaceStrayCR     bool     `setting:"cleanup_replace_stray_cr_lf" default:"yes"`
-	BareLF             string   `setting:"smtpd_forbid_bare_newline" default:"normalize"`
-	BareLFCode         int      `setting:"smtpd_forbid_bare_newline_reject_code" default:"550"`
-	BareLFExclusions   []string `setting:"smtpd_forbid_bare_newline_exclusions" default:"$mynetworks"`
+	SoftBounce        bool     `setting:"soft_bounce" default:"no"`
+	AllowMinUser      bool     `setting:"allow_min_user" default:"no"`
+	HeloRequired      bool     `setting:"smtpd_helo_required" default:"no"`
+	DisableVrfy       bool     `setting:"disable_vrfy_command" default:"no"`
+	ForbiddenCommands []string `setting:"smtpd_forbidden_commands" default:"CONNECT GET POST"`
+	ForbidPipelining  bool     `setting:"smtpd_forbid_unauth_pipelining" default:"yes"`
+	DiscardEHLO       []string `setting:"smtpd_discard_ehlo_keywords" default:""`
+	PeernameLookup    bool     `setting:"smtpd_peername_lookup" default:"yes"`
+	RejectFooter      string   `setting:"smtpd_reject_footer" default:""`
+	ReplaceStrayCR    bool     `setting:"cleanup_replace_stray_cr_lf" default:"yes"`
+	BareLF            string   `setting:"smtpd_forbid_bare_newline" default:"normalize"`
+	BareLFCode        int      `setting:"smtpd_forbid_bare_newline_reject_code" default:"550"`
+	BareLFExclusions  []string `setting:"smtpd_forbid_bare_newline_exclusions" default:"$mynetworks"`
+	// XForward are clients, filters, whose word about the client before them is logged.
+	XForward           []string `setting:"smtpd_authorized_xforward_hosts" default:""`
 	AskCert            bool     `setting:"smtpd_tls_ask_ccert" default:"no"`
 	RequireCert        bool     `setting:"smtpd_tls_req_ccert" default:"no"` // on listeners with encrypt and wrapper
 	ClientCA           string   `setting:"smtpd_tls_CAfile" default:"$ssl_client_ca_file"`
@@ -123,6 +125,7 @@ func (c *Config) validateNumbers() error {
 	}{
 		{"mynetworks", c.MyNetworks},
 		{"smtpd_client_event_limit_exceptions", c.Exceptions},
+		{"smtpd_authorized_xforward_hosts", c.XForward},
 		{"smtpd_forbid_bare_newline_exclusions", c.BareLFExclusions},
 	} {
 		if _, err := nets.ParseList(n.list); err != nil {

@@ -268,6 +268,7 @@ type settings struct {
 	*Config
 	exceptions nets.List // clients without limits
 	mine       nets.List // mynetworks
+	xforward   nets.List // clients that speak for others in the log
 	bareLFFree nets.List // clients whose bare LF is not held against them
 }
 
@@ -285,6 +286,7 @@ func (s *Server) config(ctx context.Context) (*settings, error) {
 	set := &settings{Config: c}
 	set.exceptions, _ = nets.ParseList(c.Exceptions) // Validate has parsed them
 	set.mine, _ = nets.ParseList(c.MyNetworks)
+	set.xforward, _ = nets.ParseList(c.XForward)
 	set.bareLFFree, _ = nets.ParseList(c.BareLFExclusions)
 	s.last.Store(set)
 	return set, nil

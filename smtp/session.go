@@ -44,6 +44,8 @@ type session struct {
 	mech  string
 	tx    *transaction // nil outside of MAIL ... end of data
 
+	forwarded forwarded // by XFORWARD, for the next message
+
 	denied bool   // refused at connect: only QUIT is heard
 	where  string // the last command, for the log
 	bytes  int64  // of content in the present DATA or BDAT, for the log
@@ -330,6 +332,7 @@ func (s *session) end(ctx context.Context) {
 
 // reset ends the transaction, if there is one.
 func (s *session) reset() {
+	s.forwarded = forwarded{}
 	if s.tx == nil {
 		return
 	}
