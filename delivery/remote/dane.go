@@ -18,10 +18,12 @@ import (
 // Secure is a Resolver that knows what DNSSEC vouches for. Without it every
 // destination counts as one without DNSSEC.
 type Secure interface {
-	// SecureMX and SecureHost report whether the answers to MX and Addresses
-	// were validated, by a resolver that is believed.
+	// SecureMX reports whether the answer to MX was validated, by a resolver
+	// that is believed.
 	SecureMX(ctx context.Context, domain string) (bool, error)
-	SecureHost(ctx context.Context, host string) (bool, error)
+	// TLSABases are the names of a host below which records may stand, the
+	// first that has some counts; none where it is not signed. RFC 7672 §2.2.3
+	TLSABases(ctx context.Context, host string) ([]string, error)
 	// TLSA returns validated records in the form of a zone file; none, or none
 	// that are validated, is an empty list.
 	TLSA(ctx context.Context, name string) ([]string, error)
@@ -80,7 +82,7 @@ func (r *tlsaRecord) fits(c *x509.Certificate) bool {
 
 // daneNames are those that a certificate under an authority of DANE-TA may
 // have, RFC 7672 §3.2.3.
-func (p *tlsPolicy) daneNames(a *attempt, h host) []string { return []string{h.name, a.hop.Host} }
+func (p *tlsPolicy) daneNames(a *attempt) []string { return []string{p.server, a.hop.Host} }
 
 // matchTLSA checks a chain. With DANE-EE neither names nor dates count, RFC
 // 7672 §3.1.1.
@@ -137,18 +139,14 @@ func (a *attempt) danePolicy(ctx context.Context, h host) (tlsPolicy, error) {
 			return less(levelMay, "non DNSSEC destination")
 		}
 	}
-	if secure, err := dns.SecureHost(ctx, h.name); err != nil {
-		return p, failed
-	} else if !secure {
-		return less(levelMay, "no TLSA records found")
-	}
-	list, err := dns.TLSA(ctx, fmt.Sprintf("_%d._tcp.%s", h.port, h.name))
+	base, list, err := findTLSA(ctx, dns, h)
 	switch {
-	case err != nil && !notFound(err):
+	case err != nil:
 		return p, failed
 	case len(list) == 0:
 		return less(levelMay, "no TLSA records found")
 	}
+	p.server = base // RFC 7672 §2.2.3, §8.1: SNI and certificate are of the name that has the records
 	for _, text := range list[:min(len(list), mostTLSA)] {
 		if r, ok := parseTLSA(text); ok {
 			p.tlsa, p.records = append(p.tlsa, r), append(p.records, text)
@@ -159,6 +157,25 @@ func (a *attempt) danePolicy(ctx context.Context, h host) (tlsPolicy, error) {
 	}
 	p.tlsa = slices.Clip(p.tlsa)
 	return p, nil
+}
+
+// findTLSA gives the records of a host and the name that has them. A look-up
+// that fails is no reason to try the next name, RFC 7672 §2.1.2.
+func findTLSA(ctx context.Context, dns Secure, h host) (base string, list []string, err error) {
+	bases, err := dns.TLSABases(ctx, h.name)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, base := range bases {
+		list, err := dns.TLSA(ctx, fmt.Sprintf("_%d._tcp.%s", h.port, base))
+		if err != nil && !notFound(err) {
+			return "", nil, err
+		}
+		if len(list) > 0 {
+			return base, list, nil
+		}
+	}
+	return "", nil, nil
 }
 
 // mostTLSA bounds the records of one host.

@@ -24,8 +24,13 @@ type signed struct {
 	fails    bool
 }
 
-func (s signed) SecureMX(context.Context, string) (bool, error)   { return s.mx, nil }
-func (s signed) SecureHost(context.Context, string) (bool, error) { return s.host, nil }
+func (s signed) SecureMX(context.Context, string) (bool, error) { return s.mx, nil }
+func (s signed) TLSABases(_ context.Context, host string) ([]string, error) {
+	if !s.host {
+		return nil, nil
+	}
+	return []string{host}, nil
+}
 func (s signed) TLSA(_ context.Context, name string) ([]string, error) {
 	if s.fails {
 		return nil, errors.New("server failure")
@@ -105,6 +110,63 @@ func TestDANE(t *testing.T) {
 				}
 			} else if r.Status != Deferred || r.Text != tt.want || len(s.Messages()) != 0 {
 				t.Fatalf("%+v", r)
+			}
+		})
+	}
+}
+
+// aliased has names for a host and records at some of them.
+type aliased struct {
+	zone
+	bases []string
+	at    map[string]string
+}
+
+func (a aliased) SecureMX(context.Context, string) (bool, error)      { return true, nil }
+func (a aliased) TLSABases(context.Context, string) ([]string, error) { return a.bases, nil }
+func (a aliased) TLSA(_ context.Context, name string) ([]string, error) {
+	if a.at[name] == "" {
+		return nil, nil
+	}
+	if a.at[name] == "fails" {
+		return nil, errors.New("server failure")
+	}
+	return []string{a.at[name]}, nil
+}
+
+// TestDANEAlias: the name that has the records is asked for and is the one that
+// a certificate under an authority must have, RFC 7672 §2.2.3, §3.2.3.
+func TestDANEAlias(t *testing.T) {
+	real, _ := certificate(t, "real.test", time.Now().Add(time.Hour))
+	mx, _ := certificate(t, "mx.test", time.Now().Add(time.Hour))
+	anchor := func(c tls.Certificate) string { return fmt.Sprintf("2 0 2 %x", sha512.Sum512(c.Certificate[0])) }
+	const atReal, atMX = "_25._tcp.real.test", "_25._tcp.mx.test"
+	for _, tt := range []struct {
+		name string
+		at   map[string]string
+		cert tls.Certificate
+		want string // name asked for, or the text
+	}{
+		{"at the end of the aliases", map[string]string{atReal: anchor(real), atMX: anchor(mx)}, real, "real.test"},
+		{"at the first name only", map[string]string{atMX: anchor(mx)}, mx, "mx.test"},
+		{"the first name's do not count beside them", map[string]string{atReal: anchor(real), atMX: anchor(mx)}, mx, "Server certificate not verified"},
+		{"name of the alias in the certificate", map[string]string{atReal: anchor(mx)}, mx, "Server certificate not verified"},
+		{"look-up fails", map[string]string{atReal: "fails", atMX: anchor(mx)}, mx, "TLSA lookup error for mx.test:25"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			asked := ""
+			s := start(t, &remotetest.Sink{TLS: &tls.Config{GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+				asked = h.ServerName
+				return &tt.cert, nil
+			}}})
+			cfg := settings()
+			cfg.TLSLevel = "dane-only"
+			z := zone{mx: map[string][]MX{"x.test": {{10, "mx.test"}}}, addr: map[string]string{"mx.test": "192.0.2.1"}}
+			c := client(cfg, z, map[string]*remotetest.Sink{"192.0.2.1": s})
+			c.d.Resolver = aliased{z, []string{"real.test", "mx.test"}, tt.at}
+			r := c.Deliver(t.Context(), &Hop{Host: "x.test", MX: true}, mail("x\r\n", "u@x.test"))[0]
+			if r.Status == Sent && asked != tt.want || r.Status != Sent && r.Text != tt.want {
+				t.Errorf("asked for %q: %+v", asked, r)
 			}
 		})
 	}

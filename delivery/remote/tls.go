@@ -35,7 +35,7 @@ var levels = map[string]int{"none": levelNone, "may": levelMay, "encrypt": level
 type tlsPolicy struct {
 	level  int
 	match  []string // names, or fingerprints, that the certificate may have
-	server string   // name to ask for; '' the host
+	server string   // name to ask for; '' the host. With tlsa the name that has them
 	reuse  string   // yes, no, '' the setting
 	tlsa   []tlsaRecord
 	// records are those of tlsa, for reports.
@@ -119,7 +119,7 @@ func (p *tlsPolicy) verdict(a *attempt, h host, st tls.ConnectionState) error {
 	case levelFingerprint:
 		return p.fingerprint(a.cfg.FingerprintDigest, st.PeerCertificates[0])
 	case levelDANE, levelDANEOnly:
-		return matchTLSA(p.tlsa, st.PeerCertificates, p.daneNames(a, h))
+		return matchTLSA(p.tlsa, st.PeerCertificates, p.daneNames(a))
 	}
 	roots, err := p.roots(a)
 	if err != nil {

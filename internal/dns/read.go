@@ -25,6 +25,7 @@ const (
 func (r *Resolver) read(reply *dns.Msg, name string, t Type, believed bool) (*Answer, time.Duration, error) {
 	a := &Answer{TTL: maxTTL, Authentic: reply.AuthenticatedData && believed}
 	owner := follow(reply.Answer, dns.Fqdn(name), t, a)
+	a.Name = strings.TrimSuffix(owner, ".")
 	bad := false
 	for _, rr := range reply.Answer {
 		h := rr.Header()

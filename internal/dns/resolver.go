@@ -95,6 +95,7 @@ type Record struct {
 // change it.
 type Answer struct {
 	Records   []Record
+	Name      string // owner of the records: what was asked for, or what it is an alias of
 	TTL       time.Duration
 	Authentic bool // validated by a resolver that is believed
 }

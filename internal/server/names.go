@@ -45,22 +45,42 @@ func (h hosts) SecureMX(ctx context.Context, domain string) (bool, error) {
 	return h.authentic(ctx, domain, dns.MX)
 }
 
-// SecureHost is remote.Secure: every family that answers must be signed.
-func (h hosts) SecureHost(ctx context.Context, host string) (bool, error) {
-	v4, err := h.authentic(ctx, host, dns.A)
-	if err != nil && !dns.NotFound(err) {
-		return false, asNet(host, err)
+// TLSABases is remote.Secure. Every family that answers must be signed, aliases
+// included; then what the host is an alias of comes first, RFC 7672 §2.2.3.
+func (h hosts) TLSABases(ctx context.Context, host string) ([]string, error) {
+	names, secure := []string{}, true
+	for _, t := range []dns.Type{dns.A, dns.AAAA} {
+		a, err := h.r.Lookup(ctx, host, t)
+		if dns.NotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, asNet(host, err)
+		}
+		names, secure = append(names, a.Name), secure && a.Authentic
 	}
-	v6, err6 := h.authentic(ctx, host, dns.AAAA)
 	switch {
-	case err6 != nil && !dns.NotFound(err6):
-		return false, asNet(host, err6)
-	case err != nil:
-		return v6, nil
-	case err6 != nil:
-		return v4, nil
+	case len(names) == 0:
+		return nil, nil
+	case !secure:
+		return h.secureAlias(ctx, host)
+	case strings.EqualFold(names[0], host) || !strings.EqualFold(names[0], names[len(names)-1]):
+		return []string{host}, nil
 	}
-	return v4 && v6, nil
+	return []string{names[0], host}, nil
+}
+
+// secureAlias gives the host itself if it is a signed alias of one that is not
+// signed, RFC 7672 §2.2.3.
+func (h hosts) secureAlias(ctx context.Context, host string) ([]string, error) {
+	secure, err := h.authentic(ctx, host, dns.CNAME)
+	switch {
+	case err != nil && !dns.NotFound(err):
+		return nil, asNet(host, err)
+	case err != nil || !secure:
+		return nil, nil
+	}
+	return []string{host}, nil
 }
 
 func (h hosts) authentic(ctx context.Context, name string, t dns.Type) (bool, error) {

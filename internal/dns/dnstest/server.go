@@ -5,6 +5,7 @@ package dnstest
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -34,6 +35,8 @@ type Fault struct {
 	Lie     bool          // an answer to another question
 	WrongID bool          // an answer with another ID
 	Denied  bool          // the records, and that there is no such name
+
+	Unsigned bool // the records of the name, and answers with them, without the AD bit
 }
 
 // Start runs a server until the test ends.
@@ -157,7 +160,9 @@ func (s *Server) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
 	s.asked[fmt.Sprintf("%s %s", name, dns.TypeToString[question.Qtype])]++
 	f := s.faults[name]
 	reply := s.answer(q, name, question.Qtype)
-	reply.AuthenticatedData = s.authentic
+	reply.AuthenticatedData = s.authentic && !slices.ContainsFunc(reply.Answer, func(rr dns.RR) bool {
+		return s.faults[strings.ToLower(rr.Header().Name)].Unsigned
+	})
 	if _, udp := w.RemoteAddr().(*net.UDPAddr); udp && s.truncate {
 		reply.Truncated, reply.Answer = true, nil
 	}
