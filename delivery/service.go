@@ -61,7 +61,7 @@ func (s *Service) mailboxes(ctx context.Context, t *transit, stops []*stop) {
 	}
 	begun := s.now()
 	errs := local.Deliver(ctx, s.d.Store, &local.Message{
-		Sender: t.from.String(), Size: t.Size(), Prepend: t.prepend(), Open: t.open, DeliveredTo: t.head.DeliveredTo,
+		Sender: t.from.String(), Size: t.Size(), Prepend: t.prepend() + t.reason(), Open: t.open, DeliveredTo: t.head.DeliveredTo,
 	}, boxes)
 	took := s.now().Sub(begun)
 	for i, st := range stops {

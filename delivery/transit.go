@@ -205,6 +205,15 @@ func discardText(st *stop) string {
 	return "discarded"
 }
 
+// reason is the line that says why the message was taken. It is nobody else's
+// business: only mailboxes here get it.
+func (t *transit) reason() string {
+	if t.eff.Reason == "" {
+		return ""
+	}
+	return t.eff.Reason + "\r\n"
+}
+
 // prepend is the text of PREPEND actions.
 func (t *transit) prepend() string {
 	var b strings.Builder

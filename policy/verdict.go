@@ -88,6 +88,9 @@ type Effects struct {
 	Redirect   string // address
 	Bcc        []string
 	Prepend    []string // header lines, without line end
+	// Reason is a header line for copies that are stored here and nowhere else:
+	// why the message was taken.
+	Reason string
 }
 
 // Merge adds the effects of a later verdict. The last FILTER and REDIRECT win.
@@ -98,6 +101,9 @@ func (e *Effects) Merge(o Effects) {
 		if !slices.Contains(e.Quarantine, i) {
 			e.Quarantine = append(e.Quarantine, i)
 		}
+	}
+	if o.Reason != "" {
+		e.Reason = o.Reason
 	}
 	e.Discard = e.Discard || o.Discard
 	e.Hold = e.Hold || o.Hold

@@ -43,7 +43,7 @@ func (x *query) reasonHeader() {
 	}
 	field := "X-Mailserver-Reason: " + strings.Map(printableASCII, strings.Join(x.s.reasons, "; "))
 	const most = 900 // RFC 5322 §2.1.1: 998
-	x.effects.Prepend = append(x.effects.Prepend, field[:min(len(field), most)])
+	x.effects.Reason = field[:min(len(field), most)]
 }
 
 func printableASCII(r rune) rune {

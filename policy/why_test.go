@@ -25,13 +25,7 @@ func TestReasonHeader(t *testing.T) {
 		for _, class := range classes {
 			check(t, "RCPT", reply(s.Rcpt(ctx, here("secret@here.example", class))), "ok")
 		}
-		var out []string
-		for _, p := range s.EndOfData(ctx, policy.Content{ID: "X"}).Effects.Prepend {
-			if name, value, _ := strings.Cut(p, ": "); name == "X-Mailserver-Reason" {
-				out = append(out, value)
-			}
-		}
-		return strings.Join(out, "\n")
+		return strings.TrimPrefix(s.EndOfData(ctx, policy.Content{ID: "X"}).Effects.Reason, "X-Mailserver-Reason: ")
 	}
 	check(t, "class without a word against it", send(stranger, "", "a@example.net", 70), "taken by RC70-mild")
 	check(t, "permit in a class", send(stranger, "", "friend@example.net", 70), "taken by RC70-mild/z-allow/check_sender_access")

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"mailserver/internal/dns/dnstest"
+	"mailserver/internal/testenv"
 	"mailserver/schema"
 )
 
@@ -28,7 +29,7 @@ func TestHowto(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &howto{t: t, dir: t.TempDir(), base: freePorts(t)}
+	h := &howto{t: t, dir: testenv.Dir(t), base: freePorts(t)}
 	link := filepath.Join(h.dir, "mailserver")
 	if err := os.Symlink(howtoBinary(t), link); err != nil {
 		t.Fatal(err)

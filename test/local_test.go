@@ -456,6 +456,7 @@ func (w *world) mailserver() *host {
 	for _, s := range localSettings {
 		fmt.Fprintf(&sql, "INSERT OR REPLACE INTO Setting VALUES ('%s', '%s');", s[0], s[1])
 	}
+	sql.WriteString("INSERT OR REPLACE INTO Setting VALUES ('reason_header', 'no');") // Postfix does not say why
 	h.sql(sql.String())
 	w.t.Cleanup(h.stop)
 	h.start()

@@ -252,7 +252,7 @@ func compareMilter(t *testing.T, h *host, p *peerPostfix, i int, c milterCase, f
 		return
 	}
 	from, to := p.envelope(t, their[1])
-	text, err := os.ReadFile(filepath.Join(h.dir, "spool", "queue", our[1]))
+	text, err := h.spooled(our[1])
 	if err != nil && len(to) == 0 { // nobody is left; Postfix keeps it in hold
 		return
 	}

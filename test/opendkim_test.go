@@ -83,7 +83,7 @@ INSERT INTO Address (addLocalpart, addDomNum) SELECT '', domNum FROM Domain WHER
 	servers := map[string]func(from net.IP, text string) string{
 		"ours": func(from net.IP, text string) string {
 			id := handIn(t, h.addr(25), from, text)
-			got, _ := os.ReadFile(filepath.Join(h.dir, "spool", "queue", id))
+			got, _ := h.spooled(id)
 			return strings.ReplaceAll(string(got), "\r\n", "\n")
 		},
 		"Postfix": func(from net.IP, text string) string { return p.text(t, handIn(t, p.addr[0], from, text)) },

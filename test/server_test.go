@@ -250,3 +250,13 @@ func message(id, subject, body string) []byte {
 		subject, id, id, body)
 	return b.Bytes()
 }
+
+// spooled is the text of a message in the queue, without the line behind it
+// that holds its envelope.
+func (h *host) spooled(id string) ([]byte, error) {
+	text, err := os.ReadFile(filepath.Join(h.dir, "spool", "queue", id))
+	if i := bytes.LastIndex(text, []byte("\n{\"mailserver_queue\"")); i >= 0 {
+		text = text[:i]
+	}
+	return text, err
+}

@@ -266,6 +266,9 @@ func effectsText(e policy.Effects) (list []string) {
 	for _, h := range e.Prepend {
 		list = append(list, "prepend "+h)
 	}
+	if e.Reason != "" {
+		list = append(list, "say in the mailbox: "+e.Reason)
+	}
 	return list
 }
 
