@@ -299,7 +299,9 @@ func reports(t *testing.T, dir string, list []remotetest.Message) map[string]int
 	found := make(map[string]int)
 	// Two reports on one message may leave in either order.
 	subject := regexp.MustCompile(`(?m)^Subject: .*`)
-	slices.SortStableFunc(list, func(a, b remotetest.Message) int { return strings.Compare(subject.FindString(a.Data), subject.FindString(b.Data)) })
+	slices.SortStableFunc(list, func(a, b remotetest.Message) int {
+		return strings.Compare(subject.FindString(a.Data), subject.FindString(b.Data))
+	})
 	for _, m := range list {
 		for _, to := range m.To {
 			name, _, _ := strings.Cut(strings.Trim(to, "<>"), "@")
