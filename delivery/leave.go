@@ -42,6 +42,10 @@ func (x sender) sendFrom(ctx context.Context, t *target, from string, m *queue.M
 	}
 	mail := &remote.Mail{ID: m.ID, From: from, Size: m.Size + int64(len(m.Prepend)), Body: m.Body, UTF8: m.UTF8, RequireTLS: m.RequireTLS,
 		Ret: m.Ret, EnvID: m.EnvID, Open: func() (io.ReadCloser, error) { return x.s.queue.Text(m) }}
+	if m.Client != "" {
+		name, addr := client(m)
+		mail.Origin = remote.Origin{Name: name, Addr: addr, Proto: m.Proto, Helo: m.Helo}
+	}
 	for _, i := range who {
 		r := rcpts[i]
 		rcpt := remote.Recipient{Address: r.Address, ORCPT: r.ORCPT, Notify: r.Notify}

@@ -50,6 +50,11 @@ type Config struct {
 	ReuseTLS      bool          `setting:"smtp_tls_connection_reuse" default:"yes"`
 	RsetTimeout   time.Duration `setting:"smtp_rset_timeout" default:"20s"`
 
+	// XForward and LMTPXForward tell next hops that announce XFORWARD whom mail
+	// came from.
+	XForward     bool `setting:"smtp_send_xforward_command" default:"no"`
+	LMTPXForward bool `setting:"lmtp_send_xforward_command" default:"no"`
+
 	// LineLimit bounds, in bytes, the lines that are sent; 0: as they are.
 	LineLimit int `setting:"smtp_line_length_limit" default:"998"`
 	// NoConversion sends 8-bit content to servers without 8BITMIME too.
@@ -142,6 +147,7 @@ type Mail struct {
 	RequireTLS bool
 	Ret        string
 	EnvID      string
+	Origin     Origin
 	Open       func() (io.ReadCloser, error)
 	// Verify asks about the recipients and sends no message: Open is not used.
 	Verify bool

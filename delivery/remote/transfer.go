@@ -22,6 +22,11 @@ func (s *session) transfer() {
 		return
 	}
 	to := s.openOnes()
+	if err := s.forward(); err != nil {
+		s.lostMail(to, err, begun)
+		s.close()
+		return
+	}
 	accepted, ok := s.envelope(to, begun)
 	if s.a.m.Verify && ok {
 		s.send("RSET")
