@@ -57,8 +57,8 @@ func (s *session) mayForward() bool { return s.set.xforward.Contains(s.client.Ad
 
 // take sets one attribute from "NAME=xtext".
 func (f *forwarded) take(word string) (reply, bool) {
-	name, sent, _ := strings.Cut(word, "=")
-	name = strings.ToUpper(name)
+	given, sent, _ := strings.Cut(word, "=")
+	name := strings.ToUpper(given)
 	bad := reply{501, "5.5.4", "Bad " + name + " syntax: " + sent}
 	switch {
 	case sent == "":
@@ -66,11 +66,11 @@ func (f *forwarded) take(word string) (reply, bool) {
 	case len(sent) > maxForwarded:
 		return reply{501, "5.5.4", "Error: attribute value too long"}, true
 	case !slices.Contains(strings.Fields(xforwardLine)[1:], name):
-		return reply{501, "5.5.4", "Bad XFORWARD attribute name: " + name}, true
+		return reply{501, "5.5.4", "Bad XFORWARD attribute name: " + given}, true
 	}
 	value, good := smtpwire.DecodeXtext(sent)
 	if !good {
-		return bad, true
+		value = sent // as smtpd(8) does
 	}
 	none := strings.EqualFold(value, notAvailable) || strings.EqualFold(value, notNow)
 	if !none && !forwardable(name, value) {
@@ -106,8 +106,8 @@ func forwardable(name, value string) bool {
 		_, err := netip.ParseAddr(strings.TrimPrefix(strings.ToLower(value), "ipv6:"))
 		return err == nil
 	case "PORT":
-		_, err := strconv.ParseUint(value, 10, 16)
-		return err == nil
+		_, err := strconv.ParseUint(value, 10, 32)
+		return err == nil && len(value) <= 5
 	case "PROTO":
 		return len(value) <= maxForwardedProto
 	case "SOURCE":
