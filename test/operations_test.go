@@ -40,10 +40,7 @@ func TestOperations(t *testing.T) {
 		{"session list ann@vmail.example", "USER"},
 		{"session kill ann@vmail.example", "0 sessions"},
 	} {
-		var args []string
-		for _, w := range strings.Fields(tt.line) {
-			args = append(args, w)
-		}
+		args := strings.Fields(tt.line)
 		if at := strings.Index(tt.line, "|"); at >= 0 { // what follows is one word
 			rest, json := strings.CutSuffix(tt.line[at+1:], " --json")
 			args = append(strings.Fields(tt.line[:at]), rest)

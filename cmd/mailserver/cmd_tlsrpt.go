@@ -223,5 +223,5 @@ func (a *app) sendTo(ctx context.Context, uri string, r tlsReport) error {
 		}
 		return nil
 	}
-	return fmt.Errorf("%q is neither mailto: nor https:", uri)
+	return fmt.Errorf("%q begins with neither mailto nor https", uri)
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"net"
 	"strconv"
 	"strings"
 
@@ -44,9 +43,9 @@ func (k *keyring) of(t tags) (*dkim.PublicKey, error) {
 
 func (k *keyring) ask(name string) (*dkim.PublicKey, error) {
 	texts, err := k.lookup(name)
-	var netErr net.Error
+	var temporary interface{ Temporary() bool } // the resolver says by it whether to try again
 	switch {
-	case errors.As(err, &netErr) && netErr.Temporary(): //nolint:staticcheck // the resolver says by it whether to try again
+	case errors.As(err, &temporary) && temporary.Temporary():
 		k.temporary = true
 		return nil, breaks("no answer about the key %s", name)
 	case err != nil || len(texts) == 0:

@@ -28,8 +28,7 @@ type engine struct {
 	hello, sender      string
 	hasHello, hasMail  bool
 	proto              string
-	final              string // said at the end
-	skipPipe, skipBare bool   // the test has been failed
+	skipPipe, skipBare bool // the test has been failed
 	skipVerb           bool
 }
 
