@@ -37,7 +37,7 @@ func TestHangingHostsLeaveRoom(t *testing.T) {
 	f := hanging(300 * time.Second)
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, f)
-		b.cfg.ProcessLimit = 20
+		b.set(func(c *Config) { c.ProcessLimit = 20 })
 		defer b.state.Close()
 		stop := b.run()
 		defer func() { stop() }()
@@ -83,7 +83,7 @@ func TestRetriesFindLiveHosts(t *testing.T) {
 	f := hanging(time.Hour)
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, f)
-		b.cfg.ActiveLimit, b.cfg.ProcessLimit = 400, 20
+		b.set(func(c *Config) { c.ActiveLimit, c.ProcessLimit = 400, 20 })
 		defer b.state.Close()
 		now := time.Now()
 		err := b.state.Write(t.Context(), func(tx *schema.Tx) error {
@@ -125,7 +125,7 @@ func TestDeadSiteIsPutOffTogether(t *testing.T) {
 	f := hanging(0)
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, f)
-		b.cfg.ActiveLimit = 100
+		b.set(func(c *Config) { c.ActiveLimit = 100 })
 		defer b.state.Close()
 		now := time.Now()
 		add := func(name, from string, age time.Duration) {

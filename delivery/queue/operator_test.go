@@ -21,14 +21,14 @@ func TestSoftBounce(t *testing.T) {
 		return Result{Status: Bounced, Enhanced: "5.1.1", Text: "no such user"}
 	}}
 	bubble(t, f, func(t *testing.T, b *bench) {
-		b.cfg.SoftBounce = true
+		b.set(func(c *Config) { c.SoftBounce = true })
 		id := b.add("s@x", "a@one")
 		time.Sleep(5 * time.Second)
 		rcpts, err := b.state.QueueRecipients(t.Context(), id)
 		if err != nil || len(rcpts) != 1 || rcpts[0].State != schema.QueueWaiting || rcpts[0].Status != "4.1.1" {
 			t.Fatalf("%+v %v", rcpts, err)
 		}
-		b.cfg.SoftBounce = false
+		b.set(func(c *Config) { c.SoftBounce = false })
 		time.Sleep(15 * time.Minute)
 		if _, reports := f.snapshot(); !slices.Equal(reports, []string{"3 a@one"}) {
 			t.Errorf("reports %q", reports)

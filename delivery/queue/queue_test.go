@@ -118,6 +118,7 @@ func (f *fake) snapshot() (sent, reports []string) {
 }
 
 type bench struct {
+	mu    sync.Mutex // guards cfg
 	t     testing.TB
 	q     *Queue
 	state *schema.State
@@ -134,6 +135,13 @@ func newBench(t testing.TB, f *fake) *bench {
 	return b
 }
 
+// set changes settings while the queue runs.
+func (b *bench) set(change func(*Config)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.cfg)
+}
+
 func (b *bench) open() {
 	b.t.Helper()
 	state, err := schema.OpenState(context.Background(), filepath.Join(b.dir, "state.sqlite"))
@@ -142,7 +150,12 @@ func (b *bench) open() {
 	}
 	b.state = state
 	b.q, err = Open(Deps{Dir: b.dir, State: state, Sender: b.f,
-		Config: func(context.Context) (*Config, error) { c := b.cfg; return &c, nil }})
+		Config: func(context.Context) (*Config, error) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			c := b.cfg
+			return &c, nil
+		}})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -340,7 +353,7 @@ func TestDelayWarningOnce(t *testing.T) {
 	f := &fake{send: func(*Message, *Recipient) Result { return Result{Status: Deferred, Enhanced: "4.2.0", Text: "later"} }}
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, f)
-		b.cfg.DelayWarning = 2 * time.Hour
+		b.set(func(c *Config) { c.DelayWarning = 2 * time.Hour })
 		defer b.state.Close()
 		stop := b.run()
 		defer stop()
@@ -457,7 +470,7 @@ func TestConcurrencyLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f.block = make(chan struct{})
 		b := newBench(t, f)
-		b.cfg.InitialConcurrency, b.cfg.ConcurrencyLimit, b.cfg.ProcessLimit = 2, 3, 10
+		b.set(func(c *Config) { c.InitialConcurrency, c.ConcurrencyLimit, c.ProcessLimit = 2, 3, 10 })
 		defer b.state.Close()
 		stop := b.run()
 		defer stop()
@@ -479,7 +492,7 @@ func TestConcurrencyLimit(t *testing.T) {
 func TestLimitsOfATransport(t *testing.T) {
 	f := &fake{}
 	bubble(t, f, func(t *testing.T, b *bench) {
-		b.cfg.SMTPConcurrency, b.cfg.SMTPRecipients, b.cfg.SMTPDelay = 3, 1, 10*time.Second
+		b.set(func(c *Config) { c.SMTPConcurrency, c.SMTPRecipients, c.SMTPDelay = 3, 1, 10*time.Second })
 		begun := time.Now()
 		for i := range 5 {
 			b.add("s@x", fmt.Sprintf("u%d@slow", i))
@@ -507,7 +520,7 @@ func TestActiveLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f.block = make(chan struct{})
 		b := newBench(t, f)
-		b.cfg.ActiveLimit = 10
+		b.set(func(c *Config) { c.ActiveLimit = 10 })
 		defer b.state.Close()
 		stop := b.run()
 		defer stop()

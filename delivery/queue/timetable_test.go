@@ -62,8 +62,8 @@ func TestTimetableOfPostfix(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t, f)
 				b.q.sched.look = tt.run / 4
-				b.cfg.RunDelay, b.cfg.MinBackoff, b.cfg.MaxBackoff = tt.run, tt.shortest, tt.longest
-				b.cfg.Lifetime, b.cfg.BounceLifetime = tt.lifetime, tt.bounceLifetime
+				b.set(func(c *Config) { c.RunDelay, c.MinBackoff, c.MaxBackoff = tt.run, tt.shortest, tt.longest })
+				b.set(func(c *Config) { c.Lifetime, c.BounceLifetime = tt.lifetime, tt.bounceLifetime })
 				defer b.state.Close()
 				start := time.Now()
 				stop := b.run()
