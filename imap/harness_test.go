@@ -17,6 +17,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,7 +76,7 @@ type house struct {
 	auth     imap.Authenticator
 	level    slog.Level
 	quota    int64
-	messages int
+	messages atomic.Int64  // quota_message_count
 	late     time.Duration // the server's clock is behind by
 }
 
@@ -95,7 +96,7 @@ func openAt(t testing.TB, dir string, opt imap.ListenerOptions, rows map[string]
 		t.Fatal(err)
 	}
 	if h.store, err = storage.Open(storage.Deps{State: state, Config: func(context.Context) (*storage.Config, error) {
-		return &storage.Config{IdleCheck: 30 * time.Second, MaxMessages: h.messages}, nil
+		return &storage.Config{IdleCheck: 30 * time.Second, MaxMessages: int(h.messages.Load())}, nil
 	}}); err != nil {
 		t.Fatal(err)
 	}

@@ -271,7 +271,8 @@ func comparePeers(t *testing.T, mail []txtar.File, script, why string) (count in
 	}
 	theirs := dovecotPeer(t, peerRoot(t, mail))
 	h := open(t, imap.ListenerOptions{}, map[string]string{"mail_max_userip_connections": "0"})
-	h.quota, h.messages = 10<<20, 1000
+	h.quota = 10 << 20
+	h.messages.Store(1000)
 	must(t, os.MkdirAll(filepath.Join(h.dir, "mail"), 0o777))
 	must(t, os.Rename(filepath.Join(peerRoot(t, mail), "md"), filepath.Join(h.dir, "mail", "joe@vmail.example")))
 	ours := ourPeer(t, h)
