@@ -3,6 +3,7 @@ package imap_test
 import (
 	"bufio"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -519,7 +520,7 @@ func hammer(t *testing.T, boxes []string, clients int, last time.Duration, s *ki
 	steps := make([]int, clients)
 	for i := range clients {
 		wg.Go(func() {
-			w := &worker{l: l, r: rand.New(rand.NewPCG(uint64(i), 7)), boxes: boxes}
+			w := &worker{l: l, r: rand.New(rand.NewPCG(uint64(i), *ledgerSeed)), boxes: boxes}
 			for time.Now().Before(end) && !t.Failed() {
 				if w.conn == nil {
 					if err := w.connect(s.addr()); errors.Is(err, errCut) {
@@ -549,7 +550,7 @@ func hammer(t *testing.T, boxes []string, clients int, last time.Duration, s *ki
 	if s.kills {
 		wg.Go(func() {
 			for time.Until(end) > last/4 {
-				time.Sleep(last / 6)
+				time.Sleep(min(last/6, *killEvery))
 				s.kill(t)
 			}
 		})
@@ -627,9 +628,21 @@ func TestServeLedger(t *testing.T) {
 	io.Copy(io.Discard, os.Stdin) // until the parent goes
 }
 
+// How long clients work, and how often the server dies meanwhile, for runs by
+// hand: go test ./imap -run Ledger -args -ledger 10m -kill 1s
+var (
+	ledgerLast  = flag.Duration("ledger", 0, "how long the clients of the ledger's tests work")
+	killEvery   = flag.Duration("kill", time.Minute, "how often the server of TestLedgerKilled is killed, at least")
+	ledgerCount = flag.Int("boxes", 5, "how many mailboxes the clients of TestLedgerKilled use")
+	ledgerSeed  = flag.Uint64("seed", 7, "what the clients choose at random")
+)
+
 func ledgerTime() time.Duration {
+	if *ledgerLast > 0 {
+		return *ledgerLast
+	}
 	if os.Getenv("MAILSERVER_LONG") == "1" {
-		return 5 * time.Minute
+		return 10 * time.Minute
 	}
 	return 2 * time.Second
 }
@@ -658,7 +671,7 @@ func TestLedger(t *testing.T) {
 func TestLedgerKilled(t *testing.T) {
 	s := &killable{kills: true, dir: t.TempDir()}
 	s.start(t)
-	hammer(t, ledgerBoxes(5), 20, 2*ledgerTime(), s)
+	hammer(t, ledgerBoxes(*ledgerCount), 20, ledgerTime(), s)
 	s.in.Close()
 	s.cmd.Wait()
 	h := openAt(t, s.dir, imap.ListenerOptions{}, nil)

@@ -220,9 +220,6 @@ func (x *transfer) transferFiles(ctx context.Context) error {
 		_, file := fileOf(&row)
 		err := x.transferFile(op, file)
 		if errors.Is(err, os.ErrExist) {
-			if row.Email == 0 {
-				row.Email = emailID(op.row.Name)
-			}
 			row.Name = x.freshName(op)
 			_, file = fileOf(&row)
 			err = x.transferFile(op, file)
@@ -245,15 +242,14 @@ func (x *transfer) transferFiles(ctx context.Context) error {
 	return err
 }
 
-// row is what the message is in dst.
+// row is what the message is in dst. Its name is a new one, for a move too: a
+// message that comes back must not be taken for the one that was there before,
+// neither by an index that has not yet seen it leave nor by the list of UIDs.
 func (x *transfer) row(op *fileOp, now int64) schema.IndexMessage {
-	row := schema.IndexMessage{Name: op.row.Name, Size: op.row.Size, Date: op.row.Date, Saved: now, Email: op.row.Email}
+	row := schema.IndexMessage{Name: x.freshName(op), Size: op.row.Size, Date: op.row.Date, Saved: now, Email: op.row.Email}
 	row.Flags = uint64(x.flags(x.v.b.msgs.flags[op.pos]))
-	if !x.move || x.dst == x.v.b {
-		if row.Email == 0 {
-			row.Email = emailID(op.row.Name)
-		}
-		row.Name = x.freshName(op)
+	if row.Email == 0 {
+		row.Email = emailID(op.row.Name)
 	}
 	return row
 }
@@ -266,7 +262,10 @@ func emailID(name string) int64 {
 }
 
 func (x *transfer) freshName(op *fileOp) string {
-	size, _ := nameSizes(op.row.Name)
+	size, virtual := nameSizes(op.row.Name)
+	if x.move && size >= 0 && virtual == op.row.Size {
+		return withSizes(x.nextName(), size, virtual)
+	}
 	if st, err := op.dirs[op.which].stat(op.file); err == nil {
 		size = st.Size
 	}

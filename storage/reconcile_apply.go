@@ -12,7 +12,8 @@ import (
 )
 
 // again looks once more for files that were not seen: one that is renamed while
-// a directory is read may be missed.
+// a directory is read may be missed. A file that another message has is not
+// theirs.
 func (s *scan) again(gone []int) (back []found, stay []int, err error) {
 	if len(gone) == 0 {
 		return nil, nil, nil
@@ -27,7 +28,7 @@ func (s *scan) again(gone []int) (back []found, stay []int, err error) {
 				base, info := splitName(file)
 				h := s.b.t.s.hash(base)
 				pos, ok := want[h]
-				if !ok {
+				if !ok || s.names.find(h) != pos {
 					return
 				}
 				delete(want, h)
