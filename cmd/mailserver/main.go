@@ -61,6 +61,7 @@ func commands() []command {
 		classCommands,
 		policyCommands,
 		panelCommands,
+		postfixCommands,
 		memoryCommands,
 		dmarcCommands,
 		traceCommands,
