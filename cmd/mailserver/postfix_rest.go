@@ -133,17 +133,19 @@ func (mv *postfixMove) defaultOf(name string) string {
 	return strings.TrimSpace(text)
 }
 
+// rawParams are expanded as they are used, with names of their own.
+var rawParams = map[string]bool{"default_rbl_reply": true, "smtpd_reject_footer": true, "postscreen_reject_footer": true, "forward_path": true,
+	"luser_relay": true, "mailbox_command": true, "command_execution_directory": true, "bounce_template_file": true}
+
 // settingValue keeps references to what is a setting here too; all others are
 // followed.
 func (mv *postfixMove) settingValue(p postfixconf.Param) string {
+	if rawParams[p.Name] {
+		return p.Value
+	}
 	names := postfixconf.References(p.Value)
 	if postfixconf.Plain(p.Value) && !slices.ContainsFunc(names, func(n string) bool { return !mv.known(n) }) {
 		return p.Value
-	}
-	if !postfixconf.Plain(p.Value) && slices.ContainsFunc(names, func(n string) bool { return !mv.conf.Known(n) && n != "mydomain" && n != "myhostname" }) {
-		if _, err := mv.conf.Get(names[0]); !err {
-			return p.Value // a language of its own: default_rbl_reply, forward_path
-		}
 	}
 	return mv.value(p.Name)
 }
@@ -159,7 +161,7 @@ func (mv *postfixMove) defaults() error {
 			continue
 		}
 		value := mv.defaultOf(name)
-		if old, ok, _ := mv.table.Value(name, mv.rows); !ok || old == value {
+		if ours, ok, _ := mv.table.Value(name, nil); !ok || ours == value {
 			continue
 		}
 		mv.tell("main.cf", 0, name, taken, "Postfix's default, %q, is not ours", value)

@@ -11,6 +11,7 @@ import (
 const (
 	maxDepth  = 40
 	maxExpand = 1 << 20
+	maxSteps  = 100000
 )
 
 // Expand replaces $name, ${name}, $(name), ${name?text}, ${name:text},
@@ -39,6 +40,7 @@ type expander struct {
 	get  func(name string) (string, bool)
 	all  bool // both sides of a condition: for References
 	size int
+	done int // references followed
 	err  error
 }
 
@@ -50,8 +52,8 @@ func (x *expander) fail(format string, args ...any) string {
 }
 
 func (x *expander) expand(text string, depth int) string {
-	if depth > maxDepth {
-		return x.fail("refers to itself")
+	if x.done++; depth > maxDepth || x.done > maxSteps {
+		return x.fail("refers to itself, or to too much")
 	}
 	var out strings.Builder
 	for i := 0; i < len(text) && x.err == nil; i++ {
