@@ -16,7 +16,7 @@ import (
 // oldHost are the tables of a Postfix as people have them.
 var oldHost = map[string]string{
 	"vmailbox":      "# mailboxes\njoe@vm.example   vm.example/joe/\nann@vm.example   vm.example/ann/\nmoved@vm.example vm.example/moved/\nstrict@vm.example vm.example/strict/\nquiet@vm.example vm.example/quiet/\n",
-	"virtual":       "al.example  anything\ninfo@al.example  joe@vm.example,\n   ann@vm.example\nsales@vm.example joe\n@catch.example   joe@vm.example\ncatch.example any\nboss@vm.example  ann@vm.example\n@old.example @vm.example\nold.example  -\nloop1@al.example loop2@al.example\nloop2@al.example loop1@al.example\n",
+	"virtual":       "al.example  anything\ninfo@al.example  joe@vm.example,\n   ann@vm.example\nsales@vm.example root\n@catch.example   joe@vm.example\ncatch.example any\nboss@vm.example  ann@vm.example\n@old.example @vm.example\nold.example  -\nloop1@al.example loop2@al.example\nloop2@al.example loop1@al.example\n",
 	"aliases":       "postmaster: root\nlist: joe@vm.example, ann@vm.example\n\"quoted\": root\n",
 	"relays":        "rel.example OK\n",
 	"relayto":       "u@rel.example x\nerr@rel.example x\nlater@rel.example x\n",
@@ -36,7 +36,7 @@ mynetworks = 127.0.0.1/32
 conf = texthash:%[1]s
 mydestination = $myhostname, local.example
 local_recipient_maps = $alias_maps, inline:{ root=x }
-alias_maps = texthash:%[1]s/aliases
+alias_maps = hash:%[1]s/aliases
 virtual_mailbox_domains = vm.example, gone.example
 virtual_mailbox_maps = $conf/vmailbox
 virtual_mailbox_base = %[1]s/vmail
@@ -60,7 +60,7 @@ strict_rfc821_envelopes = no
 smtpd_error_sleep_time = 0
 smtpd_hard_error_limit = 1000
 smtpd_banner = $myhostname ESMTP at ${mydomain}
-smtpd_reject_footer = \c. Ask postmaster@$mydomain
+smtpd_reject_footer = \c. Ask us, $client_name
 smtpd_restriction_classes = z-strict, z-quiet, RC11-strict, RC12-quiet, RC13-usual
 z-strict = reject_non_fqdn_helo_hostname, check_sender_access $conf/access, defer
 z-quiet = warn_if_reject reject
@@ -99,6 +99,7 @@ func TestImportPostfix(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	mustOutside(t, "", "postalias", "hash:"+filepath.Join(files, "aliases"))
 	uid := 5000
 	vmail := filepath.Join(files, "vmail")
 	if err := os.Mkdir(vmail, 0o755); err != nil {
@@ -114,10 +115,10 @@ func TestImportPostfix(t *testing.T) {
 	mx, mua := fmt.Sprintf("127.0.0.1:%d", port), fmt.Sprintf("127.0.0.1:%d", second)
 	want := map[string]string{}
 	for _, c := range postfixProbes() {
-		want[c.name] = c.raw(t, mx, c.from)
+		want[c.name] = c.dialog(t, mx, c.from)
 	}
 	said := dialogCase{say: [][]string{{"EHLO c.example", "MAIL FROM:<a@c.example>", "RCPT TO:<joe@vm.example>", "QUIT"}}}
-	wantMUA := said.raw(t, mua, net.IPv4(127, 0, 0, 1))
+	wantMUA := said.dialog(t, mua, net.IPv4(127, 0, 0, 1))
 	waitFor(t, "mail of Postfix", func() bool { return count(vmail+"/vm.example/joe/new") > 0 })
 	if out, err := exec.Command("postfix", "-c", filepath.Join(dir, "etc"), "stop").CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)
@@ -144,11 +145,11 @@ func TestImportPostfix(t *testing.T) {
 	}
 	h.start()
 	for _, c := range postfixProbes() {
-		if got := c.raw(t, mx, c.from); lastly(got) != lastly(want[c.name]) {
+		if got := c.dialog(t, mx, c.from); got != want[c.name] {
 			t.Errorf("%s:\n%s\nPostfix had said\n%s", c.name, got, want[c.name])
 		}
 	}
-	if got := said.raw(t, mua, net.IPv4(127, 0, 0, 1)); lastly(got) != lastly(wantMUA) {
+	if got := said.dialog(t, mua, net.IPv4(127, 0, 0, 1)); got != wantMUA {
 		t.Errorf("submission:\n%s\nPostfix had said\n%s", got, wantMUA)
 	}
 	waitFor(t, "mail in the Maildir that Postfix had", func() bool { return count(vmail+"/vm.example/joe/new") > before })
@@ -197,7 +198,7 @@ func postfixProbes() []struct {
 	var rcpts []string
 	for _, to := range strings.Fields("joe@vm.example ANN@VM.EXAMPLE nobody@vm.example strict@vm.example quiet@vm.example joe-ext@vm.example sales@vm.example boss@vm.example moved@vm.example " +
 		"info@al.example none@al.example any.body@catch.example joe@old.example nobody@old.example loop1@al.example u@rel.example nobody@rel.example err@rel.example later@rel.example " +
-		"x@sub.rel.example x@elsewhere.example root@local.example list@local.example quoted@front.example nobody@local.example postmaster postmaster@front.example x@gone.example oldname@vm.example @vm.example joe@[127.0.0.1]") {
+		"x@elsewhere.example root@local.example list@local.example quoted@front.example nobody@local.example postmaster postmaster@front.example x@gone.example oldname@vm.example") {
 		rcpts = append(rcpts, "RCPT TO:<"+to+">")
 	}
 	for _, who := range []struct {
@@ -207,7 +208,8 @@ func postfixProbes() []struct {
 		for _, from := range []string{"a@c.example", "", "x@spam.example", "user@bad.example", "x@wait.example", "class@c.example", "joe@pills.example", "a@two.example", "b@two.example", "bare", "x@inline.example", "x@two.inline.example"} {
 			add(who.name+" from "+from, who.ip, append([]string{"EHLO c.example", "MAIL FROM:<" + from + ">"}, rcpts...)...)
 		}
-		add(who.name+" commands", who.ip, "MAIL FROM:<a@c.example>", "VRFY joe@vm.example", "HELO c", "MAIL FROM:<a@c.example> SIZE=30000", "MAIL FROM:<a@c.example>", "RCPT TO:<strict@vm.example>", "RCPT TO:<joe@vm.example>", "DATA", "Subject: cheap pills\r\n\r\nx\r\n.")
+		add(who.name+" commands", who.ip, "MAIL FROM:<a@c.example>", "VRFY joe@vm.example", "HELO c", "MAIL FROM:<a@c.example>", "RCPT TO:<strict@vm.example>", "RCPT TO:<joe@vm.example>", "DATA", "Subject: cheap pills\r\n\r\nx\r\n.")
+		add(who.name+" size", who.ip, "EHLO c.example", "MAIL FROM:<a@c.example> SIZE=30000")
 		add(who.name+" mail", who.ip, "EHLO c.example", "MAIL FROM:<a@c.example>", "RCPT TO:<joe@vm.example>", "DATA", "Subject: hello\r\nX-Hold: yes\r\n\r\nx\r\n.")
 	}
 	for _, n := range []byte{66, 67, 68, 70, 130} {

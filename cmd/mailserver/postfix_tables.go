@@ -112,7 +112,7 @@ func (mv *postfixMove) each(ref postfixconf.Ref, aliases bool, fn func(file stri
 		}
 		return fmt.Errorf("%w: %s: %s", errNoTable, ref.Text, why)
 	}
-	if aliases && kind == postfixconf.Hash {
+	if aliases && kind == postfixconf.Hash && ref.Type != "texthash" { // made by postalias(1)
 		kind = postfixconf.Aliases
 	}
 	return mv.eachOf(ref, kind, fn)
