@@ -169,12 +169,27 @@ func (f *fetching) opened(ctx context.Context, m storage.Msg, data *storage.Colu
 	if f.record.Read(message.Pieces(*data)) != nil {
 		f.record = message.Record{}
 	}
-	return &openMessage{
+	o := &openMessage{
 		open:   func() (*storage.Body, error) { return v.Open(ctx, m.UID) },
 		keep:   func(record storage.Columns) { v.PutCache(m.UID, record) },
 		facts:  func() (storage.Facts, error) { return v.Facts(ctx, m.UID) },
 		record: &f.record,
 	}
+	if f.a.needs&needStructure == 0 {
+		o.recall = func() message.Layout { return f.layout(ctx, m.UID) }
+	}
+	return o
+}
+
+// layout reads where the parts of one message are; nil if nobody knows.
+func (f *fetching) layout(ctx context.Context, uid imap.UID) (layout message.Layout) {
+	f.s.box.view.Cached(ctx, needStructure, imap.UIDSetNum(uid), func(_ uint32, _ storage.Msg, data *storage.Columns) error {
+		if r, err := message.OpenRecord(message.Pieces(*data)); err == nil {
+			layout = r.Layout()
+		}
+		return nil
+	})
+	return layout
 }
 
 // without leaves a message out; the answer to the command says so.
@@ -219,6 +234,10 @@ func (f *fetching) write(seq uint32, m storage.Msg) error {
 }
 
 func (s *session) writeValue(v value) error {
+	if v.lines != nil {
+		_, err := s.enc.Raw("{").Number(uint64(v.size)).Raw("}\r\n").Lines(v.lines, 0)
+		return err
+	}
 	if v.literal == nil {
 		s.enc.Write(v.text)
 		return s.enc.Err()

@@ -27,6 +27,8 @@ type fetchItem struct {
 type value struct {
 	text    []byte
 	literal *message.Literal
+	lines   []byte // a literal of this text with CRLF as its line ends; nil: none
+	size    int64  // that it has then
 }
 
 var (
@@ -70,7 +72,10 @@ func bodyItem(section *imap.FetchItemBodySection, name string) fetchItem {
 		name = sectionName("BODY", section.Part, section, section.Partial)
 	}
 	needs := needStructure
-	if len(section.Part) == 0 && len(section.HeaderFields) > 0 {
+	switch {
+	case isWhole(section):
+		needs = 0
+	case len(section.Part) == 0 && len(section.HeaderFields) > 0:
 		needs |= needHeader
 	}
 	return fetchItem{
@@ -108,8 +113,9 @@ type openMessage struct {
 	open   func() (*storage.Body, error)
 	keep   func(storage.Columns)
 	facts  func() (storage.Facts, error)
-	record *message.Record    // what of it was asked for and is there
-	parsed *message.Structure // nil unless the file was parsed now
+	recall func() message.Layout // of the record, if the layout was not asked for
+	record *message.Record       // what of it was asked for and is there
+	parsed *message.Structure    // nil unless the file was parsed now
 	layout message.Layout
 	body   *storage.Body
 }
@@ -179,6 +185,9 @@ func (o *openMessage) places() (message.Layout, io.ReaderAt, error) {
 	if o.layout == nil {
 		o.layout = o.record.Layout()
 	}
+	if o.layout == nil && o.recall != nil {
+		o.layout = o.recall()
+	}
 	if o.layout == nil {
 		if err := o.parse(); err != nil {
 			return nil, nil, err
@@ -188,7 +197,21 @@ func (o *openMessage) places() (message.Layout, io.ReaderAt, error) {
 	return o.layout, f, nil
 }
 
+// isWhole says that a section is the message as it is.
+func isWhole(item *imap.FetchItemBodySection) bool {
+	return len(item.Part) == 0 && item.Specifier == imap.PartSpecifierNone && item.Partial == nil
+}
+
 func (o *openMessage) section(item *imap.FetchItemBodySection) (value, error) {
+	if isWhole(item) {
+		body, err := o.file()
+		if err != nil {
+			return value{}, err
+		}
+		if b := body.Bytes(); len(b) > 0 && message.Whole(b, body.Size()) {
+			return value{lines: b, size: body.Size()}, nil
+		}
+	}
 	if len(item.HeaderFields) > 0 && item.Partial == nil {
 		if data, ok := o.record.HeaderFields(item); ok {
 			return value{text: literalOf(data)}, nil

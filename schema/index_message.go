@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 )
@@ -29,6 +30,67 @@ func (s *State) EachMessage(ctx context.Context, mailbox int64, first, last uint
 		}
 	}
 	return rows.Err()
+}
+
+// FileRow is what a row of Message tells of the file. Its slices are valid until
+// the function that got it returns.
+type FileRow struct {
+	UID        uint32
+	Size       int64
+	Name, Info []byte
+	HasInfo    bool
+}
+
+// EachFile calls fn for the files of messages with UIDs first to last, in order,
+// of which there should be some hundreds at most: they come as one text, since
+// a row by itself costs more than all that is in it. No name of a file has a
+// slash.
+func (s *State) EachFile(ctx context.Context, mailbox int64, first, last uint32, fn func(*FileRow) error) error {
+	rows, err := s.query(reading(ctx), `SELECT group_concat(
+		(msgKey & 4294967295) || '/' || msgSize || '/' || msgName || '/' || ifnull('+' || msgInfo, ''), '/')
+		FROM Message WHERE msgKey BETWEEN ? AND ?`, messageKey(mailbox, first), messageKey(mailbox, last))
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var text sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&text); err != nil {
+			return err
+		}
+		if err := eachFile(text, fn); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func eachFile(text []byte, fn func(*FileRow) error) error {
+	var f FileRow
+	word := func() []byte {
+		w, rest, _ := bytes.Cut(text, []byte("/"))
+		text = rest
+		return w
+	}
+	for len(text) > 0 {
+		f.UID, f.Size = uint32(decimal(word())), decimal(word())
+		f.Name, f.Info = word(), word()
+		if f.HasInfo = len(f.Info) > 0; f.HasInfo {
+			f.Info = f.Info[1:]
+		}
+		if err := fn(&f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decimal reads what SQLite has written as one, without a sign.
+func decimal(digits []byte) (n int64) {
+	for _, c := range digits {
+		n = 10*n + int64(c-'0')
+	}
+	return n
 }
 
 // LoadMessages is EachMessage without the columns that an open mailbox does not

@@ -16,52 +16,25 @@ import (
 	"mailserver/schema"
 )
 
-// prefetch keeps what a command that opens many messages needs again and again:
-// the rows of the next ones, their directory, and a few of their files. It lives
-// until the next Poll.
+// prefetch keeps what a command that asks for many messages needs again and
+// again: the rows of the next ones, and their directory. It lives until the next
+// Poll.
 type prefetch struct {
-	rows  []schema.IndexMessage
-	next  int // in rows: follows the row that was given last
-	cur   *dir
-	ready []readyFile
+	rows []schema.IndexMessage
+	next int // in rows: follows the row that was given last
+	cur  *dir
 }
 
-// readyFile is a file that was opened before it was asked for.
-type readyFile struct {
-	uid uint32
-	f   *file
-}
+// prefetchRows is how many rows are read at once: about 12 KB.
+const prefetchRows = 64
 
-const (
-	// prefetchRows is how many rows are read at once: about 12 KB.
-	prefetchRows = 64
-	// prefetchFiles is how many files are opened at once, since taking the
-	// owner's rights costs more than an open.
-	prefetchFiles = 8
-)
-
-func (p *prefetch) close() {
-	if p.cur != nil {
-		p.cur.close()
+func (v *View) closeFiles() {
+	v.ahead.close()
+	v.opened, v.until = 0, 0
+	if v.files.cur != nil {
+		v.files.cur.close()
 	}
-	for _, r := range p.ready {
-		r.f.Close()
-	}
-	*p = prefetch{}
-}
-
-// take returns the file of a message that was opened before; nil if it was not.
-// Those before it will not be asked for.
-func (p *prefetch) take(uid uint32) (f *file) {
-	for len(p.ready) > 0 && p.ready[0].uid <= uid {
-		if p.ready[0].uid == uid {
-			f = p.ready[0].f
-		} else {
-			p.ready[0].f.Close()
-		}
-		p.ready = p.ready[1:]
-	}
-	return f
+	v.files = prefetch{}
 }
 
 // Open opens a message for reading. ErrExpunged.
@@ -109,30 +82,52 @@ func (b *box) measure(ctx context.Context, uid uint32, f *file) (int64, error) {
 }
 
 func (v *View) open(ctx context.Context, uid uint32) (f *file, size int64, err error) {
-	rows, err := v.nextRows(ctx, uid)
+	at := lowerBound(v.uids, uid)
+	inOrder := at > 0 && at == v.opened
+	v.opened = at + 1
+	if inOrder {
+		if r := v.ahead.take(uid); r.f != nil {
+			if !v.b.has(uid) {
+				r.f.Close()
+				return nil, 0, ErrExpunged
+			}
+			return r.f, r.size, nil
+		}
+		v.readAhead(at + 1)
+	}
+	row, err := v.row(ctx, uid)
 	if err != nil {
 		return nil, 0, err
 	}
-	size = rows[0].Size
-	if f := v.files.take(uid); f != nil {
-		return f, size, nil
-	}
 	err = v.b.t.owner.do(func() error {
-		if f, err = v.openRow(&rows[0]); err != nil {
-			return err
-		}
-		for i := range rows[1:] {
-			row := &rows[1+i]
-			if ahead, err := v.openRow(row); err == nil {
-				v.files.ready = append(v.files.ready, readyFile{row.UID, ahead})
-			}
-		}
-		return nil
+		f, err = v.openRow(&row)
+		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = v.search(rows[0].Name)
+		f, err = v.search(row.Name)
 	}
-	return f, size, err
+	return f, row.Size, err
+}
+
+// readAhead begins with the message at a position in v.uids.
+func (v *View) readAhead(from int) {
+	to := len(v.uids)
+	if v.until > 0 {
+		to = lowerBound(v.uids, v.until)
+		if to < len(v.uids) && v.uids[to] == v.until {
+			to++
+		}
+	}
+	if from < to {
+		v.ahead.begin(v.b, v.uids[from:to])
+	}
+}
+
+// has reports whether a message is still there.
+func (b *box) has(uid uint32) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return b.msgs != nil && b.msgs.find(uid) >= 0
 }
 
 // openRow opens the file of a row. The caller has the owner's rights.
@@ -158,9 +153,9 @@ func (v *View) openRow(row *schema.IndexMessage) (*file, error) {
 	return d.openMessage(name)
 }
 
-// nextRows returns the index row of a message, with the flags of now, and those
-// of messages whose files are to be opened together with it. ErrExpunged.
-func (v *View) nextRows(ctx context.Context, uid uint32) ([]schema.IndexMessage, error) {
+// row returns the index row of a message, with the flags of now. Who asks for
+// one after the other gets many at once from the index. ErrExpunged.
+func (v *View) row(ctx context.Context, uid uint32) (schema.IndexMessage, error) {
 	b, p := v.b, &v.files
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -169,32 +164,22 @@ func (v *View) nextRows(ctx context.Context, uid uint32) ([]schema.IndexMessage,
 		pos = b.msgs.find(uid)
 	}
 	if pos < 0 {
-		return nil, ErrExpunged
+		return schema.IndexMessage{}, ErrExpunged
 	}
 	at := p.find(uid)
-	// Who reads one message after the other gets the names of many at once.
-	inOrder := at > 0 && at == p.next
 	if at < 0 || FlagSet(p.rows[at].Flags)&oddInfo != 0 {
 		want := 1
 		if n := len(p.rows); n > 0 && p.next == n && pos > 0 && b.msgs.uid[pos-1] == p.rows[n-1].UID {
-			want, inOrder = prefetchRows, true
+			want = prefetchRows
 		}
 		if err := v.readRows(ctx, pos, want); err != nil {
-			return nil, err
+			return schema.IndexMessage{}, err
 		}
 		at = 0
 	}
 	p.next = at + 1
-	rows := p.rows[at : at+1]
-	if inOrder && len(p.ready) == 0 {
-		rows = p.rows[at:min(at+prefetchFiles, len(p.rows))]
-	}
-	for i := range rows {
-		if pos := b.msgs.find(rows[i].UID); pos >= 0 {
-			rows[i].Flags = uint64(b.msgs.flags[pos])
-		}
-	}
-	return rows, nil
+	p.rows[at].Flags = uint64(b.msgs.flags[pos])
+	return p.rows[at], nil
 }
 
 func (p *prefetch) find(uid uint32) int {
@@ -274,6 +259,15 @@ func (b *Body) Size() int64 { return b.size }
 
 // File is the file itself. CRLF says that its bytes are those of the reader.
 func (b *Body) File() (f io.ReaderAt, crlf bool) { return b.f, b.crlf }
+
+// Bytes is all of the file, if it is short and was read ahead; else nil. It is
+// valid until Close, and is not to be changed.
+func (b *Body) Bytes() []byte {
+	if b.f.fd >= 0 {
+		return nil
+	}
+	return b.f.head
+}
 
 // Pos tells where the next Read begins, as the reader counts and in the file;
 // between the CR and the LF of a line end, where that begins.

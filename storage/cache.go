@@ -42,9 +42,11 @@ type cacheWrites struct {
 // database lock is held between two steps. An error of fn ends it.
 func (v *View) Cached(ctx context.Context, want ColumnSet, set imap.NumSet, fn func(seq uint32, m Msg, data *Columns) error) error {
 	defer v.b.flushCache()
+	defer func(until uint32) { v.until = until }(v.until)
 	c := &cachedStep{v: v, want: want}
 	for _, s := range v.spans(set) {
 		c.room(s.to - s.from)
+		v.until = v.uids[s.to-1]
 		for from := s.from; from < s.to; {
 			n, err := c.read(ctx, from, s.to)
 			if err == nil {

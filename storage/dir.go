@@ -69,9 +69,11 @@ func (d *dir) open(name string) (*os.File, error) {
 // file is an open message. It is no os.File, which asks the kernel again what
 // it is and whether it can be waited for.
 type file struct {
-	fd   int
+	fd   int   // -1: all of it is in head
 	size int64 // when it was opened
 	path string
+	head []byte // its beginning, in the buffer of step
+	step *step
 }
 
 // openMessage opens a file for reading. ErrExpunged: it is no regular file.
@@ -83,20 +85,21 @@ func (d *dir) openMessage(name string) (*file, error) {
 		return nil, d.fail("open", name, err)
 	}
 	f := &file{fd: fd, path: d.path}
-	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err == nil && st.Mode&unix.S_IFMT != unix.S_IFREG {
-		err = ErrExpunged
-	}
-	if err != nil {
+	if f.size, err = regularSize(fd); err != nil {
 		f.Close()
 		return nil, err
 	}
-	f.size = st.Size
 	return f, nil
 }
 
 // ReadAt implements io.ReaderAt.
 func (f *file) ReadAt(p []byte, off int64) (total int, err error) {
+	if off < int64(len(f.head)) {
+		total = copy(p, f.head[off:])
+	}
+	if f.fd < 0 && total < len(p) {
+		return total, io.EOF
+	}
 	for total < len(p) {
 		n, err := retry(func() (int, error) { return unix.Pread(f.fd, p[total:], off+int64(total)) })
 		if err != nil {
@@ -114,7 +117,15 @@ func (f *file) ReadAt(p []byte, off int64) (total int, err error) {
 }
 
 // Close implements io.Closer; once only.
-func (f *file) Close() error { return unix.Close(f.fd) }
+func (f *file) Close() (err error) {
+	if f.fd >= 0 {
+		err = unix.Close(f.fd)
+	}
+	if f.step != nil {
+		f.step.release()
+	}
+	return err
+}
 
 func retry(call func() (int, error)) (int, error) {
 	for {

@@ -18,11 +18,11 @@ type Facts struct {
 // Facts reads them. Who asks for one message after the other gets many at once
 // from the index. ErrExpunged.
 func (v *View) Facts(ctx context.Context, uid imap.UID) (Facts, error) {
-	rows, err := v.nextRows(ctx, uint32(uid))
+	row, err := v.row(ctx, uint32(uid))
 	if err != nil {
 		return Facts{}, err
 	}
-	return Facts{Saved: rows[0].Saved, EmailID: emailName(&rows[0])}, nil
+	return Facts{Saved: row.Saved, EmailID: emailName(&row)}, nil
 }
 
 // emailName is the EMAILID of a row: that of the first copy, which is known by

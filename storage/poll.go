@@ -36,7 +36,7 @@ type Changes struct {
 // view that may write takes \Recent of new messages. ErrNoMailbox: deleted.
 func (v *View) Poll(ctx context.Context, allowExpunge bool) (Changes, error) {
 	b := v.b
-	v.files.close()
+	v.closeFiles()
 	if err := b.flush(ctx); err != nil {
 		return Changes{}, err
 	}

@@ -27,6 +27,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailserver/schema"
@@ -95,6 +96,8 @@ type Store struct {
 	idle idleBoxes
 	news notifier
 	own  *rights // of this process
+
+	readers atomic.Int32 // views that read ahead
 
 	mu     sync.Mutex // guards what follows
 	trees  map[treeKey]*tree

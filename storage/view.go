@@ -34,6 +34,9 @@ type View struct {
 
 	changes uint64 // box.changes at the last Poll
 	files   prefetch
+	ahead   ahead
+	opened  int    // in uids: follows the message that was opened last
+	until   uint32 // what may be asked for in a row ends with it; 0: nobody said
 	done    bool
 }
 
@@ -121,7 +124,7 @@ func (v *View) Close() {
 		return
 	}
 	v.done = true
-	v.files.close()
+	v.closeFiles()
 	b := v.b
 	b.flushCache()
 	b.mu.Lock()

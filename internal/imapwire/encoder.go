@@ -1,6 +1,7 @@
 package imapwire
 
 import (
+	"bytes"
 	"io"
 	"strconv"
 	"sync"
@@ -94,6 +95,35 @@ func (e *Encoder) Text(p []byte) *Encoder {
 		p = p[n:]
 	}
 	return e
+}
+
+// Lines writes p with a CR before each LF that has none; prev is the byte
+// before p. It returns how many bytes that made.
+func (e *Encoder) Lines(p []byte, prev byte) (total int64, err error) {
+	for len(p) > 0 {
+		k := bytes.IndexByte(p, '\n')
+		if k < 0 || k > writeSize/2 {
+			n := min(len(p), writeSize/2)
+			e.Text(p[:n])
+			total += int64(n)
+			prev, p = p[n-1], p[n:]
+			continue
+		}
+		b := e.room(k + 2)
+		was := len(b)
+		b = append(b, p[:k]...)
+		if k > 0 {
+			prev = p[k-1]
+		}
+		if prev != '\r' {
+			b = append(b, '\r')
+		}
+		b = append(b, '\n')
+		total += int64(len(b) - was)
+		*e.buf = b
+		prev, p = '\n', p[k+1:]
+	}
+	return total, e.err
 }
 
 // ReadFrom copies r through the buffer, without another one.

@@ -3,7 +3,9 @@ package message
 import (
 	"bytes"
 	"io"
+	"slices"
 	"strconv"
+	"sync"
 )
 
 // maxKept bounds what a Structure keeps of the headers of all parts together;
@@ -29,23 +31,42 @@ type builder struct {
 	header []byte // the fields that a record holds, as they stand
 	cut    bool   // not all of them
 	search searchBuilder
+	room   []byte // for the BODYSTRUCTURE
 }
 
 // Parse reads a message to its end. The only errors are those of r: any bytes
 // are a message.
 func Parse(r io.Reader) (*Structure, error) {
-	b := &builder{}
 	in := windows.Get().(*window)
 	defer in.free()
 	in.reset(r)
-	b.w = newWalker(in, b)
+	b := builders.Get().(*builder)
+	defer b.free()
+	b.w.reset(in, b)
 	if err := b.w.walk(); err != nil {
 		return nil, err
 	}
-	s := &Structure{Layout: b.w.layout, envelope: b.shapes[0].envelope}
-	s.body = b.appendPart(nil, 0)
-	s.header, s.headerCut, s.search = b.header, b.cut, b.search
+	s := &Structure{Layout: slices.Clone(b.w.layout), envelope: b.shapes[0].envelope}
+	s.body = bytes.Clone(b.appendPart(b.room[:0], 0))
+	s.header, s.headerCut, s.search = bytes.Clone(b.header), b.cut, b.search
+	s.search.names, s.search.texts = slices.Clone(b.search.names), bytes.Clone(b.search.texts)
 	return s, nil
+}
+
+// builders are for those who read one message after another.
+var builders = sync.Pool{New: func() any { return &builder{w: newWalker(nil, nil), room: make([]byte, 0, 1024)} }}
+
+// free keeps what is small enough of the buffers.
+func (b *builder) free() {
+	const much = 1000 // parts
+	if cap(b.w.layout) > much || cap(b.w.raw) > maxField/2 {
+		return
+	}
+	b.w.reset(nil, nil)
+	clear(b.shapes)
+	*b = builder{w: b.w, room: b.room, shapes: b.shapes[:0], header: b.header[:0],
+		search: searchBuilder{names: b.search.names[:0], texts: b.search.texts[:0]}}
+	builders.Put(b)
 }
 
 func (b *builder) stop() bool       { return false }

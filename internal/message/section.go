@@ -117,6 +117,13 @@ func (l Layout) Section(f io.ReaderAt, item *imap.FetchItemBodySection) (*Litera
 	return lit.cut(item.Partial), nil
 }
 
+// Whole tells whether BODY[] of the file b is b with CRLF as its line ends and
+// has size bytes, as is to be expected: then the layout need not be known.
+func Whole(b []byte, size int64) bool {
+	_, bare := countLines(b, 0)
+	return int64(len(b))+bare == size && bytes.IndexByte(b, 0) < 0
+}
+
 // whole is header and body.
 func (p *Place) whole() Extent {
 	return Extent{
@@ -175,15 +182,41 @@ func copyOf(f io.ReaderAt, e Extent) *Literal {
 	return &Literal{Size: e.Virt, write: func(w io.Writer) error {
 		out := copyBuffers.Get().(*[copyBuffer]byte)
 		defer copyBuffers.Put(out)
+		lines, whole := linesTo(w, e)
 		return eachPiece(f, e, 0, func(b []byte, prev byte) error {
 			replaceNUL(b)
-			if e.Virt == e.Len {
+			switch {
+			case e.Virt == e.Len:
 				_, err := w.Write(b)
 				return err
+			case whole:
+				return lines(b, prev)
 			}
 			return writeCRLF(w, b, prev, out[:0])
 		})
 	}}
+}
+
+// lineWriter is an io.Writer that makes CRLF of LF itself.
+type lineWriter interface {
+	Lines(b []byte, prev byte) (int64, error)
+}
+
+// linesTo is how the lines of an extent are written without a copy between, if
+// w takes all of them.
+func linesTo(w io.Writer, e Extent) (write func(b []byte, prev byte) error, ok bool) {
+	s, _ := w.(*slice)
+	if s == nil || s.skip > 0 || s.n != e.Virt {
+		return nil, false
+	}
+	to, ok := s.w.(lineWriter)
+	return func(b []byte, prev byte) error {
+		n, err := to.Lines(b, prev)
+		if s.n -= n; err == nil && s.n < 0 {
+			err = errChanged
+		}
+		return err
+	}, ok
 }
 
 // replaceNUL puts 0x80 for NUL, which a literal may not have (RFC 9051 §4.3),
