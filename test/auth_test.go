@@ -40,6 +40,7 @@ func authHost(t *testing.T) *host {
 }
 
 func TestMechanismsOfCurlAndSwaks(t *testing.T) {
+	t.Parallel()
 	h := authHost(t)
 	caFile, certFile, keyFile := clientCertificate(t, "plain@vmail.example")
 	h.mustRun("config", "set", "ssl_client_ca_file="+caFile)

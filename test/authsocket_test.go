@@ -89,6 +89,7 @@ proxymap unix - - n - - proxymap
 
 // TestPostfixAsksUs has Postfix authenticate its users through our socket.
 func TestPostfixAsksUs(t *testing.T) {
+	t.Parallel()
 	h := authHost(t)
 	dir, err := os.MkdirTemp("", "authsock-")
 	if err != nil {
@@ -182,6 +183,7 @@ func startDovecot(t *testing.T) string {
 
 // TestWeAskDovecot logs in with a password that a Dovecot holds.
 func TestWeAskDovecot(t *testing.T) {
+	t.Parallel()
 	socket := startDovecot(t)
 	h := sampleHost(t, "")
 	h.mustRun("config", "set", "auth_sasl_server=dovecot:"+socket)
@@ -207,6 +209,7 @@ func TestWeAskDovecot(t *testing.T) {
 // TestWeAskIMAP logs in with a password that another IMAP server holds, as
 // saslauthd -a rimap does.
 func TestWeAskIMAP(t *testing.T) {
+	t.Parallel()
 	far, h := sampleHost(t, ""), sampleHost(t, "")
 	if out, err := far.run("far away", "mailbox", "set", "ann@vmail.example", "--password-stdin"); err != nil {
 		t.Fatal(out)

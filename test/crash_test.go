@@ -141,6 +141,7 @@ func idsIn(t *testing.T, dirs []string) map[string]int {
 // TestKillLosesNothingAcknowledged: kill -9 in the middle of 20 connections,
 // 20 times; whatever was answered 250 is there, once.
 func TestKillLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
 	rounds := 20
 	if testing.Short() {
 		rounds = 3

@@ -151,6 +151,7 @@ func dialogLog(lines []string) string {
 }
 
 func TestDialogsAsPostfix(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("short")
 	}
@@ -180,10 +181,10 @@ INSERT INTO Address (addLocalpart, addDomNum) SELECT '', domNum FROM Domain WHER
 			from := net.IPv4(127, 0, 2, byte(i+1))
 			logged := len(p.log(t))
 			theirs := c.dialog(t, p.addr[i], from)
-			theirLog := settled(func() string { return dialogLog(p.log(t)[logged-1:]) })
-			logged = h.log.len()
+			ourLogged := h.log.len()
 			ours := c.dialog(t, h.addr(25), from)
-			ourLog := settled(func() string { return dialogLog(h.log.from(logged)) })
+			ourLog, theirLog := agreed(func() string { return dialogLog(h.log.from(ourLogged)) },
+				func() string { return dialogLog(p.log(t)[logged-1:]) })
 			if ours != theirs {
 				t.Errorf("replies:\nours:\n%s\nPostfix:\n%s", ours, theirs)
 			}

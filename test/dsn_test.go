@@ -332,6 +332,7 @@ func cameBack(t *testing.T, sink *remotetest.Sink, want int, empty func() bool) 
 // TestReportsAsPostfix: the same failures, with the same remote hosts, give the
 // same reports, field by field, as another parser reads them.
 func TestReportsAsPostfix(t *testing.T) {
+	t.Parallel()
 	need(t, "postfix")
 	need(t, "python3")
 	if !ownNetwork(t) {
@@ -435,6 +436,7 @@ func plainLines(list []string) (out []string) {
 
 // TestNoticesAsPostfix: warnings of delay, and what postmasters get.
 func TestNoticesAsPostfix(t *testing.T) {
+	t.Parallel()
 	need(t, "postfix")
 	need(t, "python3")
 	if !ownNetwork(t) {

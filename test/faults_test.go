@@ -21,6 +21,7 @@ import (
 // known; anything else is answered 451, nothing is lost, and it goes on when
 // the lock is gone.
 func TestLockedDirectoryIsATemporaryFailure(t *testing.T) {
+	t.Parallel()
 	h := sampleHost(t, "")
 	h.start()
 	s, err := dialSender(h.addr(25))

@@ -116,6 +116,7 @@ var headerCases = []headerCase{
 // our server, and compares replies, envelopes and messages as the next hop gets
 // them.
 func TestHeadersAsPostfix(t *testing.T) {
+	t.Parallel()
 	sink := &remotetest.Sink{Exts: []string{"PIPELINING", "8BITMIME"}}
 	if err := sink.Start("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -147,6 +148,7 @@ var sevenBitCases = []headerCase{
 
 // TestSevenBitAsPostfix compares what goes out to a server without 8BITMIME.
 func TestSevenBitAsPostfix(t *testing.T) {
+	t.Parallel()
 	sink := &remotetest.Sink{Exts: []string{"PIPELINING"}}
 	if err := sink.Start("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ import (
 
 // TestHowto runs every block of docs/howto.md against a running server.
 func TestHowto(t *testing.T) {
+	t.Parallel()
 	page, err := os.ReadFile("../docs/howto.md")
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,7 @@ func (i *rawIMAP) summary(box string) string {
 // TestImportAndExport brings mail from a real Dovecot to here, and from here to
 // Maildir, mbox and back to Dovecot.
 func TestImportAndExport(t *testing.T) {
+	t.Parallel()
 	need(t, "dovecot")
 	h := sampleHost(t, "")
 	base, err := os.MkdirTemp("", "dc-")

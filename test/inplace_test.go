@@ -124,6 +124,7 @@ INSERT INTO SqlMap (smName, smFile, smQuery) VALUES
 // TestForeignSchemasInPlace runs a server on the database of another program,
 // with that program's queries.
 func TestForeignSchemasInPlace(t *testing.T) {
+	t.Parallel()
 	for _, p := range panels {
 		t.Run(p.name, p.test)
 	}

@@ -16,6 +16,7 @@ import (
 // TestProxyProtocol: behind a proxy, addresses are the clients', in every
 // protocol; nobody but the proxies may use such a listener.
 func TestProxyProtocol(t *testing.T) {
+	t.Parallel()
 	h := sampleHost(t, "")
 	h.mustRun("config", "set", "haproxy_trusted_networks=127.0.0.1", "haproxy_timeout=1s", "auth_throttle=no")
 	h.sql("UPDATE Listener SET lsProxy = 1")

@@ -372,6 +372,7 @@ func (w *world) all(addr string, log func() []string) (outcomes []string, effect
 // TestLocalAsPostfix: aliases, .forward files, commands and exit codes have the
 // same outcomes as with local(8) on the same accounts.
 func TestLocalAsPostfix(t *testing.T) {
+	t.Parallel()
 	if os.Getenv("MAILSERVER_PEERS") != "1" || os.Getuid() != 0 {
 		t.Skip("adds users to the system: only as root with MAILSERVER_PEERS=1")
 	}

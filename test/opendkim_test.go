@@ -69,6 +69,7 @@ func opendkim(t *testing.T) string {
 // TestOpendkim has one opendkim sign and verify for Postfix and for us: what
 // one has signed verifies at the other, and a changed message at neither.
 func TestOpendkim(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("short")
 	}

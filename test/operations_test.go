@@ -8,6 +8,7 @@ import (
 
 // TestOperations looks into mailboxes from the command line while the server runs.
 func TestOperations(t *testing.T) {
+	t.Parallel()
 	h := sampleHost(t, "")
 	h.mustRun("config", "set", "disable_plaintext_auth=no")
 	h.start()

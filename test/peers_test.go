@@ -53,6 +53,7 @@ func mustOutside(t *testing.T, stdin, name string, args ...string) string {
 }
 
 func TestSwaks(t *testing.T) {
+	t.Parallel()
 	need(t, "swaks")
 	h := sampleHost(t, "")
 	h.start()
@@ -109,6 +110,7 @@ func TestSwaks(t *testing.T) {
 }
 
 func TestCurl(t *testing.T) {
+	t.Parallel()
 	need(t, "curl")
 	h := sampleHost(t, "")
 	h.start()
@@ -142,6 +144,7 @@ func TestCurl(t *testing.T) {
 }
 
 func TestPython(t *testing.T) {
+	t.Parallel()
 	need(t, "python3")
 	h := sampleHost(t, "")
 	h.start()
@@ -155,6 +158,7 @@ func TestPython(t *testing.T) {
 // TestMbsync copies a mailbox to a local tree, changes both sides, and copies
 // again; the run after that moves nothing.
 func TestMbsync(t *testing.T) {
+	t.Parallel()
 	need(t, "mbsync")
 	h := sampleHost(t, "")
 	h.start()
@@ -257,6 +261,7 @@ func listing(t *testing.T, dirs ...string) string {
 }
 
 func TestNeomuttInBatch(t *testing.T) {
+	t.Parallel()
 	need(t, "neomutt")
 	h := sampleHost(t, "")
 	h.start()

@@ -175,6 +175,7 @@ func runs(t *testing.T, dir string) map[string]string {
 // TestPipeAsPostfix: the same programs get the same arguments, the same text,
 // the same environment, and the same comes of each way in which they end.
 func TestPipeAsPostfix(t *testing.T) {
+	t.Parallel()
 	need(t, "postfix")
 	if !ownNetwork(t) {
 		return

@@ -89,6 +89,7 @@ p.quit()
 
 // TestFetchmail: what was fetched and kept is not fetched again.
 func TestFetchmail(t *testing.T) {
+	t.Parallel()
 	need(t, "fetchmail")
 	h := pop3Host(t)
 	dir := t.TempDir()
@@ -117,6 +118,7 @@ func TestFetchmail(t *testing.T) {
 }
 
 func TestGetmail(t *testing.T) {
+	t.Parallel()
 	need(t, "getmail")
 	h := pop3Host(t)
 	dir := t.TempDir()

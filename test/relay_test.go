@@ -12,6 +12,7 @@ import (
 // hop is down, through a kill -9, and goes on when it answers; the sender hears
 // of what cannot be delivered.
 func TestRelayWaitsForItsNextHop(t *testing.T) {
+	t.Parallel()
 	a, b := sampleHost(t, ""), sampleHost(t, "")
 	a.mustRun("domain", "set", "relay.example", "--transport", fmt.Sprintf("smtp:[127.0.0.1]:%d", b.base+25))
 	b.mustRun("domain", "set", "relay.example", "--class", "mailbox")
@@ -58,6 +59,7 @@ func TestRelayWaitsForItsNextHop(t *testing.T) {
 // TestBounceComesBack: the next hop refuses the recipient for good; the sender,
 // who is ours, gets a notification.
 func TestBounceComesBack(t *testing.T) {
+	t.Parallel()
 	a, b := sampleHost(t, ""), sampleHost(t, "")
 	a.mustRun("domain", "set", "relay.example", "--transport", fmt.Sprintf("smtp:[127.0.0.1]:%d", b.base+25))
 	b.mustRun("domain", "set", "relay.example", "--class", "mailbox")

@@ -194,6 +194,7 @@ func (k *dialogue) letter() {
 
 // TestTraps are the places where servers that mean to do as Postfix go wrong.
 func TestTraps(t *testing.T) {
+	t.Parallel()
 	stage := func(t *testing.T, sql string) *testenv.Env {
 		return testenv.Start(t, testenv.Options{SQL: everybodyMayWrite + sql, Zone: "1.0.0.127.wl.example. A 127.0.10.3\n",
 			Dial: func(context.Context, string, string) (net.Conn, error) { return refuser(), nil }})
@@ -384,6 +385,7 @@ func refuser() net.Conn {
 // waits longer than policy_dns_time_limit, lists refuse nobody, and what was
 // taken is there.
 func TestMailWhileTheDNSFails(t *testing.T) {
+	t.Parallel()
 	lists := "reject_rbl_client a.example, reject_rbl_client b.example, reject_rbl_client c.example, reject_rhsbl_helo d.example, reject_rhsbl_sender e.example"
 	e := testenv.Start(t, testenv.Options{SQL: everybodyMayWrite + setting("policy_dns_time_limit", "1s") + setting("smtpd_client_restrictions", lists)})
 	for _, n := range []string{"1.0.0.127.a.example", "1.0.0.127.b.example", "1.0.0.127.c.example", "client.example.d.example", "x.example.e.example", "x.example", "client.example", "1.0.0.127.in-addr.arpa"} {
@@ -459,6 +461,7 @@ func (s spied) Write(p []byte) (int, error) {
 
 // TestGreylistOfTheSuspicious: only who stands on a list is asked to come back.
 func TestGreylistOfTheSuspicious(t *testing.T) {
+	t.Parallel()
 	e := testenv.Start(t, testenv.Options{SQL: everybodyMayWrite + setting("greylist_delay", "2s") +
 		setting("smtpd_recipient_restrictions", "reject_unauth_destination, z-suspicious") + class("z-suspicious", "warn_if_reject reject_rbl_client bl.example, check_sender_access inline:{spam.example=check_greylist}")})
 	dialog(t, e, testenv.SMTP, "a@x.example").want("250", "RCPT TO:<joe@vmail.example>")

@@ -147,6 +147,7 @@ var saslPorts = []int{993, 143, 465, 587, 995, 110}
 // TestSASLClients logs in by the clients of go-sasl and of xdg-go/scram with
 // every mechanism, in every protocol.
 func TestSASLClients(t *testing.T) {
+	t.Parallel()
 	h := authHost(t)
 	tokens := tokenServer(t)
 	caFile, certFile, keyFile := clientCertificate(t, "plain@vmail.example")
@@ -251,6 +252,7 @@ func must[T any](v T, err error) T {
 // connection, with altered ones, and as a client from which somebody has hidden
 // that bindings are offered.
 func TestChannelBinding(t *testing.T) {
+	t.Parallel()
 	h := authHost(t)
 	h.mustRun("config", "set", "auth_throttle=no")
 	h.start()
@@ -293,6 +295,7 @@ func TestChannelBinding(t *testing.T) {
 
 // TestOAuthOfPrograms logs in by tokens with curl and Python.
 func TestOAuthOfPrograms(t *testing.T) {
+	t.Parallel()
 	h := authHost(t)
 	tokens := tokenServer(t)
 	h.mustRun("config", "set", "oauth2_introspection_mode=post", "oauth2_introspection_url="+tokens.URL, "auth_mechanisms=plain oauthbearer xoauth2", "auth_throttle=no")

@@ -5,6 +5,7 @@ package test
 import (
 	"bufio"
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,6 +41,9 @@ func TestMain(m *testing.M) {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		os.Exit(1)
 	}
+	// Tests that are parallel wait, for programs and for time to pass, far more than they work.
+	flag.Parse()
+	flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
 	code := m.Run()
 	os.RemoveAll(dir)
 	os.Exit(code)
@@ -71,13 +76,20 @@ func sampleHost(t *testing.T, dir string) *host {
 	return h
 }
 
-// freeBase finds a port base whose ports are all free.
+// reserved holds the ports that tests of this process have: a server takes its
+// ports a while after they were found to be free.
+var reserved sync.Map
+
+// freeBase finds a port base whose ports are all free, and no other test's.
 func freeBase(t *testing.T) int {
 	t.Helper()
 next:
 	for range 100 {
 		base := 21000 + rand.IntN(10700) // below the ports that the system chooses
 		for _, p := range []int{24, 25, 110, 143, 465, 587, 993, 995} {
+			if _, taken := reserved.LoadOrStore(base+p, true); taken {
+				continue next
+			}
 			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(base+p))
 			if err != nil {
 				continue next

@@ -281,6 +281,7 @@ func difference(a, b string) string {
 // Dovecot has filled a tree, clients have synchronised with it; the server takes
 // over on the same ports, and nothing is moved; nor when Dovecot comes back.
 func TestTakeOverOfDovecot(t *testing.T) {
+	t.Parallel()
 	for _, p := range []string{"dovecot", "mbsync", "offlineimap", "fetchmail", "getmail"} {
 		need(t, p)
 	}

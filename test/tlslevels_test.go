@@ -71,6 +71,7 @@ func (m *tlsMaker) make(names []string, until time.Time, by *x509.Certificate) t
 // TestTLSLevelsAsPostfix: each level with each certificate; mail goes or waits,
 // in Postfix's words.
 func TestTLSLevelsAsPostfix(t *testing.T) {
+	t.Parallel()
 	need(t, "postfix")
 	if !ownNetwork(t) {
 		return

@@ -76,6 +76,7 @@ func (h *host) mail(port int, from, to string) error {
 // TestPerAddressTransports: each form of transport(5), by address; the
 // transport of one address is that of no other.
 func TestPerAddressTransports(t *testing.T) {
+	t.Parallel()
 	if !ownNetwork(t) {
 		return
 	}
@@ -176,6 +177,7 @@ func TestPerAddressTransports(t *testing.T) {
 
 // TestRelayhosts: who chooses the way of mail that leaves, and who logs in.
 func TestRelayhosts(t *testing.T) {
+	t.Parallel()
 	if !ownNetwork(t) {
 		return
 	}

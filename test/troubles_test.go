@@ -68,6 +68,7 @@ func (x *troubles) answer(line string) string {
 // delivered once, its bytes unchanged and its signatures holding, or, after a
 // 552, comes back once.
 func TestRelayThroughTroubles(t *testing.T) {
+	t.Parallel()
 	total, every := 90, 5
 	if long() {
 		total, every = 5000, 11
