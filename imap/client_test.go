@@ -9,6 +9,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 
 	"mailserver/imap"
+	"mailserver/internal/login"
 )
 
 const letter = "From: Ann <ann@vmail.example>\r\nTo: joe@vmail.example\r\nSubject: =?utf-8?q?gr=C3=BC=C3=9Fe?=\r\n" +
@@ -17,7 +18,7 @@ const letter = "From: Ann <ann@vmail.example>\r\nTo: joe@vmail.example\r\nSubjec
 
 // TestWithClientLibrary lets another implementation read what we say.
 func TestWithClientLibrary(t *testing.T) {
-	h := open(t, imap.ListenerOptions{TLS: imap.TLSMay}, nil)
+	h := open(t, imap.ListenerOptions{TLS: login.TLSMay}, nil)
 	exists := make(chan uint32, 100)
 	c, err := imapclient.DialInsecure(h.addr, &imapclient.Options{UnilateralDataHandler: &imapclient.UnilateralDataHandler{
 		Mailbox: func(d *imapclient.UnilateralDataMailbox) {

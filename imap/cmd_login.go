@@ -13,6 +13,7 @@ import (
 
 	"mailserver/auth"
 	"mailserver/internal/imapwire"
+	"mailserver/internal/login"
 )
 
 func uitoa(n uint64) string { return strconv.FormatUint(n, 10) }
@@ -33,24 +34,13 @@ func (s *session) tlsConfig() *tls.Config {
 }
 
 func (s *session) mayStartTLS() bool {
-	return !s.peer.TLS && (s.opt.TLS == TLSMay || s.opt.TLS == TLSEncrypt) && s.tlsConfig() != nil
+	return s.opt.Offers(s.peer) && s.tlsConfig() != nil
 }
 
-// plaintextAllowed: passwords may come without TLS from this host itself, as
-// Dovecot has it, unless the listener insists.
-func (s *session) plaintextAllowed() bool {
-	if s.peer.TLS {
-		return true
-	}
-	if s.opt.TLS == TLSEncrypt {
-		return false
-	}
-	local := s.peer.Remote.IsLoopback() || s.peer.Remote.IsValid() && s.peer.Remote == s.peer.Local
-	return local || !s.cfg.DisablePlaintext
-}
+func (s *session) plaintextAllowed() bool { return s.opt.Plaintext(s.peer, s.cfg.DisablePlaintext) }
 
 // loginAllowed tells whether any mechanism may be used.
-func (s *session) loginAllowed() bool { return s.peer.TLS || s.opt.TLS != TLSEncrypt }
+func (s *session) loginAllowed() bool { return s.peer.TLS || s.opt.TLS != login.TLSEncrypt }
 
 func runStartTLS(_ context.Context, s *session) (reply, error) {
 	if s.peer.TLS {
@@ -177,14 +167,7 @@ func runAuthenticate(ctx context.Context, s *session, a saslStart) (reply, error
 }
 
 // client is who talks, with the TLS connection that mechanisms may be bound to.
-func (s *session) client() auth.Client {
-	c := s.peer
-	if t, ok := s.link.conn.(*tls.Conn); ok {
-		st := t.ConnectionState()
-		c.State = &st
-	}
-	return c
-}
+func (s *session) client() auth.Client { return login.Bound(s.peer, s.link.conn) }
 
 func (s *session) offered(ctx context.Context, mechanism string) bool {
 	for _, m := range s.srv.d.Auth.Mechanisms(ctx, s.client(), s.plaintextAllowed()) {
@@ -250,14 +233,13 @@ var (
 
 // enter logs the user in.
 func (s *session) enter(ctx context.Context, who auth.Identity) (reply, error) {
-	key := userIP{who.User, s.peer.Remote}
-	if !s.srv.enter(key, s.cfg.MaxUserIP) {
+	if !s.srv.Enter(who.User, s.peer.Remote, s.cfg.MaxUserIP) {
 		s.logLimit(who)
 		return reply{}, &no{"LIMIT", fmt.Sprintf("Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d)", s.cfg.MaxUserIP)}
 	}
 	account, err := s.srv.d.Account(ctx, who.User)
 	if err != nil {
-		s.srv.exit(key)
+		s.srv.Exit(who.User, s.peer.Remote)
 		return reply{}, s.unavailable("find the mail of "+who.User, err)
 	}
 	s.user, s.account, s.counted = who.User, account, true

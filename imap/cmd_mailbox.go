@@ -10,6 +10,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"mailserver/internal/imapwire"
+	"mailserver/internal/login"
 	"mailserver/internal/mutf7"
 	"mailserver/storage"
 )
@@ -152,7 +153,7 @@ func naming(err error, wire string) error {
 		return bad
 	}
 	if errors.Is(err, storage.ErrNoMailbox) {
-		return &no{"NONEXISTENT", fmt.Sprintf("Mailbox doesn't exist: %s", oneLine(wire))}
+		return &no{"NONEXISTENT", fmt.Sprintf("Mailbox doesn't exist: %s", login.OneLine(wire))}
 	}
 	return err
 }
@@ -164,7 +165,7 @@ func toTarget(err error, wire string) error {
 		return bad
 	}
 	if errors.Is(err, storage.ErrNoMailbox) {
-		return &no{"TRYCREATE", fmt.Sprintf("Mailbox doesn't exist: %s", oneLine(wire))}
+		return &no{"TRYCREATE", fmt.Sprintf("Mailbox doesn't exist: %s", login.OneLine(wire))}
 	}
 	return err
 }

@@ -25,6 +25,7 @@ import (
 
 	"mailserver/auth"
 	"mailserver/imap"
+	"mailserver/internal/login"
 	"mailserver/internal/setting"
 	"mailserver/internal/testenv"
 	"mailserver/schema"
@@ -73,7 +74,7 @@ type house struct {
 	addr     string
 	rows     map[string]string
 	log      *lockedBuffer
-	auth     imap.Authenticator
+	auth     login.Authenticator
 	level    slog.Level
 	quota    int64
 	messages atomic.Int64  // quota_message_count

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"mailserver/imap"
+	"mailserver/internal/login"
 )
 
 // TestIdleConnectionsHoldLittle counts what a connection in IDLE holds, both
@@ -17,7 +18,7 @@ func TestIdleConnectionsHoldLittle(t *testing.T) {
 	for _, tls := range []bool{false, true} {
 		opt, most := imap.ListenerOptions{}, 20<<10
 		if tls {
-			opt.TLS, most = imap.TLSMay, 40<<10 // both ends of TLS
+			opt.TLS, most = login.TLSMay, 40<<10 // both ends of TLS
 		}
 		per, routines := idleCost(t, opt, tls)
 		t.Logf("tls=%v: %d bytes and %.1f goroutines a connection in IDLE", tls, per, routines)

@@ -10,21 +10,9 @@ import (
 	"time"
 
 	"mailserver/auth"
+	"mailserver/internal/login"
 	"mailserver/internal/maillog"
 )
-
-// where is the end of each line of the login process: rip, lip, TLS, session.
-func (s *session) where() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "rip=%s, lip=%s", s.peer.Remote, s.peer.Local)
-	if s.peer.TLS {
-		b.WriteString(", TLS")
-	} else if s.peer.Remote.IsLoopback() {
-		b.WriteString(", secured")
-	}
-	fmt.Fprintf(&b, ", session=<%s>", s.id)
-	return b.String()
-}
 
 func (s *session) event(level slog.Level, line, msg string, attrs ...slog.Attr) {
 	attrs = append(attrs, slog.String(maillog.Proto, "imap"), slog.String(maillog.Conn, s.id), slog.String(maillog.Remote, s.peer.Remote.String()))
@@ -32,20 +20,20 @@ func (s *session) event(level slog.Level, line, msg string, attrs ...slog.Attr) 
 }
 
 func (s *session) logLogin(who auth.Identity) {
-	s.event(slog.LevelInfo, fmt.Sprintf("imap-login: Login: user=<%s>, method=%s, %s", clean(who.User), who.Mechanism, s.where()),
+	s.event(slog.LevelInfo, fmt.Sprintf("imap-login: Login: user=<%s>, method=%s, %s", login.Clean(who.User), who.Mechanism, login.Where(s.peer, s.id)),
 		"login", slog.String(maillog.User, who.User), slog.String("method", who.Mechanism), slog.Bool(maillog.TLS, s.peer.TLS))
 }
 
 // logFailed is for people who read the log; fail2ban counts the line that
 // logDisconnect writes.
 func (s *session) logFailed(mechanism string, err error) {
-	s.event(slog.LevelInfo, fmt.Sprintf("imap-login: Authentication failed: user=<%s>, method=%s, %s", clean(s.lastTry), mechanism, s.where()),
+	s.event(slog.LevelInfo, fmt.Sprintf("imap-login: Authentication failed: user=<%s>, method=%s, %s", login.Clean(s.lastTry), mechanism, login.Where(s.peer, s.id)),
 		"login failed", slog.String(maillog.User, s.lastTry), slog.String("method", mechanism), slog.Any(maillog.Err, err))
 }
 
 func (s *session) logLimit(who auth.Identity) {
 	s.event(slog.LevelInfo, fmt.Sprintf("imap-login: Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d): user=<%s>, method=%s, %s",
-		s.cfg.MaxUserIP, clean(who.User), who.Mechanism, s.where()), "too many sessions of a user", slog.String(maillog.User, who.User))
+		s.cfg.MaxUserIP, login.Clean(who.User), who.Mechanism, login.Where(s.peer, s.id)), "too many sessions of a user", slog.String(maillog.User, who.User))
 }
 
 func (s *session) logID(pairs []idPair) {
@@ -54,9 +42,9 @@ func (s *session) logID(pairs []idPair) {
 	}
 	var b strings.Builder
 	for _, p := range pairs {
-		fmt.Fprintf(&b, " %s=%s", clean(p.key), clean(p.value))
+		fmt.Fprintf(&b, " %s=%s", login.Clean(p.key), login.Clean(p.value))
 	}
-	s.event(slog.LevelInfo, fmt.Sprintf("imap-login: ID sent:%s: user=<%s>, %s", b.String(), clean(s.user), s.where()),
+	s.event(slog.LevelInfo, fmt.Sprintf("imap-login: ID sent:%s: user=<%s>, %s", b.String(), login.Clean(s.user), login.Where(s.peer, s.id)),
 		"client id", slog.String("id", strings.TrimSpace(b.String())), slog.String(maillog.User, s.user))
 }
 
@@ -65,10 +53,10 @@ func (s *session) logDisconnect(err error) {
 	why := disconnectReason(err)
 	attrs := []slog.Attr{slog.String(maillog.Reason, why), slog.Duration(maillog.Dur, s.srv.d.Now().Sub(s.begun)), slog.String(maillog.User, s.user)}
 	if s.user == "" {
-		s.event(slog.LevelInfo, fmt.Sprintf("imap-login: Disconnected: %s %s: user=<%s>, %s", why, s.loginTale(), clean(s.lastTry), s.where()), "disconnect before login", attrs...)
+		s.event(slog.LevelInfo, fmt.Sprintf("imap-login: Disconnected: %s %s: user=<%s>, %s", why, s.loginTale(), login.Clean(s.lastTry), login.Where(s.peer, s.id)), "disconnect before login", attrs...)
 		return
 	}
-	line := fmt.Sprintf("imap(%s)<%s>: Disconnected: %s %s", clean(s.user), s.id, why, s.counters())
+	line := fmt.Sprintf("imap(%s)<%s>: Disconnected: %s %s", login.Clean(s.user), s.id, why, s.counters())
 	s.event(slog.LevelInfo, line, "disconnect", attrs...)
 }
 
@@ -100,18 +88,5 @@ func disconnectReason(err error) string {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "Disconnected for inactivity"
 	}
-	return "Connection closed: " + clean(err.Error())
-}
-
-// clean keeps what a client sent from forging log lines.
-func clean(s string) string {
-	if len(s) > 200 {
-		s = s[:200]
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '<' || r == '>' {
-			return '?'
-		}
-		return r
-	}, s)
+	return "Connection closed: " + login.Clean(err.Error())
 }

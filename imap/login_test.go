@@ -13,6 +13,7 @@ import (
 	goimap "github.com/emersion/go-imap/v2"
 
 	"mailserver/imap"
+	"mailserver/internal/login"
 	"mailserver/internal/testenv"
 )
 
@@ -48,7 +49,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			open(t, imap.ListenerOptions{TLS: imap.TLSMay, Hostname: "mx.example"}, nil).run(s)
+			open(t, imap.ListenerOptions{TLS: login.TLSMay, Hostname: "mx.example"}, nil).run(s)
 		})
 	}
 }
@@ -56,7 +57,7 @@ func TestScripts(t *testing.T) {
 // TestPlaintextBeforeTLSDoesNotSurvive: what stands behind STARTTLS in the same
 // packet is thrown away.
 func TestPlaintextBeforeTLSDoesNotSurvive(t *testing.T) {
-	h := open(t, imap.ListenerOptions{TLS: imap.TLSEncrypt}, nil)
+	h := open(t, imap.ListenerOptions{TLS: login.TLSEncrypt}, nil)
 	c := h.dial()
 	if got := c.line(); !strings.Contains(got, "STARTTLS LOGINDISABLED") || strings.Contains(got, "AUTH=") {
 		t.Errorf("greeting %q", got)
@@ -87,7 +88,7 @@ func TestPlaintextBeforeTLSDoesNotSurvive(t *testing.T) {
 }
 
 func TestWrapperMode(t *testing.T) {
-	h := open(t, imap.ListenerOptions{TLS: imap.TLSWrapper, Hostname: "mx.example"}, nil)
+	h := open(t, imap.ListenerOptions{TLS: login.TLSWrapper, Hostname: "mx.example"}, nil)
 	c := h.dial()
 	if err := c.step(testenv.Step{Verb: "TLS"}); err != nil {
 		t.Fatal(err)

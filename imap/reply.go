@@ -7,6 +7,7 @@ import (
 
 	"mailserver/auth"
 	"mailserver/internal/imapwire"
+	"mailserver/internal/login"
 	"mailserver/internal/maillog"
 	"mailserver/storage"
 )
@@ -110,7 +111,7 @@ func (s *session) answer(row *command, a reply) {
 	if a.code != "" {
 		s.enc.Raw("[").Raw(a.code).Raw("] ")
 	}
-	s.enc.Raw(oneLine(text)).CRLF()
+	s.enc.Raw(login.OneLine(text)).CRLF()
 }
 
 // completed is the text of OK: "Fetch completed."

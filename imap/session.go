@@ -2,11 +2,8 @@ package imap
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"net"
-	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -15,6 +12,7 @@ import (
 	"mailserver/auth"
 	"mailserver/internal/control"
 	"mailserver/internal/imapwire"
+	"mailserver/internal/login"
 	"mailserver/internal/tlscert"
 	"mailserver/storage"
 )
@@ -52,7 +50,6 @@ type session struct {
 	begun   time.Time
 	tries   int // failed log-ins
 	lastTry string
-	cancel  context.CancelFunc
 	shown   atomic.Pointer[control.Session] // safe for any goroutine
 	closing struct {                        // safe for any goroutine
 		sync.Mutex
@@ -89,32 +86,19 @@ type flagWords struct {
 	text   []byte
 }
 
-func newSession(srv *Server, c net.Conn, opt ListenerOptions) *session {
-	s := &session{srv: srv, opt: opt, raw: c, state: notAuthenticated, begun: srv.d.Now(), id: newID()}
+func newSession(srv *Server, c net.Conn, opt ListenerOptions, others int) *session {
+	s := &session{srv: srv, opt: opt, raw: c, state: notAuthenticated, begun: srv.d.Now(), id: login.NewID(), others: others}
 	s.link = &link{conn: c, now: srv.d.Now, wait: readTimeout}
 	s.dec = imapwire.NewDecoder(s.link)
 	s.enc = imapwire.NewEncoder(s.link)
 	s.dec.Continue = s.askForLiteral
-	s.peer = auth.Client{Service: "imap", Remote: addrOf(c.RemoteAddr()), Local: addrOf(c.LocalAddr())}
+	s.peer = login.NewClient("imap", c)
 	s.show()
 	return s
 }
 
-func newID() string {
-	var b [9]byte
-	rand.Read(b[:])
-	return base64.RawStdEncoding.EncodeToString(b[:])
-}
-
-func addrOf(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
-}
-
-// serve runs the session to its end.
-func (s *session) serve(ctx context.Context) {
+// Run serves the session to its end.
+func (s *session) Run(ctx context.Context) {
 	defer s.end()
 	s.link.until(s.begun.Add(loginTimeout))
 	if err := s.greet(ctx); err != nil {
@@ -141,12 +125,12 @@ func (s *session) greet(ctx context.Context) (err error) {
 		return err
 	}
 	if limit := s.cfg.MaxConnections; limit > 0 && s.others >= limit {
-		if s.opt.TLS != TLSWrapper { // else a handshake would cost what there is not
+		if s.opt.TLS != login.TLSWrapper { // else a handshake would cost what there is not
 			s.bye("UNAVAILABLE", "Too many connections.")
 		}
 		return errTooMany
 	}
-	if s.opt.TLS == TLSWrapper {
+	if s.opt.TLS == login.TLSWrapper {
 		if err := s.handshake(ctx); err != nil {
 			return err
 		}
@@ -155,7 +139,7 @@ func (s *session) greet(ctx context.Context) (err error) {
 	if s.opt.Hostname != "" && s.opt.Hostname != s.cfg.Hostname {
 		text = strings.Replace(text, s.cfg.Hostname, s.opt.Hostname, 1)
 	}
-	s.enc.Raw("* OK [CAPABILITY ").Raw(s.capabilities(ctx)).Raw("] ").Raw(oneLine(text)).CRLF()
+	s.enc.Raw("* OK [CAPABILITY ").Raw(s.capabilities(ctx)).Raw("] ").Raw(login.OneLine(text)).CRLF()
 	return nil
 }
 
@@ -198,21 +182,25 @@ func (s *session) await() error {
 	return s.dec.Park()
 }
 
-// leave asks the session to say BYE once no command runs. Safe for any
+// Leave asks the session to say BYE once no command runs. Safe for any
 // goroutine.
-func (s *session) leave() {
+func (s *session) Leave() {
 	s.closing.Lock()
 	s.closing.bye = true
 	s.closing.Unlock()
 	s.link.wake()
 }
 
-// cut closes the connection under the session, and ends what it is doing. Safe
-// for any goroutine.
-func (s *session) cut() {
-	s.cancel()
-	s.raw.Close()
+// Cut closes the connection under the session. Safe for any goroutine.
+func (s *session) Cut() { s.raw.Close() }
+
+// show tells other goroutines what the session is now.
+func (s *session) show() {
+	s.shown.Store(&control.Session{Proto: "imap", ID: s.id, User: s.user, Remote: s.peer.Remote.String(), TLS: s.peer.TLS, Begun: s.begun})
 }
+
+// Shown is what show has told. Safe for any goroutine.
+func (s *session) Shown() control.Session { return *s.shown.Load() }
 
 func (s *session) leaving() error {
 	s.closing.Lock()
@@ -260,7 +248,7 @@ func (s *session) end() {
 	s.enc.Park()
 	s.dec.Free()
 	if s.state != loggedOut {
-		s.link.linger()
+		login.Linger(s.link.conn, s.srv.d.Now())
 	}
 	s.link.conn.Close()
 	s.release()
@@ -269,7 +257,7 @@ func (s *session) end() {
 // release gives back the place of a session of its user.
 func (s *session) release() {
 	if s.counted {
-		s.srv.exit(userIP{s.user, s.peer.Remote})
+		s.srv.Exit(s.user, s.peer.Remote)
 		s.counted = false
 	}
 }
@@ -282,14 +270,4 @@ func (s *session) unselect() {
 	if s.state == selected {
 		s.state = authenticated
 	}
-}
-
-// oneLine keeps a text from ending its line.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, s)
 }

@@ -2,7 +2,6 @@ package pop3
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -12,6 +11,7 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"mailserver/auth"
+	"mailserver/internal/login"
 )
 
 // capaLines are what is offered before and after the log-in, in Dovecot's order.
@@ -36,34 +36,16 @@ func runCapa(ctx context.Context, s *session) error {
 }
 
 func (s *session) mayStartTLS() bool {
-	return !s.peer.TLS && (s.opt.TLS == TLSMay || s.opt.TLS == TLSEncrypt) && s.tlsConfig() != nil
+	return s.opt.Offers(s.peer) && s.tlsConfig() != nil
 }
 
-// plaintextAllowed: passwords may come without TLS from this host itself, as
-// Dovecot has it, unless the listener insists.
-func (s *session) plaintextAllowed() bool {
-	if s.peer.TLS {
-		return true
-	}
-	if s.opt.TLS == TLSEncrypt {
-		return false
-	}
-	local := s.peer.Remote.IsLoopback() || s.peer.Remote.IsValid() && s.peer.Remote == s.peer.Local
-	return local || !s.cfg.DisablePlaintext
-}
+func (s *session) plaintextAllowed() bool { return s.opt.Plaintext(s.peer, s.cfg.DisablePlaintext) }
 
 // loginAllowed tells whether any mechanism may be used.
-func (s *session) loginAllowed() bool { return s.peer.TLS || s.opt.TLS != TLSEncrypt }
+func (s *session) loginAllowed() bool { return s.peer.TLS || s.opt.TLS != login.TLSEncrypt }
 
 // client is who talks, with the TLS connection that mechanisms may be bound to.
-func (s *session) client() auth.Client {
-	c := s.peer
-	if t, ok := s.link.conn.(*tls.Conn); ok {
-		st := t.ConnectionState()
-		c.State = &st
-	}
-	return c
-}
+func (s *session) client() auth.Client { return login.Bound(s.peer, s.link.conn) }
 
 func (s *session) mechanisms(ctx context.Context) []string {
 	if !s.loginAllowed() {
@@ -251,8 +233,7 @@ func (s *session) loginFailed(err error, mechanism string) error {
 // enter logs the user in and opens the maildrop. When that cannot be done the
 // session is over, as in Dovecot.
 func (s *session) enter(ctx context.Context, who auth.Identity) error {
-	key := userIP{who.User, s.peer.Remote}
-	if !s.srv.enter(key, s.cfg.MaxUserIP) {
+	if !s.srv.Enter(who.User, s.peer.Remote, s.cfg.MaxUserIP) {
 		s.logLimit(who)
 		return &no{"IN-USE", fmt.Sprintf("Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d)", s.cfg.MaxUserIP)}
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/emersion/go-sasl"
 
 	"mailserver/auth"
+	"mailserver/internal/login"
 	"mailserver/internal/setting"
 	"mailserver/internal/testenv"
 	"mailserver/pop3"
@@ -72,7 +73,7 @@ type house struct {
 	addr  string
 	rows  map[string]string
 	log   *lockedBuffer
-	auth  pop3.Authenticator
+	auth  login.Authenticator
 	level slog.Level
 	late  time.Duration // the server's clock is behind by
 }

@@ -225,20 +225,3 @@ func (l *link) startTLS(ctx context.Context, cfg *tls.Config) error {
 	l.conn = t
 	return nil
 }
-
-// linger ends our side, and lets a client that is still sending read the last
-// line before the connection is reset.
-func (l *link) linger() {
-	if c, ok := l.conn.(interface{ CloseWrite() error }); ok {
-		c.CloseWrite()
-	}
-	raw := l.conn
-	if t, ok := raw.(*tls.Conn); ok {
-		raw = t.NetConn()
-	}
-	if c, ok := raw.(*net.TCPConn); ok {
-		c.CloseWrite()
-		c.SetReadDeadline(l.now().Add(time.Second))
-		io.CopyN(io.Discard, c, 64<<10)
-	}
-}

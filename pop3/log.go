@@ -10,21 +10,9 @@ import (
 	"time"
 
 	"mailserver/auth"
+	"mailserver/internal/login"
 	"mailserver/internal/maillog"
 )
-
-// where is the end of each line of the login process: rip, lip, TLS, session.
-func (s *session) where() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "rip=%s, lip=%s", s.peer.Remote, s.peer.Local)
-	if s.peer.TLS {
-		b.WriteString(", TLS")
-	} else if s.peer.Remote.IsLoopback() {
-		b.WriteString(", secured")
-	}
-	fmt.Fprintf(&b, ", session=<%s>", s.id)
-	return b.String()
-}
 
 func (s *session) event(level slog.Level, line, msg string, attrs ...slog.Attr) {
 	attrs = append(attrs, slog.String(maillog.Proto, "pop3"), slog.String(maillog.Conn, s.id), slog.String(maillog.Remote, s.peer.Remote.String()))
@@ -32,20 +20,20 @@ func (s *session) event(level slog.Level, line, msg string, attrs ...slog.Attr) 
 }
 
 func (s *session) logLogin(who auth.Identity) {
-	s.event(slog.LevelInfo, fmt.Sprintf("pop3-login: Login: user=<%s>, method=%s, %s", clean(who.User), who.Mechanism, s.where()),
+	s.event(slog.LevelInfo, fmt.Sprintf("pop3-login: Login: user=<%s>, method=%s, %s", login.Clean(who.User), who.Mechanism, login.Where(s.peer, s.id)),
 		"login", slog.String(maillog.User, who.User), slog.String("method", who.Mechanism), slog.Bool(maillog.TLS, s.peer.TLS))
 }
 
 // logFailed is for people who read the log; fail2ban counts the line that
 // logDisconnect writes.
 func (s *session) logFailed(mechanism string, err error) {
-	s.event(slog.LevelInfo, fmt.Sprintf("pop3-login: Authentication failed: user=<%s>, method=%s, %s", clean(s.lastTry), mechanism, s.where()),
+	s.event(slog.LevelInfo, fmt.Sprintf("pop3-login: Authentication failed: user=<%s>, method=%s, %s", login.Clean(s.lastTry), mechanism, login.Where(s.peer, s.id)),
 		"login failed", slog.String(maillog.User, s.lastTry), slog.String("method", mechanism), slog.Any(maillog.Err, err))
 }
 
 func (s *session) logLimit(who auth.Identity) {
 	s.event(slog.LevelInfo, fmt.Sprintf("pop3-login: Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d): user=<%s>, method=%s, %s",
-		s.cfg.MaxUserIP, clean(who.User), who.Mechanism, s.where()), "too many sessions of a user", slog.String(maillog.User, who.User))
+		s.cfg.MaxUserIP, login.Clean(who.User), who.Mechanism, login.Where(s.peer, s.id)), "too many sessions of a user", slog.String(maillog.User, who.User))
 }
 
 // logDisconnect writes the one line at the end of a session.
@@ -53,10 +41,10 @@ func (s *session) logDisconnect(err error) {
 	why := s.disconnectReason(err)
 	attrs := []slog.Attr{slog.String(maillog.Reason, why), slog.Duration(maillog.Dur, s.srv.d.Now().Sub(s.begun)), slog.String(maillog.User, s.user)}
 	if s.user == "" {
-		s.event(slog.LevelInfo, fmt.Sprintf("pop3-login: Disconnected: %s %s: user=<%s>, %s", why, s.loginTale(), clean(s.lastTry), s.where()), "disconnect before login", attrs...)
+		s.event(slog.LevelInfo, fmt.Sprintf("pop3-login: Disconnected: %s %s: user=<%s>, %s", why, s.loginTale(), login.Clean(s.lastTry), login.Where(s.peer, s.id)), "disconnect before login", attrs...)
 		return
 	}
-	line := fmt.Sprintf("pop3(%s)<%s>: Disconnected: %s %s", clean(s.user), s.id, why, s.counters())
+	line := fmt.Sprintf("pop3(%s)<%s>: Disconnected: %s %s", login.Clean(s.user), s.id, why, s.counters())
 	s.event(slog.LevelInfo, line, "disconnect", attrs...)
 }
 
@@ -107,20 +95,7 @@ func (s *session) disconnectReason(err error) string {
 	}
 	var over *ending
 	if errors.As(err, &over) {
-		return clean(over.why)
+		return login.Clean(over.why)
 	}
-	return "Connection closed: " + clean(err.Error())
-}
-
-// clean keeps what a client sent from forging log lines.
-func clean(s string) string {
-	if len(s) > 200 {
-		s = s[:200]
-	}
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == '<' || r == '>' {
-			return '?'
-		}
-		return r
-	}, s)
+	return "Connection closed: " + login.Clean(err.Error())
 }

@@ -11,6 +11,7 @@ import (
 
 	goimap "github.com/emersion/go-imap/v2"
 
+	"mailserver/internal/login"
 	"mailserver/internal/testenv"
 	"mailserver/pop3"
 )
@@ -47,14 +48,14 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			open(t, pop3.ListenerOptions{TLS: pop3.TLSMay, Hostname: "mx.example"}, nil).run(s)
+			open(t, pop3.ListenerOptions{TLS: login.TLSMay, Hostname: "mx.example"}, nil).run(s)
 		})
 	}
 }
 
 // TestEncryptMode: no log-in of any kind before STLS.
 func TestEncryptMode(t *testing.T) {
-	h := open(t, pop3.ListenerOptions{TLS: pop3.TLSEncrypt}, nil)
+	h := open(t, pop3.ListenerOptions{TLS: login.TLSEncrypt}, nil)
 	c := h.dial()
 	c.line()
 	if got := strings.Join(c.list("CAPA"), " "); strings.Contains(got, "USER") || strings.Contains(got, "SASL") || !strings.Contains(got, "STLS") {
@@ -74,7 +75,7 @@ func TestEncryptMode(t *testing.T) {
 }
 
 func TestWrapperMode(t *testing.T) {
-	h := open(t, pop3.ListenerOptions{TLS: pop3.TLSWrapper, Hostname: "mx.example"}, nil)
+	h := open(t, pop3.ListenerOptions{TLS: login.TLSWrapper, Hostname: "mx.example"}, nil)
 	c := h.dial()
 	if err := c.step(testenv.Step{Verb: "TLS"}); err != nil {
 		t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"mailserver/auth"
+	"mailserver/internal/login"
 	"mailserver/internal/maillog"
 	"mailserver/storage"
 )
@@ -76,7 +77,7 @@ func (s *session) refuse(code, text string) {
 	if code != "" {
 		text = "[" + code + "] " + text
 	}
-	s.say("-ERR " + oneLine(text))
+	s.say("-ERR " + login.OneLine(text))
 }
 
 // unavailable logs that something beneath cannot be had now, and answers that

@@ -2,18 +2,16 @@ package pop3
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"net"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"mailserver/auth"
 	"mailserver/internal/control"
+	"mailserver/internal/login"
 	"mailserver/internal/tlscert"
 )
 
@@ -41,7 +39,6 @@ type session struct {
 	bad    int // bad commands in a row
 	others int // sessions of the server when this one began
 	begun  time.Time
-	cancel context.CancelFunc
 	shown  atomic.Pointer[control.Session] // safe for any goroutine
 
 	claimed string // what USER has told
@@ -60,29 +57,16 @@ type session struct {
 // counts are for the line at the end of a session.
 type counts struct{ top, topBytes, retr, retrBytes int64 }
 
-func newSession(srv *Server, c net.Conn, opt ListenerOptions) *session {
-	s := &session{srv: srv, opt: opt, raw: c, state: authorization, begun: srv.d.Now(), id: newID()}
+func newSession(srv *Server, c net.Conn, opt ListenerOptions, others int) *session {
+	s := &session{srv: srv, opt: opt, raw: c, state: authorization, begun: srv.d.Now(), id: login.NewID(), others: others}
 	s.link = &link{conn: c, now: srv.d.Now}
-	s.peer = auth.Client{Service: "pop3", Remote: addrOf(c.RemoteAddr()), Local: addrOf(c.LocalAddr())}
+	s.peer = login.NewClient("pop3", c)
 	s.show()
 	return s
 }
 
-func newID() string {
-	var b [9]byte
-	rand.Read(b[:])
-	return base64.RawStdEncoding.EncodeToString(b[:])
-}
-
-func addrOf(a net.Addr) netip.Addr {
-	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
-}
-
-// serve runs the session to its end.
-func (s *session) serve(ctx context.Context) {
+// Run serves the session to its end.
+func (s *session) Run(ctx context.Context) {
 	defer s.end()
 	s.link.until(s.begun.Add(loginTimeout))
 	err := s.greet(ctx)
@@ -101,13 +85,13 @@ func (s *session) greet(ctx context.Context) (err error) {
 		return err
 	}
 	if limit := s.cfg.MaxConnections; limit > 0 && s.others >= limit {
-		if s.opt.TLS != TLSWrapper { // else a handshake would cost what there is not
+		if s.opt.TLS != login.TLSWrapper { // else a handshake would cost what there is not
 			s.say("-ERR [SYS/TEMP] Too many connections.")
 			s.link.flush()
 		}
 		return errTooMany
 	}
-	if s.opt.TLS == TLSWrapper {
+	if s.opt.TLS == login.TLSWrapper {
 		if err := s.handshake(ctx); err != nil {
 			return err
 		}
@@ -116,7 +100,7 @@ func (s *session) greet(ctx context.Context) (err error) {
 	if s.opt.Hostname != "" && s.opt.Hostname != s.cfg.Hostname {
 		text = strings.Replace(text, s.cfg.Hostname, s.opt.Hostname, 1)
 	}
-	s.say("+OK " + oneLine(text))
+	s.say("+OK " + login.OneLine(text))
 	return nil
 }
 
@@ -151,15 +135,19 @@ func (s *session) say(line string) {
 	s.link.say("\r\n")
 }
 
-// leave asks the session to end once no command runs. Safe for any goroutine.
-func (s *session) leave() { s.link.wake() }
+// Leave asks the session to end once no command runs. Safe for any goroutine.
+func (s *session) Leave() { s.link.wake() }
 
-// cut closes the connection under the session, and ends what it is doing. Safe
-// for any goroutine.
-func (s *session) cut() {
-	s.cancel()
-	s.raw.Close()
+// Cut closes the connection under the session. Safe for any goroutine.
+func (s *session) Cut() { s.raw.Close() }
+
+// show tells other goroutines what the session is now.
+func (s *session) show() {
+	s.shown.Store(&control.Session{Proto: "pop3", ID: s.id, User: s.user, Remote: s.peer.Remote.String(), TLS: s.peer.TLS, Begun: s.begun})
 }
+
+// Shown is what show has told. Safe for any goroutine.
+func (s *session) Shown() control.Session { return *s.shown.Load() }
 
 // farewell says why the session ends, if the client can still hear it.
 func (s *session) farewell(err error) {
@@ -182,7 +170,7 @@ func (s *session) end() {
 		s.drop.close()
 	}
 	if s.state != ended {
-		s.link.linger()
+		login.Linger(s.link.conn, s.srv.d.Now())
 	}
 	s.link.release()
 	s.link.conn.Close()
@@ -190,16 +178,6 @@ func (s *session) end() {
 		s.srv.drops.unlock(s.user)
 	}
 	if s.counted {
-		s.srv.exit(userIP{s.user, s.peer.Remote})
+		s.srv.Exit(s.user, s.peer.Remote)
 	}
-}
-
-// oneLine keeps a text from ending its line.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, s)
 }

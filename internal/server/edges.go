@@ -8,6 +8,7 @@ import (
 	"mailserver/imap"
 	"mailserver/internal/config"
 	"mailserver/internal/listen"
+	"mailserver/internal/login"
 	"mailserver/internal/milter"
 	"mailserver/internal/tlscert"
 	"mailserver/policy"
@@ -114,10 +115,11 @@ func (e smtpEdge) Shutdown(ctx context.Context) error { return e.s.Shutdown(ctx)
 // imapEdge serves the rows imap.
 type imapEdge struct{ s *imap.Server }
 
-var imapModes = map[string]imap.TLSMode{"none": imap.TLSNone, "may": imap.TLSMay, "encrypt": imap.TLSEncrypt, "wrapper": imap.TLSWrapper}
+// readModes are the modes of TLS of rows imap and pop3.
+var readModes = map[string]login.TLSMode{"none": login.TLSNone, "may": login.TLSMay, "encrypt": login.TLSEncrypt, "wrapper": login.TLSWrapper}
 
 func (e imapEdge) Serve(ctx context.Context, l net.Listener, row schema.Listener) error {
-	return e.s.Serve(ctx, l, imap.ListenerOptions{TLS: imapModes[row.TLS], Hostname: row.Hostname})
+	return e.s.Serve(ctx, l, login.Options{TLS: readModes[row.TLS], Hostname: row.Hostname})
 }
 
 func (e imapEdge) Shutdown(ctx context.Context) error { return e.s.Shutdown(ctx) }
@@ -125,10 +127,8 @@ func (e imapEdge) Shutdown(ctx context.Context) error { return e.s.Shutdown(ctx)
 // pop3Edge serves the rows pop3.
 type pop3Edge struct{ s *pop3.Server }
 
-var pop3Modes = map[string]pop3.TLSMode{"none": pop3.TLSNone, "may": pop3.TLSMay, "encrypt": pop3.TLSEncrypt, "wrapper": pop3.TLSWrapper}
-
 func (e pop3Edge) Serve(ctx context.Context, l net.Listener, row schema.Listener) error {
-	return e.s.Serve(ctx, l, pop3.ListenerOptions{TLS: pop3Modes[row.TLS], Hostname: row.Hostname})
+	return e.s.Serve(ctx, l, login.Options{TLS: readModes[row.TLS], Hostname: row.Hostname})
 }
 
 func (e pop3Edge) Shutdown(ctx context.Context) error { return e.s.Shutdown(ctx) }
