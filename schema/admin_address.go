@@ -19,15 +19,36 @@ type AddressRow struct {
 	AliasOf   int    `json:"alias_of"` // virtual alias rows that lead here
 }
 
+const addressRows = `
+	SELECT addLocalpart || '@' || domName, addNum, a.active, domClass, ifnull(addRcNum, -1),
+	       EXISTS (SELECT 1 FROM VMailbox WHERE vmNum = addNum),
+	       (SELECT count(*) FROM VAlias WHERE vaNum = addNum) + (SELECT count(*) FROM Alias WHERE aliasNum = addNum),
+	       (SELECT count(*) FROM VAlias WHERE vaTargetNum = addNum), ` + transportColumns + `
+	FROM Address a JOIN Domain ON domNum = addDomNum LEFT JOIN Transport t ON t.tpNum = addTpNum `
+
 // Addresses calls fn for every address of a domain, or of all.
 func (m *Mail) Addresses(ctx context.Context, domain string, fn func(AddressRow) error) error {
-	err := m.each(ctx, `
-		SELECT addLocalpart || '@' || domName, addNum, a.active, domClass, ifnull(addRcNum, -1),
-		       EXISTS (SELECT 1 FROM VMailbox WHERE vmNum = addNum),
-		       (SELECT count(*) FROM VAlias WHERE vaNum = addNum) + (SELECT count(*) FROM Alias WHERE aliasNum = addNum),
-		       (SELECT count(*) FROM VAlias WHERE vaTargetNum = addNum), `+transportColumns+`
-		FROM Address a JOIN Domain ON domNum = addDomNum LEFT JOIN Transport t ON t.tpNum = addTpNum
-		WHERE ?1 = '' OR domName = ?1 ORDER BY domName, addLocalpart`, []any{domain}, func(rows *sql.Rows) error {
+	return m.addressRows(ctx, fn, `WHERE ?1 = '' OR domName = ?1 ORDER BY domName, addLocalpart`, domain)
+}
+
+// AddressesAt calls fn for the addresses of a local part in the domains that
+// begin with domain, at most most.
+func (m *Mail) AddressesAt(ctx context.Context, local, domain string, most int, fn func(AddressRow) error) error {
+	return m.addressRows(ctx, fn, `WHERE addLocalpart = ?1 AND domName >= ?2 AND domName < ?2 || char(1114111) ORDER BY domName LIMIT ?3`,
+		local, domain, most)
+}
+
+// Address returns one address; ErrNotFound.
+func (m *Mail) Address(ctx context.Context, local, domain string) (row AddressRow, err error) {
+	err = m.addressRows(ctx, func(r AddressRow) error { row = r; return nil }, `WHERE domName = ?1 AND addLocalpart = ?2`, domain, local)
+	if err == nil && row.Num == 0 {
+		err = fmt.Errorf("address %s@%s: %w", local, domain, ErrNotFound)
+	}
+	return row, err
+}
+
+func (m *Mail) addressRows(ctx context.Context, fn func(AddressRow) error, where string, args ...any) error {
+	err := m.each(ctx, addressRows+where, args, func(rows *sql.Rows) error {
 		var r AddressRow
 		var t nullTransport
 		if err := rows.Scan(append([]any{&r.Address, &r.Num, &r.Active, &r.Class, &r.RClass, &r.Mailbox, &r.Targets,

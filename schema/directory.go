@@ -118,6 +118,8 @@ const (
 	lookDkimKey
 	lookSaslPassword
 	lookPipe
+	lookFilled
+	lookTransport
 )
 
 // Domain returns the row of name, in any case, active or not; nil if none.
@@ -134,15 +136,20 @@ func (v *View) ownDomain(ctx context.Context, name string) (*Domain, error) {
 	return cached(v, cacheKey{kind: lookDomain, key: name}, func() (*Domain, error) {
 		var d Domain
 		var t nullTransport
+		var catchAll bool
 		found, err := v.m.one(ctx, `
-			SELECT domNum, d.active, domName, domClass, ifnull(domRcNum, -1), domSysUser, `+transportColumns+`
+			SELECT domNum, d.active, domName, domClass, ifnull(domRcNum, -1), domSysUser,
+			       EXISTS (SELECT 1 FROM Address WHERE addDomNum = domNum AND addLocalpart = ''), `+transportColumns+`
 			FROM Domain d LEFT JOIN Transport t ON t.tpNum = d.domTpNum
 			WHERE domName = ?`, []any{name},
-			append([]any{&d.Num, &d.Active, &d.Name, &d.Class, &d.RClass, &d.SysUser}, t.dest()...)...)
+			append([]any{&d.Num, &d.Active, &d.Name, &d.Class, &d.RClass, &d.SysUser, &catchAll}, t.dest()...)...)
 		if err != nil || !found {
 			return nil, wrap("look up domain "+name, err)
 		}
 		d.Transport = t.row()
+		if !catchAll { // every address of the domain asks for it
+			v.c.put(cacheKey{kind: lookAddress, num: d.Num}, (*Address)(nil))
+		}
 		return &d, nil
 	})
 }
@@ -153,7 +160,7 @@ func (v *View) Address(ctx context.Context, domNum int64, localpart string) (*Ad
 	if domNum > 0 {
 		key := strings.ToLower(localpart)
 		a, err := cached(v, cacheKey{kind: lookAddress, num: domNum, key: key}, func() (*Address, error) {
-			return v.m.address(ctx, `WHERE addDomNum = ? AND addLocalpart = ?`, domNum, localpart)
+			return v.address(ctx, `WHERE addDomNum = ? AND addLocalpart = ?`, domNum, localpart)
 		})
 		if err != nil || a != nil {
 			return a, err
@@ -164,12 +171,12 @@ func (v *View) Address(ctx context.Context, domNum int64, localpart string) (*Ad
 
 // AddressByNum returns the row with that number; nil if none.
 func (v *View) AddressByNum(ctx context.Context, num int64) (*Address, error) {
-	return v.m.address(ctx, `WHERE addNum = ?`, num)
+	return v.address(ctx, `WHERE addNum = ?`, num)
 }
 
-func (m *mailFile) address(ctx context.Context, where string, args ...any) (*Address, error) {
+func (v *View) address(ctx context.Context, where string, args ...any) (*Address, error) {
 	var a Address
-	var t nullTransport
+	var transport sql.NullInt64
 	var box struct {
 		num    sql.NullInt64
 		active sql.NullBool
@@ -180,26 +187,41 @@ func (m *mailFile) address(ctx context.Context, where string, args ...any) (*Add
 		quota  int64
 		host   string
 	}
-	found, err := m.one(ctx, `
+	found, err := v.m.one(ctx, `
 		SELECT addNum, a.active, addLocalpart, addDomNum, domName, ifnull(addRcNum, -1),
 		       EXISTS (SELECT 1 FROM VAlias WHERE vaNum = addNum AND active <> 0),
 		       EXISTS (SELECT 1 FROM Alias WHERE aliasNum = addNum AND active <> 0),
 		       vmNum, b.active, ifnull(vmPasswd, ''), ifnull(vmUid, -1), ifnull(vmGid, -1),
-		       ifnull(vmHome, ''), ifnull(vmQuota, -1), ifnull(vmHost, ''), `+transportColumns+`
+		       ifnull(vmHome, ''), ifnull(vmQuota, -1), ifnull(vmHost, ''), addTpNum
 		FROM Address a JOIN Domain ON domNum = addDomNum
-		LEFT JOIN VMailbox b ON vmNum = addNum
-		LEFT JOIN Transport t ON t.tpNum = a.addTpNum `+where, args,
-		append([]any{&a.Num, &a.Active, &a.Localpart, &a.DomNum, &a.Domain, &a.RClass, &a.HasVAlias, &a.HasAlias,
-			&box.num, &box.active, &box.passwd, &box.uid, &box.gid, &box.home, &box.quota, &box.host}, t.dest()...)...)
+		LEFT JOIN VMailbox b ON vmNum = addNum `+where, args,
+		&a.Num, &a.Active, &a.Localpart, &a.DomNum, &a.Domain, &a.RClass, &a.HasVAlias, &a.HasAlias,
+		&box.num, &box.active, &box.passwd, &box.uid, &box.gid, &box.home, &box.quota, &box.host, &transport)
 	if err != nil || !found {
-		return nil, wrap(fmt.Sprintf("look up address %v", args), err)
+		if err != nil {
+			err = fmt.Errorf("look up address %v: %w", args, err)
+		}
+		return nil, err
 	}
-	a.Transport = t.row()
+	if transport.Valid {
+		if a.Transport, err = v.transport(ctx, transport.Int64); err != nil {
+			return nil, err
+		}
+	}
 	if box.num.Valid {
 		a.Mailbox = &VMailbox{Active: box.active.Bool, Passwd: box.passwd, UID: box.uid, GID: box.gid,
 			Home: box.home, Quota: box.quota, Host: box.host}
 	}
 	return &a, nil
+}
+
+// transport returns the row of Transport with that number; nil if none.
+func (v *View) transport(ctx context.Context, num int64) (*Transport, error) {
+	return cached(v, cacheKey{kind: lookTransport, num: num}, func() (*Transport, error) {
+		var t nullTransport
+		_, err := v.m.one(ctx, `SELECT `+transportColumns+` FROM Transport t WHERE tpNum = ?`, []any{num}, t.dest()...)
+		return t.row(), wrap("look up transport", err)
+	})
 }
 
 const transportColumns = `t.tpNum, t.active, ifnull(t.tpTransport, ''), ifnull(t.tpNexthop, ''), t.tpMx, ifnull(t.tpPort, 0)`

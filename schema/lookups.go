@@ -52,13 +52,19 @@ func (v *View) RClass(ctx context.Context, num int) (string, error) {
 // Access returns the action of an exact key of an access(5) table, or of the SQL
 // map of that name; ” if none.
 func (v *View) Access(ctx context.Context, table, key string) (string, error) {
-	k := strings.ToLower(table) + "\x00" + strings.ToLower(key)
-	action, err := cached(v, cacheKey{kind: lookAccess, key: k}, func() (string, error) {
-		return v.m.text(ctx, "look up access table "+table,
-			`SELECT acAction FROM Access WHERE acTable = ? AND acKey = ? AND acType = 'hash' AND active <> 0`, table, key)
-	})
-	if err != nil || action != "" {
-		return action, err
+	has, err := v.hasAccessRows(ctx, table)
+	if err != nil {
+		return "", err
+	}
+	if has {
+		k := strings.ToLower(table) + "\x00" + strings.ToLower(key)
+		action, err := cached(v, cacheKey{kind: lookAccess, key: k}, func() (string, error) {
+			return v.m.text(ctx, "look up access table "+table,
+				`SELECT acAction FROM Access WHERE acTable = ? AND acKey = ? AND acType = 'hash' AND active <> 0`, table, key)
+		})
+		if err != nil || action != "" {
+			return action, err
+		}
 	}
 	return v.LookupSQLMap(ctx, table, key)
 }
@@ -90,20 +96,27 @@ func (v *View) AccessRows(ctx context.Context, table string) ([]AccessRow, error
 // HasAccess reports whether any row, active or not, names the access table, or
 // an SQL map has that name.
 func (v *View) HasAccess(ctx context.Context, table string) (bool, error) {
-	k := cacheKey{kind: lookAccessList, num: 1, key: strings.ToLower(table)}
-	has, err := cached(v, k, func() (bool, error) {
-		var n int
-		_, err := v.m.one(ctx, `SELECT EXISTS (SELECT 1 FROM Access WHERE acTable = ?)`, []any{table}, &n)
-		return n != 0, wrap("look up access table "+table, err)
-	})
+	has, err := v.hasAccessRows(ctx, table)
 	if err != nil || has {
 		return has, err
 	}
 	return v.HasSQLMap(ctx, table)
 }
 
+func (v *View) hasAccessRows(ctx context.Context, table string) (bool, error) {
+	k := cacheKey{kind: lookAccessList, num: 1, key: strings.ToLower(table)}
+	return cached(v, k, func() (bool, error) {
+		var n int
+		_, err := v.m.one(ctx, `SELECT EXISTS (SELECT 1 FROM Access WHERE acTable = ?)`, []any{table}, &n)
+		return n != 0, wrap("look up access table "+table, err)
+	})
+}
+
 // Backscatter returns the active targets of a sender in BScat by priority.
 func (v *View) Backscatter(ctx context.Context, sender string) ([]string, error) {
+	if f, err := v.filled(ctx); err != nil || !f.backscatter {
+		return nil, err
+	}
 	return cached(v, cacheKey{kind: lookBScat, key: strings.ToLower(sender)}, func() ([]string, error) {
 		list, err := v.m.strings(ctx, `SELECT bsTarget FROM BScat WHERE bsSender = ? AND active <> 0 ORDER BY bsPriority`, sender)
 		return list, wrap("look up backscatter sender", err)
@@ -112,6 +125,9 @@ func (v *View) Backscatter(ctx context.Context, sender string) ([]string, error)
 
 // Relocated returns where an address (or @domain) has moved to; ” if none.
 func (v *View) Relocated(ctx context.Context, address string) (string, error) {
+	if f, err := v.filled(ctx); err != nil || !f.relocated {
+		return "", err
+	}
 	return cached(v, cacheKey{kind: lookRelocated, key: strings.ToLower(address)}, func() (string, error) {
 		return v.m.text(ctx, "look up relocated", `SELECT rlTarget FROM Relocated WHERE rlAddress = ? AND active <> 0`, address)
 	})
@@ -125,6 +141,9 @@ type Pattern struct {
 
 // Patterns returns the active pattern aliases of a domain, the first to try first.
 func (v *View) Patterns(ctx context.Context, domNum int64) ([]Pattern, error) {
+	if f, err := v.filled(ctx); err != nil || !f.pattern {
+		return nil, err
+	}
 	return cached(v, cacheKey{kind: lookPatterns, num: domNum}, func() ([]Pattern, error) {
 		var list []Pattern
 		err := v.m.each(ctx, `SELECT paPattern, paTarget FROM PatternAlias WHERE paDomNum = ? AND active <> 0
@@ -141,6 +160,9 @@ func (v *View) Patterns(ctx context.Context, domNum int64) ([]Pattern, error) {
 // Canonical returns the active target of an address in one of the maps
 // canonical, sender_canonical, recipient_canonical, generic; ” if none.
 func (v *View) Canonical(ctx context.Context, table, address string) (string, error) {
+	if has, err := v.HasCanonical(ctx, table); err != nil || !has {
+		return "", err
+	}
 	k := cacheKey{kind: lookCanonical, key: table + "\x00" + strings.ToLower(address)}
 	return cached(v, k, func() (string, error) {
 		return v.m.text(ctx, "look up "+table, `SELECT cnTarget FROM Canonical WHERE cnMap = ? AND cnAddress = ? AND active <> 0`, table, address)
@@ -177,6 +199,9 @@ func (v *View) ContentChecks(ctx context.Context, table string) ([]ContentCheck,
 
 // Bcc returns the blind copy address of a sender or recipient; ” if none.
 func (v *View) Bcc(ctx context.Context, table, address string) (string, error) {
+	if f, err := v.filled(ctx); err != nil || !f.bcc {
+		return "", err
+	}
 	k := cacheKey{kind: lookBcc, key: table + "\x00" + strings.ToLower(address)}
 	return cached(v, k, func() (string, error) {
 		return v.m.text(ctx, "look up bcc", `SELECT bcTarget FROM Bcc WHERE bcMap = ? AND bcAddress = ? AND active <> 0`, table, address)
@@ -185,15 +210,22 @@ func (v *View) Bcc(ctx context.Context, table, address string) (string, error) {
 
 // SenderOwners returns the log-ins that own an address (user@domain, @domain).
 func (v *View) SenderOwners(ctx context.Context, address string) ([]string, error) {
-	list, err := cached(v, cacheKey{kind: lookOwner, key: strings.ToLower(address)}, func() ([]string, error) {
-		list, err := v.m.strings(ctx, `SELECT soLogin FROM SenderOwner WHERE soAddress = ? AND active <> 0 ORDER BY soNum`, address)
-		return list, wrap("look up sender owner", err)
-	})
+	list, err := v.ownOwners(ctx, address)
 	if err != nil || len(list) > 0 {
 		return list, err
 	}
 	text, err := v.ask(ctx, mapOwners, address)
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }), err
+}
+
+func (v *View) ownOwners(ctx context.Context, address string) ([]string, error) {
+	if f, err := v.filled(ctx); err != nil || !f.owner {
+		return nil, err
+	}
+	return cached(v, cacheKey{kind: lookOwner, key: strings.ToLower(address)}, func() ([]string, error) {
+		list, err := v.m.strings(ctx, `SELECT soLogin FROM SenderOwner WHERE soAddress = ? AND active <> 0 ORDER BY soNum`, address)
+		return list, wrap("look up sender owner", err)
+	})
 }
 
 // RelayHost is a row of RelayHost.
@@ -207,6 +239,9 @@ type RelayHost struct {
 // RelayHost returns the row of a sender (user@domain, @domain, <>, ” for all
 // senders) or of tag:NAME; nil if none.
 func (v *View) RelayHost(ctx context.Context, sender string) (*RelayHost, error) {
+	if f, err := v.filled(ctx); err != nil || !f.relayHost {
+		return nil, err
+	}
 	return cached(v, cacheKey{kind: lookRelayHost, key: strings.ToLower(sender)}, func() (*RelayHost, error) {
 		var r RelayHost
 		found, err := v.m.one(ctx, `SELECT ifnull(rhTransport, ''), rhNexthop, ifnull(rhUser, ''), ifnull(rhPasswd, '') FROM RelayHost
@@ -220,6 +255,9 @@ func (v *View) RelayHost(ctx context.Context, sender string) (*RelayHost, error)
 
 // TLSPolicy returns the TLS policy of a next hop; ” if none.
 func (v *View) TLSPolicy(ctx context.Context, nexthop string) (string, error) {
+	if f, err := v.filled(ctx); err != nil || !f.tlsPolicy {
+		return "", err
+	}
 	return cached(v, cacheKey{kind: lookTLSPolicy, key: strings.ToLower(nexthop)}, func() (string, error) {
 		return v.m.text(ctx, "look up TLS policy", `SELECT tsPolicy FROM TlsPolicy WHERE tsNexthop = ? AND active <> 0`, nexthop)
 	})

@@ -16,9 +16,6 @@ var mailSteps = []migration{
 	{"listeners", mailListenDDL},
 }
 
-// cacheEntries bounds the look-ups kept in memory: about 200 bytes each.
-const cacheEntries = 20000
-
 // Mail is mail.sqlite: what the operator wants. Its methods may be called from
 // any goroutine.
 type Mail struct {
@@ -30,20 +27,6 @@ type Mail struct {
 	wdb    *sql.DB    // opened at the first write
 	w      *writer
 	closed bool
-}
-
-// cache holds look-ups of one data_version. A new version means a new cache,
-// so an answer never outlives the rows that it came from.
-type cache struct {
-	gen     int64 // counts caches; the Generation of their Views
-	mu      sync.RWMutex
-	entries map[cacheKey]any
-}
-
-type cacheKey struct {
-	kind lookup
-	num  int64
-	key  string
 }
 
 // CreateMail makes or migrates mail.sqlite at path.
@@ -112,31 +95,6 @@ func (m *Mail) View(ctx context.Context) (*View, error) {
 // Generation changes whenever any row of the file may have changed. What a
 // caller derived from settings is good as long as it stays the same.
 func (v *View) Generation() int64 { return v.c.gen }
-
-// lookup names a kind of look-up in the cache.
-type lookup uint8
-
-// cached returns the remembered answer of a look-up, or asks load for it.
-// "No such row" is remembered too. An error is not.
-func cached[T any](v *View, k cacheKey, load func() (T, error)) (T, error) {
-	v.c.mu.RLock()
-	got, ok := v.c.entries[k]
-	v.c.mu.RUnlock()
-	if ok {
-		return got.(T), nil
-	}
-	val, err := load()
-	if err != nil {
-		return val, err
-	}
-	v.c.mu.Lock()
-	if len(v.c.entries) >= cacheEntries {
-		clear(v.c.entries)
-	}
-	v.c.entries[k] = val
-	v.c.mu.Unlock()
-	return val, nil
-}
 
 func (m *Mail) each(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
 	f, err := m.current(ctx)

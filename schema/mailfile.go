@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -18,6 +19,8 @@ type mailFile struct {
 	dir          string // where the file lies
 	r            *sql.DB
 	watch        watch
+
+	asked atomic.Int64 // statements run
 
 	mu    sync.Mutex // guards what follows
 	stmts map[string]*sql.Stmt
@@ -142,6 +145,7 @@ func (m *mailFile) leaveLog(path string) error {
 }
 
 func (m *mailFile) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	m.asked.Add(1)
 	m.mu.Lock()
 	st, ok := m.stmts[query]
 	m.mu.Unlock()
@@ -162,13 +166,15 @@ func (m *mailFile) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	return st, nil
 }
 
-// one reads at most one row into dest; found is false when there is none.
+// one reads at most one row into dest; found is false when there is none. It is
+// for look-ups by index, which busyTimeout ends: to watch for the end of ctx
+// besides would cost a tenth of them.
 func (m *mailFile) one(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
 	st, err := m.stmt(ctx, query)
 	if err != nil {
 		return false, err
 	}
-	switch err := st.QueryRowContext(ctx, args...).Scan(dest...); err {
+	switch err := st.QueryRowContext(context.WithoutCancel(ctx), args...).Scan(dest...); err {
 	case nil:
 		return true, nil
 	case sql.ErrNoRows:

@@ -160,5 +160,3 @@ func (w *watch) refresh() (*cache, error) {
 	w.seen.Store(next)
 	return next.cache, nil
 }
-
-func newCache(gen int64) *cache { return &cache{gen: gen, entries: make(map[cacheKey]any)} }

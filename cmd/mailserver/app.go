@@ -108,6 +108,10 @@ func splitAddress(text, host string) (local, domain string, err error) {
 	return text[:i], text[i+1:], nil
 }
 
+// tableRows is how many rows are kept to find the width of columns: a list may
+// be longer than the memory.
+const tableRows = 1000
+
 // table prints rows as columns, or as one JSON array.
 type table struct {
 	json *json.Encoder
@@ -138,6 +142,9 @@ func (t *table) row(v any, cells ...any) error {
 			}
 		}
 		_, err := fmt.Fprintln(t.w, strings.Join(texts, "\t"))
+		if err == nil && t.n%tableRows == 0 {
+			err = t.w.Flush()
+		}
 		return err
 	}
 	open := ","

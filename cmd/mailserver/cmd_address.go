@@ -143,7 +143,7 @@ func addressShow(fs *flag.FlagSet) action {
 			if err != nil {
 				return err
 			}
-			r, err := findAddress(ctx, m, local, domain)
+			r, err := m.Address(ctx, local, domain)
 			if err != nil {
 				return err
 			}
@@ -161,21 +161,6 @@ func addressShow(fs *flag.FlagSet) action {
 			return err
 		})
 	}
-}
-
-// findAddress returns the row of an address.
-func findAddress(ctx context.Context, m *schema.Mail, local, domain string) (row schema.AddressRow, err error) {
-	want := local + "@" + domain
-	err = m.Addresses(ctx, domain, func(r schema.AddressRow) error {
-		if strings.EqualFold(r.Address, want) {
-			row = r
-		}
-		return nil
-	})
-	if err == nil && row.Num == 0 {
-		err = fmt.Errorf("address %s: %w", want, schema.ErrNotFound)
-	}
-	return row, err
 }
 
 func addressRemove(*flag.FlagSet) action {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -112,21 +113,21 @@ func (a *app) arguments(ctx context.Context, c *command, prefix string) (list []
 		return nil
 	}
 	a.withMail(ctx, func(m *schema.Mail) error {
-		list = namesFor(ctx, m, c.args)
+		list = namesFor(ctx, m, c.args, prefix)
 		return nil
 	})
 	return list
 }
 
 // namesFor are the names that the arguments of a command ask for.
-func namesFor(ctx context.Context, m *schema.Mail, args string) (list []string) {
+func namesFor(ctx context.Context, m *schema.Mail, args, prefix string) (list []string) {
 	add := func(s string) error {
 		list = append(list, s)
 		return nil
 	}
 	switch {
 	case strings.Contains(args, "ADDRESS"), strings.Contains(args, "USER"):
-		m.Addresses(ctx, "", func(r schema.AddressRow) error { return add(r.Address) })
+		completeAddress(ctx, m, prefix, add)
 	case strings.Contains(args, "DOMAIN"), strings.Contains(args, "NAME"):
 		m.Domains(ctx, func(r schema.DomainRow) error { return add(r.Domain) })
 		if args == "NAME" {
@@ -134,6 +135,24 @@ func namesFor(ctx context.Context, m *schema.Mail, args string) (list []string) 
 		}
 	}
 	return list
+}
+
+// completeMost is how many addresses are looked through for one key press.
+const completeMost = 5000
+
+// completeAddress gives addresses that may begin with the prefix.
+func completeAddress(ctx context.Context, m *schema.Mail, prefix string, add func(string) error) {
+	if local, domain, ok := strings.Cut(prefix, "@"); ok {
+		m.AddressesAt(ctx, local, domain, completeMost, func(r schema.AddressRow) error { return add(r.Address) })
+		return
+	}
+	n := 0
+	m.Addresses(ctx, "", func(r schema.AddressRow) error {
+		if n++; n > completeMost {
+			return io.EOF
+		}
+		return add(r.Address)
+	})
 }
 
 // settingNames are all settings; with = behind them where a value follows.
