@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,13 +19,15 @@ import (
 // TestDMARCReportIsSent: what strangers sent yesterday in the name of a domain
 // is told to whom its record names, once.
 func TestDMARCReportIsSent(t *testing.T) {
+	var clock atomic.Pointer[time.Time]
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	clock.Store(&now)
 	e := testenv.Start(t, testenv.Options{
 		SQL: everybodyMayWrite + setting("smtpd_end_of_data_restrictions", "reject_dmarc") + setting("dmarc_report_send", "yes"),
 		Zone: "_dmarc.far.example. TXT \"v=DMARC1; p=none; rua=mailto:joe@vmail.example,mailto:ann@vmail.example.\"\n" +
 			"far.example._report._dmarc.vmail.example. TXT \"v=DMARC1\"\n" +
 			"_dmarc.shy.example. TXT \"v=DMARC1; p=reject; rua=mailto:open@vmail.example\"\n",
-		Now: func() time.Time { return now },
+		Now: func() time.Time { return *clock.Load() },
 	})
 	for _, from := range []string{"a@far.example", "b@far.example", "c@shy.example"} {
 		k := dialog(t, e, testenv.SMTP, from)
@@ -36,9 +39,10 @@ func TestDMARCReportIsSent(t *testing.T) {
 		list, err := e.State.DmarcDomains(context.Background(), schema.Day(now))
 		return err == nil && len(list) == 2 && list[0].Messages == 2
 	})
-	now = now.Add(24 * time.Hour)
+	next := now.Add(24 * time.Hour)
+	clock.Store(&next)
 	for range 2 {
-		if err := e.Server.DMARCReports(context.Background(), schema.Day(now)-1); err != nil {
+		if err := e.Server.DMARCReports(context.Background(), schema.Day(next)-1); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -99,7 +99,14 @@ func TestTLSProbes(t *testing.T) {
 		if out := sClient(t, h, port, "", "-tls1_3"); !strings.Contains(out, "New, TLSv1.3, Cipher is TLS_") {
 			t.Errorf("port %d, TLS 1.3:\n%.500s", port, out)
 		}
-		if out := sClient(t, h, port, "R\n", "-tls1_2"); strings.Contains(out, "RENEGOTIATING") && !strings.Contains(out, "no renegotiation") && !strings.Contains(out, "alert unexpected message") {
+		out = sClient(t, h, port, "R\n", "-tls1_2")
+		for range 5 {
+			if !strings.Contains(out, "unexpected record") { // the greeting came while the client waited for an answer
+				break
+			}
+			out = sClient(t, h, port, "R\n", "-tls1_2")
+		}
+		if strings.Contains(out, "RENEGOTIATING") && !strings.Contains(out, "no renegotiation") && !strings.Contains(out, "alert unexpected message") {
 			t.Errorf("port %d, renegotiation:\n%s", port, out)
 		}
 	}
