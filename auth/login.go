@@ -239,7 +239,7 @@ func (a *attempt) check(h *hashed, password string) (bool, error) {
 	}
 	ok := false
 	defer func() { release(!ok) }()
-	ok = h.check([]byte(password))
+	ok = atEase(a.gate.lane, func() bool { return h.check([]byte(password)) })
 	return ok, nil
 }
 

@@ -51,9 +51,10 @@ type slots struct {
 	memory    int64
 	waiting   []*turn
 
-	credit time.Duration // what wrong passwords of strangers may still take
-	filled time.Time     // when credit was counted last
-	timer  *time.Timer   // serves when there is credit again; nil: none is set
+	figures Figures
+	credit  time.Duration // what wrong passwords of strangers may still take
+	filled  time.Time     // when credit was counted last
+	timer   *time.Timer   // serves when there is credit again; nil: none is set
 }
 
 type turn struct {
@@ -181,20 +182,36 @@ func (s *slots) leave(t *turn) {
 	s.release(t, false)
 }
 
+// release ends a turn. Much memory goes back to the system first, which takes
+// milliseconds; a right password does not wait for that.
 func (s *slots) release(t *turn, wrong bool) {
-	if t.need >= givesBack {
+	took := time.Since(t.since)
+	big := t.need >= givesBack
+	if big && wrong {
 		debug.FreeOSMemory()
+		big = false
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.running--
+	s.figures.count(t.lane, wrong, took)
 	if t.lane != known {
 		s.strangers--
 		if wrong && t.limit.guesses > 0 {
-			s.credit -= time.Since(t.since)
+			s.credit -= took
 		}
 	}
-	s.memory -= t.need
+	if big {
+		go func() { // ends by itself
+			debug.FreeOSMemory()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.memory -= t.need
+			s.serve()
+		}()
+	} else {
+		s.memory -= t.need
+	}
 	s.serve()
 }
 

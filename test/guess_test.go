@@ -5,6 +5,7 @@ import (
 	"crypto/pbkdf2"
 	"crypto/sha256"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"slices"
@@ -13,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"mailserver/internal/control"
 )
 
 // loginLimit is how long a log-in of a known user may take beside guesses. Where
@@ -115,7 +118,7 @@ func (f flood) run(t *testing.T, length time.Duration) {
 	}
 	known()
 	alone := known()
-	memory, cpu := h.resident(), h.cpu()
+	memory, cpu, before := h.resident(), h.cpu(), h.hashes(t)
 	begin := time.Now()
 	var guesses, looked atomic.Int64
 	end := time.Now().Add(length)
@@ -142,14 +145,18 @@ func (f flood) run(t *testing.T, length time.Duration) {
 	cpu = h.cpu() - cpu
 	share := 100 * float64(cpu) / float64(time.Since(begin))
 	grown := h.resident() - memory
+	after, span := h.hashes(t), time.Since(begin)
 	line, stranger, err := login("127.200.0.1", "joe@vmail.example", "joes-secret", time.Now().Add(20*time.Second))
 	wg.Wait()
 	slices.Sort(took)
 	slices.Sort(work)
 	p99 := took[len(took)*99/100]
 	limit := max(loginLimit, 3*work[len(work)*99/100])
-	t.Logf("%d log-ins beside %d guesses, %d looked at: alone %v, median %v, 99%% %v, longest %v; one from a new place %v; CPU %.0f%% of one processor; memory %+d KiB",
-		len(took), guesses.Load(), looked.Load(), alone, took[len(took)/2], p99, took[len(took)-1], stranger, share, grown)
+	t.Logf("%d log-ins beside %d guesses, %d looked at: alone %v, median %v, 99%% %v, longest %v; one from a new place %v; CPU %.0f%% of one processor; memory %+d KiB; "+
+		"%.0f hashes for guesses, %.0f%% of one processor; some work of our own: median %v, 99%% %v",
+		len(took), guesses.Load(), looked.Load(), alone, took[len(took)/2], p99, took[len(took)-1], stranger, share, grown,
+		after.strangers-before.strangers, 100*(after.guessing-before.guessing).Seconds()/span.Seconds(), work[len(work)/2], work[len(work)*99/100])
+	f.counts(t, before, after, len(took), guesses.Load(), span, max(time.Second, 4*took[len(took)-1]))
 	if p99 > limit && os.Getenv("MAILSERVER_LONG") == "1" { // beside other tests it says nothing
 		t.Errorf("a log-in takes %v, %v of work %v", p99, alone, work[len(work)*99/100])
 	}
@@ -159,4 +166,63 @@ func (f flood) run(t *testing.T, length time.Duration) {
 	if grown > 24<<10 {
 		t.Errorf("memory has grown by %d KiB", grown)
 	}
+}
+
+// counts holds what was hashed to the rules, whatever else the machine does:
+// once for each log-in of the owner that is not remembered, for guesses no more
+// than their share and the last hash, which takes less than slack.
+func (f flood) counts(t *testing.T, before, after hashes, logins int, guesses int64, span, slack time.Duration) {
+	owner := after.known - before.known
+	if want := float64(logins); f.cache == "0" && owner != want || f.cache != "0" && owner > 1 {
+		t.Errorf("%d log-ins of the owner took %v hashes", logins, owner)
+	}
+	if n := after.strangers - before.strangers; n > float64(guesses) {
+		t.Errorf("%d guesses took %v hashes", guesses, n)
+	}
+	const share, burst = 50, time.Second // auth_guess_cpu
+	if took, most := after.guessing-before.guessing, span*share/100+burst+slack; took > most {
+		t.Errorf("guesses had %v of the processor, in %v", took, span)
+	}
+}
+
+// hashes is what the server has computed to verify passwords.
+type hashes struct {
+	known, strangers float64
+	guessing         time.Duration
+}
+
+func (h *host) hashes(t *testing.T) (n hashes) {
+	t.Helper()
+	var seconds float64
+	want := map[string]*float64{`mailserver_password_hashes_total{client="known"}`: &n.known,
+		`mailserver_password_hashes_total{client="stranger"}`: &n.strangers, "mailserver_password_guess_seconds_total": &seconds}
+	found := 0
+	for line := range strings.Lines(h.metrics(t)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if to := want[name]; to != nil {
+			fmt.Sscan(value, to)
+			found++
+		}
+	}
+	if found != len(want) {
+		t.Fatal("figures of hashes are missing")
+	}
+	n.guessing = time.Duration(seconds * float64(time.Second))
+	return n
+}
+
+// metrics is what a monitor reads, by the socket of the commands.
+func (h *host) metrics(t *testing.T) string {
+	t.Helper()
+	conn, err := net.Dial("unix", control.Socket(h.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "GET /metrics HTTP/1.0\r\n\r\n")
+	text, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -176,6 +176,10 @@ func (s *Server) writeMetrics(w http.ResponseWriter, r *http.Request) {
 	for _, m := range st.Memory {
 		out.Value("mailserver_memory_bytes", "gauge", "Memory of the process; parts overlap.", float64(m.Bytes), "part", m.Name)
 	}
+	f := s.Auth.Figures()
+	out.Value("mailserver_password_hashes_total", "counter", "Hashes to verify passwords, by whose they were.", float64(f.Known), "client", "known")
+	out.Value("mailserver_password_hashes_total", "counter", "Hashes to verify passwords, by whose they were.", float64(f.Strangers), "client", "stranger")
+	out.Value("mailserver_password_guess_seconds_total", "counter", "Time that hashes of strangers' wrong passwords took.", f.Guessing.Seconds())
 	if s.opt.Counter != nil {
 		s.opt.Counter.Write(out)
 	}
