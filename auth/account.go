@@ -20,6 +20,7 @@ type account struct {
 type secret struct {
 	stored string
 	app    int64 // number of the app password; 0: the account's own
+	helper bool  // stored is no password, only changes with it: the helper is asked
 }
 
 func (a *account) refuse(format string, args ...any) *account {
@@ -82,7 +83,7 @@ func (s *Service) mailbox(ctx context.Context, view *schema.View, c Client, row 
 	}
 	for i := range apps {
 		if len(a.secrets) < maxSecrets && apps[i].Allows(c.Service, s.d.Now()) {
-			a.secrets = append(a.secrets, secret{apps[i].Passwd, apps[i].Num})
+			a.secrets = append(a.secrets, secret{stored: apps[i].Passwd, app: apps[i].Num})
 		}
 	}
 	if len(a.secrets) == 0 {

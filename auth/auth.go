@@ -27,6 +27,7 @@ import (
 
 	mech "mailserver/internal/sasl"
 	"mailserver/internal/saslask"
+	"mailserver/internal/shadow"
 	"mailserver/schema"
 )
 
@@ -153,9 +154,10 @@ type Deps struct {
 	State  *schema.State // nil: bans and earlier log-ins are not remembered
 	Config func(context.Context) (*Config, error)
 	// LookupUser and Shadow are for users of the system; nil and '': the
-	// system's own.
+	// system's own. Helper verifies their passwords; nil: Shadow is read here.
 	LookupUser func(name string) (*user.User, error)
 	Shadow     string
+	Helper     *shadow.Client
 	Log        *slog.Logger     // nil: nothing is logged
 	Now        func() time.Time // nil: time.Now
 }
@@ -187,7 +189,7 @@ func New(d Deps) *Service {
 		d.LookupUser = user.Lookup
 	}
 	if d.Shadow == "" {
-		d.Shadow = shadowFile
+		d.Shadow = shadow.File
 	}
 	s := &Service{d: d, cache: newVerified(), guard: newGuard(d), apps: make(map[int64]time.Time)}
 	s.slots.stop, s.asking.stop = s.guard.stop, s.guard.stop

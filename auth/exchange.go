@@ -126,8 +126,8 @@ func (a *attempt) own(acc *account) (*hashed, error) {
 	if acc.refused != nil {
 		return nil, nil
 	}
-	if _, other := elsewhere(acc.secrets[0].stored); other {
-		acc.refuse("%s cannot be answered from a password that another server holds", a.mechanism)
+	if _, other := elsewhere(acc.secrets[0].stored); other || acc.secrets[0].helper {
+		acc.refuse("%s cannot be answered from a password that is held elsewhere", a.mechanism)
 		return nil, nil
 	}
 	h, err := readHash(acc.secrets[0].stored, a.cfg.DefaultScheme, acc.name)

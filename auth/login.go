@@ -153,7 +153,7 @@ func (a *attempt) open(acc *account, password string) error {
 	}
 	var fault error
 	for _, sec := range acc.secrets {
-		ok, err := a.verify(acc.name, sec.stored, password)
+		ok, err := a.verify(acc.name, sec, password)
 		if ok {
 			a.used(acc, sec, password)
 			return nil
@@ -191,7 +191,11 @@ func (a *attempt) remembered(name, stored, password string) bool {
 }
 
 // verify asks the hash, and remembers a right password.
-func (a *attempt) verify(name, stored, password string) (bool, error) {
+func (a *attempt) verify(name string, sec secret, password string) (bool, error) {
+	stored := sec.stored
+	if sec.helper {
+		return a.askHelper(name, stored, password)
+	}
 	if other, ok := elsewhere(stored); ok {
 		return a.ask(name, other, password)
 	}

@@ -1,23 +1,14 @@
 package auth
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"os/user"
 	"strconv"
 	"strings"
-	"time"
+
+	"mailserver/internal/shadow"
 )
-
-// shadowFile is read at every log-in of a system user, so that passwd(1) acts
-// at once. The server may read it by CAP_DAC_OVERRIDE.
-const shadowFile = "/etc/shadow"
-
-// maxShadow bounds the file, in bytes.
-const maxShadow = 4 << 20
 
 // systemUser asks the users of the system, when the setting says so. known is
 // false for one who is not among them. Bare names are theirs, and those in
@@ -50,47 +41,36 @@ func (s *Service) systemUser(cfg *Config, a *account) (known bool, err error) {
 	return true, s.shadowPassword(a)
 }
 
-// shadowPassword fills in the password of a user from shadow(5).
+// shadowPassword fills in the password of a user from shadow(5), or says whom to
+// ask about it.
 func (s *Service) shadowPassword(a *account) error {
-	fields, err := shadowLine(s.d.Shadow, a.name)
-	if err != nil {
+	if s.d.Helper != nil {
+		stamp, err := s.d.Helper.Stamp()
+		a.secrets = []secret{{stored: "shadow " + stamp, helper: true}}
 		return err
 	}
+	stored, why, err := shadow.Lookup(s.d.Shadow, a.name, s.d.Now())
 	switch {
-	case fields == nil:
-		a.refuse("no line in %s", s.d.Shadow)
-	case fields[1] == "" || strings.ContainsAny(fields[1][:1], "!*"):
-		a.refuse("user has no password, or it is locked")
-	case isPast(fields[7], s.d.Now()):
-		a.refuse("account has expired")
+	case err != nil:
+		return err
+	case why != "":
+		a.refuse("%s", why)
 	default:
-		a.secrets = []secret{{stored: "{CRYPT}" + fields[1]}}
+		a.secrets = []secret{{stored: "{CRYPT}" + stored}}
 	}
 	return nil
 }
 
-// shadowLine returns the nine fields of a user; nil if there is no line.
-func shadowLine(file, name string) ([]string, error) {
-	f, err := os.Open(file)
+// askHelper has the helper verify a password, in a turn as if it were done here.
+func (a *attempt) askHelper(name, stored, password string) (bool, error) {
+	release, err := a.turn(0)
 	if err != nil {
-		return nil, fmt.Errorf("read passwords of the system: %w", err)
+		return false, fmt.Errorf("wait to verify a password: %w", err)
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxShadow))
-	if err != nil {
-		return nil, fmt.Errorf("read passwords of the system: %w", err)
+	ok := false
+	defer func() { release(!ok) }()
+	if ok, err = a.s.d.Helper.Ask(a.ctx, name, password); ok {
+		a.s.cache.add(a.s.cache.of(name, password, stored), a.s.d.Now(), a.cfg.CacheSize)
 	}
-	for line := range bytes.Lines(text) {
-		fields := strings.Split(string(bytes.TrimRight(line, "\n")), ":")
-		if len(fields) == 9 && fields[0] == name {
-			return fields, nil
-		}
-	}
-	return nil, nil
-}
-
-// isPast reads a day of shadow(5), counted from 1970; ” is never.
-func isPast(day string, now time.Time) bool {
-	n, err := strconv.ParseInt(day, 10, 32)
-	return err == nil && now.Unix() >= n*24*60*60
+	return ok, err
 }

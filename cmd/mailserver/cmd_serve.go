@@ -12,9 +12,11 @@ import (
 	"syscall"
 	"time"
 
+	"mailserver/auth"
 	"mailserver/internal/config"
 	"mailserver/internal/maillog"
 	"mailserver/internal/server"
+	"mailserver/internal/shadow"
 )
 
 func serveCommands() []command {
@@ -23,6 +25,7 @@ func serveCommands() []command {
 		{name: "init", args: "--hostname NAME", about: "make a data directory", setup: initData,
 			more: "--port-base N listens on loopback at N+25 (mx), N+587 and N+465 (submission), N+143 and\nN+993 (imap), N+110 and N+995 (pop3), N+24 (lmtp); 0 means the standard ports on all addresses."},
 		{name: "serve", about: "run the server", setup: serve},
+		{name: server.ShadowHelper, about: "verify passwords of the system's users for serve, which starts it when root", setup: shadowHelper},
 		{name: "check", about: "settings, rows, files, certificates, index: what is wrong, and how to mend it; exit 78", setup: check},
 	}
 }
@@ -102,7 +105,7 @@ func serve(fs *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		found, err := server.LeaveRoot(proc.Owner)
+		found, err := server.Settle(ctx, a.dir, proc)
 		if err != nil {
 			return err
 		}
@@ -120,9 +123,19 @@ func serve(fs *flag.FlagSet) action {
 		if !found {
 			log.Warn("running as root: there is no user to become", "mail_owner", proc.Owner)
 		}
+		if version := server.Confined(); version > 0 {
+			log.Info("landlock: only files of rows and of the system can be reached", "version", version)
+		} else if proc.Landlock == "yes" {
+			log.Warn("landlock: the kernel has none, every file stays in reach")
+		}
+		helper, err := server.Helper()
+		if err != nil {
+			return err
+		}
+		defer helper.Close()
 		defer reopenOnHangup(logFile)()
 		spread()
-		s, err := server.Start(ctx, server.Options{Dir: a.dir, Log: log, Counter: counter})
+		s, err := server.Start(ctx, server.Options{Dir: a.dir, Log: log, Counter: counter, Shadow: helper})
 		if err != nil {
 			return err
 		}
@@ -177,3 +190,18 @@ func reachable(addr net.Addr) string {
 
 // since says a short time as people read it.
 func since(t time.Time) string { return time.Since(t).Round(time.Millisecond).String() }
+
+// shadowHelper answers on file 3.
+func shadowHelper(*flag.FlagSet) action {
+	return func(context.Context, *app, []string) error {
+		signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP) // it ends with the server
+		f := os.NewFile(3, "socket")
+		conn, err := net.FileConn(f)
+		f.Close()
+		if err != nil {
+			return usage("%s: serve starts it: %v", server.ShadowHelper, err)
+		}
+		verify := func(stored, password string) (bool, error) { return auth.Verify("{CRYPT}"+stored, password) }
+		return (&shadow.Helper{Verify: verify}).Serve(conn)
+	}
+}

@@ -59,6 +59,12 @@ type Process struct {
 	LogDebug bool `setting:"log_debug" default:"no"`
 	// Owner is the user that the process becomes when it is started as root.
 	Owner string `setting:"mail_owner" default:"mailserver"`
+	// SystemUsers has root start the helper that verifies their passwords.
+	SystemUsers bool `setting:"auth_system_users" default:"no"`
+	// Landlock holds the process to the files of its data, of its rows and of
+	// the system: yes, no, or auto, which is yes where no_new_privs is set, as
+	// our unit does, and all mail has one owner.
+	Landlock string `setting:"landlock" default:"auto" values:"auto yes no"`
 	// MemoryLimit is what the process tries to stay below, in bytes: the
 	// collector works harder near it. 0 sets none.
 	MemoryLimit int64 `setting:"memory_limit" default:"96M"`

@@ -33,6 +33,7 @@ import (
 	"mailserver/internal/dns"
 	"mailserver/internal/metrics"
 	"mailserver/internal/mtasts"
+	"mailserver/internal/shadow"
 	"mailserver/internal/tlscert"
 	"mailserver/internal/tlsrpt"
 	"mailserver/policy"
@@ -46,7 +47,9 @@ type Options struct {
 	Log *slog.Logger // nil: no log
 	// Counter counts the events of Log for monitors; nil: nobody does.
 	Counter *metrics.Counter
-	Now     func() time.Time // nil: time.Now
+	// Shadow verifies passwords of the system's users; nil: auth reads them.
+	Shadow *shadow.Client
+	Now    func() time.Time // nil: time.Now
 
 	// DNS answers for next hops, names of clients, and restrictions; nil: the
 	// system's resolver.
@@ -115,7 +118,7 @@ func (p *Parts) openMail(ctx context.Context) (err error) {
 
 func (p *Parts) openDeciders(ctx context.Context, o Options) error {
 	p.Certs = tlscert.New(p.Dir, p.certRows, p.Log)
-	p.Auth = auth.New(auth.Deps{Mail: p.Mail, State: p.State, LookupUser: o.LookupUser, Config: config.Of[auth.Config](p.Config), Log: p.Log, Now: o.Now})
+	p.Auth = auth.New(auth.Deps{Mail: p.Mail, State: p.State, LookupUser: o.LookupUser, Helper: o.Shadow, Config: config.Of[auth.Config](p.Config), Log: p.Log, Now: o.Now})
 	p.Policy = policy.New(policy.Deps{Mail: p.Mail, State: p.State, Probe: p.probe, Config: config.Of[policy.Config](p.Config), Log: p.Log, Now: o.Now, DNS: o.DNS})
 	p.Route = route.New(route.Deps{Mail: p.Mail, Config: config.Of[route.Config](p.Config), Log: p.Log, Dir: p.Dir, LookupUser: o.LookupUser})
 	return nil
