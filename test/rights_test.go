@@ -45,7 +45,10 @@ func TestLandlock(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	count := func(name string) int { list, _ := filepath.Glob(filepath.Join(out, name, "home/Mail/new/*")); return len(list) }
+	count := func(name string) int {
+		list, _ := filepath.Glob(filepath.Join(out, name, "home/Mail/new/*"))
+		return len(list)
+	}
 	waitFor(t, "mail to the home of a row", func() bool { return count("named") == 1 && len(messages(t, h.folder("joe"))) == 1 })
 	err = h.mail(25, "a@elsewhere.example", "other@vmail.example")
 	h.waitLog("permission denied")

@@ -55,7 +55,7 @@ func TestWhatIsForbiddenCannotBeOpened(t *testing.T) {
 			"read hidden": read("hidden/file"), "write hidden": write("hidden/file"), "make hidden": write("hidden/fresh"),
 			"write shown": write("shown/file"), "make shown": write("shown/fresh"), "remove shown": os.Remove(at("shown/file")),
 			"through a link": func() error { os.Symlink(at("hidden/file"), at("mine/way")); return read("mine/way") }(),
-			"system": func() error { _, err := os.ReadFile("/etc/passwd"); return err }(),
+			"system":         func() error { _, err := os.ReadFile("/etc/passwd"); return err }(),
 		} {
 			if !errors.Is(err, fs.ErrPermission) {
 				t.Errorf("%s: %v", what, err)

@@ -59,7 +59,7 @@ func line(file, name string) ([]string, error) {
 	return nil, nil
 }
 
-// isPast reads a day of shadow(5), counted from 1970; '' is never.
+// isPast reads a day of shadow(5), counted from 1970; ” is never.
 func isPast(day string, now time.Time) bool {
 	n, err := strconv.ParseInt(day, 10, 32)
 	return err == nil && now.Unix() >= n*24*60*60

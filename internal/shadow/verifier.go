@@ -116,7 +116,7 @@ type Client struct {
 	dead error         // guarded by turn
 }
 
-// NewClient returns a client of the helper behind conn, which reads file; '' is
+// NewClient returns a client of the helper behind conn, which reads file; ” is
 // File.
 func NewClient(conn net.Conn, file string) *Client {
 	if file == "" {
