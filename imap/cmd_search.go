@@ -54,6 +54,7 @@ func (s *session) search(ctx context.Context, a *searchArgs) (*hits, error) {
 	if len(a.texts) > 0 {
 		r.text = message.NewSearch(a.texts)
 		r.needs = storage.ColumnSet(r.text.Pieces())
+		r.index = s.askIndex(ctx, a.texts)
 	}
 	if a.key.sent() {
 		r.needs |= needSearch
@@ -92,6 +93,8 @@ type searching struct {
 	text *message.Search
 	now  int64
 
+	index *textHits // nil: nothing is known
+
 	needs  storage.ColumnSet // pieces of the cache record that help
 	record message.Record
 	one    candidate // the message that is looked at
@@ -104,6 +107,9 @@ func (r *searching) walk(ctx context.Context, set imap.NumSet) error {
 	var open imapwire.Set
 	for seq, m := range v.Messages(set) {
 		r.one = candidate{seq: seq, m: m, now: r.now}
+		if r.index.look(m) {
+			r.one.found, r.one.known = r.index.found, r.index.known
+		}
 		switch r.a.key.match(&r.one) {
 		case yes3:
 			r.add(seq, m)
@@ -149,6 +155,10 @@ func merge(a, b hits) hits {
 func (r *searching) read(ctx context.Context, seq uint32, m storage.Msg, data *storage.Columns) (bool, error) {
 	c := &r.one
 	*c = candidate{seq: seq, m: m, now: r.now}
+	indexed := r.index.look(m)
+	if indexed {
+		c.found, c.known = r.index.found, r.index.known
+	}
 	if r.a.bySaved {
 		facts, err := r.s.box.view.Facts(ctx, m.UID)
 		if errors.Is(err, storage.ErrExpunged) {
@@ -173,6 +183,9 @@ func (r *searching) read(ctx context.Context, seq uint32, m storage.Msg, data *s
 		c.record = &r.record
 		if len(r.a.texts) > 0 {
 			c.found, c.known = r.text.MatchRecord(c.record)
+			if indexed {
+				r.index.fill(c.found, c.known)
+			}
 		}
 		if t := r.a.key.match(c); t != unknown {
 			return t == yes3, nil

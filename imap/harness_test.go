@@ -78,6 +78,7 @@ type house struct {
 	level    slog.Level
 	quota    int64
 	messages atomic.Int64  // quota_message_count
+	fts      atomic.Bool   // searches use the text index
 	late     time.Duration // the server's clock is behind by
 }
 
@@ -97,8 +98,8 @@ func openAt(t testing.TB, dir string, opt imap.ListenerOptions, rows map[string]
 		t.Fatal(err)
 	}
 	if h.store, err = storage.Open(storage.Deps{State: state, Config: func(context.Context) (*storage.Config, error) {
-		return &storage.Config{IdleCheck: 30 * time.Second, MaxMessages: int(h.messages.Load())}, nil
-	}}); err != nil {
+		return &storage.Config{IdleCheck: 30 * time.Second, MaxMessages: int(h.messages.Load()), FTS: h.fts.Load()}, nil
+	}, TextDir: filepath.Join(h.dir, "fts")}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { defer func() { recover() }(); h.store.Close(); state.Close() })

@@ -103,6 +103,7 @@ func (b *box) expunge(ctx context.Context, gone []int) error {
 	b.msgs.remove(gone)
 	b.cuts++
 	b.changed()
+	b.t.s.fts.note(b, false)
 	return nil
 }
 

@@ -218,6 +218,7 @@ func (b *box) add(ctx context.Context, rows []schema.IndexMessage) error {
 	}
 	b.record(ctx, rows)
 	b.changed()
+	b.t.s.fts.note(b, false)
 	return nil
 }
 

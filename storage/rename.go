@@ -57,6 +57,7 @@ func (t *tree) discard(ctx context.Context, b *box, trash string) error {
 	delete(t.boxes, b.row.Name)
 	b.gone = true
 	b.changed()
+	b.t.s.fts.note(b, false)
 	return t.dropRow(ctx, b.row)
 }
 

@@ -164,5 +164,9 @@ func (s *Store) Forget(ctx context.Context, user string) error {
 		t.mu.Unlock()
 	}
 	s.background(s.purge)
-	return nil
+	account, err := s.d.State.IndexAccount(ctx, user)
+	if err == nil {
+		err = s.fts.forget(account)
+	}
+	return err
 }

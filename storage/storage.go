@@ -77,6 +77,16 @@ type Config struct {
 	IdleCheck time.Duration `setting:"mailbox_idle_check_interval" default:"30s"`
 	// MaxMessages bounds the messages of an account; 0: no bound.
 	MaxMessages int `setting:"quota_message_count" default:"0"`
+	// FTS keeps an index of what messages hold, so that SEARCH of texts opens few
+	// of them. It is made in the background.
+	FTS bool `setting:"fts" default:"no"`
+	// FTSAutoindex takes new messages into it at once; else a search does.
+	FTSAutoindex bool `setting:"fts_autoindex" default:"yes"`
+	// FTSMessageMaxSize leaves out larger messages, in bytes; 0: none.
+	FTSMessageMaxSize int64 `setting:"fts_message_max_size" default:"20M"`
+	// FTSMaxSize bounds the index of an account, in bytes: the oldest messages go
+	// out of it; 0: no bound.
+	FTSMaxSize int64 `setting:"fts_max_size" default:"1G"`
 }
 
 // Deps is what a Store needs.
@@ -86,6 +96,9 @@ type Deps struct {
 	Log    *slog.Logger                           // nil: nothing is logged
 	Now    func() time.Time                       // nil: time.Now
 	Rand   io.Reader                              // nil: crypto/rand
+	// TextDir is where text indexes lie; empty: there are none, whatever Config
+	// says.
+	TextDir string
 }
 
 // Store holds all accounts. Safe for concurrent use.
@@ -96,6 +109,7 @@ type Store struct {
 	idle idleBoxes
 	news notifier
 	own  *rights // of this process
+	fts  *fulltext
 
 	readers atomic.Int32 // views that read ahead
 
@@ -140,6 +154,7 @@ func Open(d Deps) (*Store, error) {
 		trees: make(map[treeKey]*tree),
 		stop:  make(chan struct{}),
 	}
+	s.fts = newFulltext(s)
 	if err := s.takeBackCopies(context.Background()); err != nil {
 		return nil, err
 	}
@@ -161,6 +176,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	s.news.close()
 	s.work.Wait()
+	s.fts.close()
 	return nil
 }
 

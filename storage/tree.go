@@ -39,15 +39,19 @@ type treeKey struct {
 	uid, gid        int
 }
 
+func (s Spec) key() treeKey {
+	if s.Home == "" {
+		s.Home = filepath.Dir(s.Dir)
+	}
+	return treeKey{s.User, filepath.Clean(s.Dir), filepath.Clean(s.Home), s.UID, s.GID}
+}
+
 // Account returns the account, without touching the disk.
 func (s *Store) Account(spec Spec) *Account { return &Account{s: s, spec: spec} }
 
 // tree returns the state of the account and holds it until release.
 func (s *Store) tree(spec Spec) (*tree, error) {
-	if spec.Home == "" {
-		spec.Home = filepath.Dir(spec.Dir)
-	}
-	key := treeKey{spec.User, filepath.Clean(spec.Dir), filepath.Clean(spec.Home), spec.UID, spec.GID}
+	key := spec.key()
 	if !filepath.IsAbs(spec.Dir) || spec.User == "" {
 		return nil, fmt.Errorf("mailbox of %q in %q: no user or no absolute path", spec.User, spec.Dir)
 	}

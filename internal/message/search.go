@@ -42,13 +42,14 @@ type Search struct {
 	hay  []byte // the end of the text so far, then the text to look in
 	done bool   // nothing is left that this message could have
 	text textReader
+	sink TextSink // nil: keys are looked for
 }
 
 // NewSearch prepares keys; Value is UTF-8 (see ToUTF8).
 func NewSearch(keys []Key) *Search {
 	s := &Search{keys: keys, found: make([]bool, len(keys))}
 	for _, k := range keys {
-		n := appendFolded(nil, []byte(strings.ReplaceAll(k.Value, "\r", "")))
+		n := k.Needle()
 		s.needles = append(s.needles, n)
 		s.fields = append(s.fields, strings.ToLower(k.Field))
 		s.longest = max(s.longest, len(n))
@@ -187,7 +188,7 @@ type searchVisitor struct {
 func (v *searchVisitor) stop() bool { return v.done }
 
 func (v *searchVisitor) wants(part int, name []byte) bool {
-	if string(name) == "content-type" || v.open(ScopeText) {
+	if string(name) == "content-type" || v.sink != nil || v.open(ScopeText) {
 		return true
 	}
 	for i, k := range v.keys {
@@ -201,6 +202,10 @@ func (v *searchVisitor) wants(part int, name []byte) bool {
 func (v *searchVisitor) field(part int, name, raw, value []byte) {
 	if string(name) == "content-type" && !v.seen {
 		v.contentType(string(value))
+	}
+	if v.sink != nil {
+		v.sink.Header(v.fold(name, value))
+		return
 	}
 	bare, full := part == 0 && v.open(ScopeHeader), v.open(ScopeText)
 	if bare {
@@ -247,7 +252,7 @@ func (v *searchVisitor) headerDone(part int, _ bool) {
 		v.Search.text.start(p.Encoding, v.charset, v.look)
 	}
 	v.seen, v.typ, v.charset = false, "", ""
-	v.done = !v.open(ScopeBody, ScopeText)
+	v.done = v.sink == nil && !v.open(ScopeBody, ScopeText)
 }
 
 func (v *searchVisitor) text(part int, b []byte) {
@@ -260,6 +265,9 @@ func (v *searchVisitor) text(part int, b []byte) {
 func (v *searchVisitor) endText() {
 	if v.part >= 0 && !v.dead {
 		v.Search.text.close()
+		if v.sink != nil {
+			v.sink.EndText()
+		}
 	}
 	v.part, v.dead = -1, true
 	v.hay = v.hay[:0]
@@ -267,6 +275,11 @@ func (v *searchVisitor) endText() {
 
 // look searches a piece of UTF-8 text, together with the end of the one before.
 func (v *searchVisitor) look(b []byte) {
+	if v.sink != nil {
+		v.hay = appendFolded(v.hay[:0], b)
+		v.sink.Text(v.hay)
+		return
+	}
 	v.hay = appendFolded(v.hay, b)
 	open := false
 	for i, k := range v.keys {

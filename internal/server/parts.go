@@ -125,7 +125,8 @@ func (p *Parts) openDeciders(ctx context.Context, o Options) error {
 }
 
 func (p *Parts) openMovers(ctx context.Context, o Options) (err error) {
-	p.Store, err = storage.Open(storage.Deps{State: p.State, Config: config.Of[storage.Config](p.Config), Log: p.Log, Now: o.Now})
+	p.Store, err = storage.Open(storage.Deps{State: p.State, Config: config.Of[storage.Config](p.Config), Log: p.Log, Now: o.Now,
+		TextDir: filepath.Join(p.Dir, "fts")})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,235 @@
+package textindex
+
+import (
+	"bytes"
+	"encoding/binary"
+)
+
+// Source is where the blocks of segments are kept. The blocks it gives are valid
+// during the call.
+type Source interface {
+	// Gram calls fn for the block of a segment that has gram if any has: that with
+	// the highest Key up to it; and for those that follow, until fn returns false.
+	Gram(segment int64, gram uint32, fn func(*Block) (bool, error)) error
+	// Lists calls fn for all blocks of words, without Data.
+	Lists(segment int64, fn func(*Block) error) error
+	// Words calls fn for a block of words.
+	Words(segment int64, key uint32, fn func(*Block) error) error
+}
+
+// Query is a string to be found.
+type Query struct {
+	Needle       []byte // folded
+	Header, Body bool   // in which texts
+}
+
+// Found says of the documents of a segment, counted from its first, where a
+// needle is. Both are nil where there is nothing.
+type Found struct {
+	Maybe Bits // it may be there, and is in no other
+	Sure  Bits // it is there
+}
+
+// Find looks for a needle that is not empty in a segment.
+func Find(src Source, s *Segment, q *Query) (f Found, err error) {
+	texts := 2 * (s.Last - s.First + 1)
+	var maybe, sure Bits
+	n := q.Needle
+	if len(n) < 3 {
+		maybe, err = withPrefix(src, s.Num, n, texts)
+		sure = maybe
+	} else {
+		maybe, err = withAll(src, s.Num, n, texts)
+	}
+	if err != nil || maybe == nil {
+		return f, err
+	}
+	if len(n) == 3 {
+		sure = maybe
+	}
+	if len(n) > 3 {
+		if sure, err = withWord(src, s.Num, n, texts, maybe.Count()); err != nil {
+			return f, err
+		}
+	}
+	return Found{Maybe: q.docs(maybe), Sure: q.docs(sure)}, nil
+}
+
+// docs makes documents of texts.
+func (q *Query) docs(texts Bits) Bits {
+	if texts == nil {
+		return nil
+	}
+	mask := uint64(0)
+	if q.Header {
+		mask |= 0x5555555555555555
+	}
+	if q.Body {
+		mask |= 0xaaaaaaaaaaaaaaaa
+	}
+	docs := make(Bits, (len(texts)+1)/2)
+	for i, w := range texts {
+		w &= mask
+		docs[i/2] |= squeeze(w|w>>1) << (i % 2 * 32)
+	}
+	return docs
+}
+
+// squeeze puts the even bits together.
+func squeeze(w uint64) uint64 {
+	w &= 0x5555555555555555
+	w = (w | w>>1) & 0x3333333333333333
+	w = (w | w>>2) & 0x0f0f0f0f0f0f0f0f
+	w = (w | w>>4) & 0x00ff00ff00ff00ff
+	w = (w | w>>8) & 0x0000ffff0000ffff
+	return (w | w>>16) & 0x00000000ffffffff
+}
+
+// withAll finds the texts that have all grams of a needle; nil for none.
+func withAll(src Source, segment int64, needle []byte, texts uint32) (all Bits, err error) {
+	done := make(map[uint32]bool, len(needle))
+	one := NewBits(texts)
+	for i := 0; i+3 <= len(needle); i++ {
+		gram := uint32(needle[i])<<16 | uint32(needle[i+1])<<8 | uint32(needle[i+2])
+		if done[gram] {
+			continue
+		}
+		done[gram] = true
+		list, err := find(src, segment, gram, one, texts)
+		if err != nil || !list {
+			return nil, err
+		}
+		if all == nil {
+			all, one = one, NewBits(texts)
+			continue
+		}
+		some := uint64(0)
+		for i := range all {
+			all[i] &= one[i]
+			some |= all[i]
+		}
+		if some == 0 {
+			return nil, nil
+		}
+	}
+	return all, nil
+}
+
+// find fills set with the texts that have a gram; false for none.
+func find(src Source, segment int64, gram uint32, set Bits, texts uint32) (found bool, err error) {
+	clear(set)
+	err = src.Gram(segment, gram, func(b *Block) (bool, error) {
+		err := eachGram(b, func(g uint32, list postings) (bool, error) {
+			if g == gram {
+				found = true
+				return false, list.into(set, texts)
+			}
+			return g < gram, nil
+		})
+		return false, err
+	})
+	return found, err
+}
+
+// eachGram calls fn for the grams of a block until it returns false.
+func eachGram(b *Block, fn func(gram uint32, list postings) (bool, error)) error {
+	gram := b.Key
+	for data := b.Data; len(data) > 0; {
+		d, n := binary.Uvarint(data)
+		if n <= 0 || d > numGrams {
+			return ErrDamaged
+		}
+		gram += uint32(d)
+		list, rest, err := cutPostings(data[n:])
+		if err != nil {
+			return err
+		}
+		data = rest
+		if more, err := fn(gram, list); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// withPrefix finds the texts that have a gram which begins with one or two bytes:
+// since the end of a text is padded, those are where the bytes are.
+func withPrefix(src Source, segment int64, prefix []byte, texts uint32) (all Bits, err error) {
+	shift := uint(8 * (3 - len(prefix)))
+	first := uint32(0)
+	for _, c := range prefix {
+		first = first<<8 | uint32(c)
+	}
+	first <<= shift
+	last := first | (1<<shift - 1)
+	all = NewBits(texts)
+	err = src.Gram(segment, first, func(b *Block) (bool, error) {
+		more := b.Key <= last
+		err := eachGram(b, func(g uint32, list postings) (bool, error) {
+			if more = g <= last; g < first || !more {
+				return more, nil
+			}
+			return true, list.into(all, texts)
+		})
+		return more, err
+	})
+	return all, err
+}
+
+// withWord finds the texts of words that hold the needle, if it is a piece of a
+// word; at most is how many there may be.
+func withWord(src Source, segment int64, needle []byte, texts uint32, most int) (sure Bits, err error) {
+	for _, c := range needle {
+		if !isWord[c] {
+			return nil, nil
+		}
+	}
+	if len(needle) > MaxWord {
+		return nil, nil
+	}
+	var keys []uint32
+	err = src.Lists(segment, func(b *Block) error {
+		if bytes.Contains(b.List, needle) {
+			keys = append(keys, b.Key)
+		}
+		return nil
+	})
+	if err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	sure = NewBits(texts)
+	for _, key := range keys {
+		err := src.Words(segment, key, func(b *Block) error {
+			return eachWord(b, func(name []byte, list postings) error {
+				if bytes.Contains(name, needle) {
+					return list.into(sure, texts)
+				}
+				return nil
+			})
+		})
+		if err != nil || sure.Count() == most {
+			return sure, err
+		}
+	}
+	return sure, nil
+}
+
+// eachWord calls fn for the words of a block.
+func eachWord(b *Block, fn func(name []byte, list postings) error) error {
+	if len(b.List) == 0 {
+		return ErrDamaged
+	}
+	data := b.Data
+	for names := b.List[1:]; len(names) > 0; {
+		name, rest, ok := bytes.Cut(names, []byte{'\n'})
+		list, others, err := cutPostings(data)
+		if err != nil || !ok {
+			return ErrDamaged
+		}
+		names, data = rest, others
+		if err := fn(name, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package textindex
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sort"
+	"testing"
+)
+
+// store keeps blocks in memory.
+type store map[int64]*segmentBlocks
+
+type segmentBlocks struct {
+	Segment
+	grams, words []Block
+}
+
+func (s *segmentBlocks) emit(b *Block) error {
+	c := Block{Key: b.Key, List: bytes.Clone(b.List), Data: bytes.Clone(b.Data)}
+	if b.List == nil {
+		s.grams = append(s.grams, c)
+	} else {
+		s.words = append(s.words, c)
+	}
+	return nil
+}
+
+func (st store) Gram(segment int64, gram uint32, fn func(*Block) (bool, error)) error {
+	list := st[segment].grams
+	i := sort.Search(len(list), func(i int) bool { return list[i].Key > gram })
+	for i = max(i-1, 0); i < len(list); i++ {
+		if more, err := fn(&list[i]); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+func (st store) Lists(segment int64, fn func(*Block) error) error {
+	for _, b := range st[segment].words {
+		b.Data = nil
+		if err := fn(&b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (st store) Words(segment int64, key uint32, fn func(*Block) error) error {
+	for i := range st[segment].words {
+		if b := &st[segment].words[i]; b.Key == key {
+			return fn(b)
+		}
+	}
+	return fmt.Errorf("no block %d", key)
+}
+
+type cursor []Block
+
+func (c *cursor) Next() (*Block, error) {
+	if len(*c) == 0 {
+		return nil, nil
+	}
+	b := &(*c)[0]
+	*c = (*c)[1:]
+	return b, nil
+}
+
+// doc is a document as the model has it.
+type doc struct {
+	headers, bodies []string
+	gone            bool
+}
+
+func (d *doc) has(q *Query) bool {
+	in := func(list []string) bool {
+		return slices.ContainsFunc(list, func(s string) bool { return bytes.Contains([]byte(s), q.Needle) })
+	}
+	return !d.gone && (q.Header && in(d.headers) || q.Body && in(d.bodies))
+}
+
+// TestModel: what is found is what is there, after any number of segments and
+// merges: a document that has the needle may have it, and what surely has it does.
+func TestModel(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { runModel(t, rand.New(rand.NewPCG(seed, 1))) })
+	}
+}
+
+func runModel(t *testing.T, r *rand.Rand) {
+	m := &model{r: r, store: store{}}
+	for range 3 + r.IntN(20) {
+		m.addSegment(t)
+		if n := ToMerge(m.list); n > 0 {
+			m.merge(t, n)
+		} else if len(m.list) > 1 && r.IntN(8) == 0 {
+			m.merge(t, 1+r.IntN(len(m.list)))
+		}
+	}
+	sure, maybe := 0, 0
+	for range 300 {
+		s, y := m.query(t)
+		sure, maybe = sure+s, maybe+y
+	}
+	if sure == 0 || maybe == sure {
+		t.Errorf("%d of %d are sure", sure, maybe)
+	}
+}
+
+type model struct {
+	r     *rand.Rand
+	store store
+	list  []Segment
+	docs  []doc
+	num   int64
+}
+
+var alphabet = []string{"A", "B", "C", " ", "\n", "É", "1", "-", "漢", "ABBA", "CAB", "BACA ", "ABACUS ", "ABRACADABRA"}
+
+func (m *model) text() (s string) {
+	for range m.r.IntN(12) {
+		s += alphabet[m.r.IntN(len(alphabet))]
+	}
+	return s
+}
+
+func (m *model) addSegment(t *testing.T) {
+	b := NewBatch(uint32(len(m.docs)))
+	for range 1 + m.r.IntN(40) {
+		if m.r.IntN(9) == 0 { // one that is given up
+			b.Header([]byte(m.text()))
+			b.Text([]byte(m.text()))
+			b.Drop()
+		}
+		d := doc{}
+		for range m.r.IntN(3) {
+			d.headers = append(d.headers, m.text())
+			b.Header([]byte(d.headers[len(d.headers)-1]))
+		}
+		for range m.r.IntN(3) {
+			text := ""
+			for range m.r.IntN(4) {
+				piece := m.text()
+				b.Text([]byte(piece))
+				text += piece
+			}
+			b.EndText()
+			d.bodies = append(d.bodies, text)
+		}
+		if got := b.Add(); int(got) != len(m.docs) {
+			t.Fatalf("number %d, want %d", got, len(m.docs))
+		}
+		m.docs = append(m.docs, d)
+	}
+	m.keep(t, func(s *segmentBlocks) (Segment, error) { return b.Segment(s.emit) })
+}
+
+func (m *model) keep(t *testing.T, write func(*segmentBlocks) (Segment, error)) {
+	s := &segmentBlocks{}
+	seg, err := write(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.num++
+	seg.Num = m.num
+	s.Segment = seg
+	m.store[m.num] = s
+	m.list = append(m.list, seg)
+}
+
+func (m *model) merge(t *testing.T, n int) {
+	last := slices.Clone(m.list[len(m.list)-n:])
+	m.list = m.list[:len(m.list)-n]
+	var grams, words []Cursor
+	for _, s := range last {
+		g, w := cursor(m.store[s.Num].grams), cursor(m.store[s.Num].words)
+		grams, words = append(grams, &g), append(words, &w)
+	}
+	var keep func(uint32) bool
+	if m.r.IntN(2) == 0 {
+		for i := last[0].First; i <= last[n-1].Last; i++ {
+			m.docs[i].gone = m.docs[i].gone || m.r.IntN(4) == 0
+		}
+		keep = func(d uint32) bool { return !m.docs[d].gone }
+	}
+	m.keep(t, func(s *segmentBlocks) (Segment, error) { return Merge(last, grams, words, keep, s.emit) })
+}
+
+func (m *model) query(t *testing.T) (sure, maybe int) {
+	text := m.text()
+	if text == "" {
+		return 0, 0
+	}
+	from := m.r.IntN(len(text))
+	q := &Query{Needle: []byte(text[from:min(len(text), from+1+m.r.IntN(8))]), Header: m.r.IntN(2) == 0}
+	q.Body = !q.Header || m.r.IntN(2) == 0
+	for i := range m.list {
+		s := &m.list[i]
+		f, err := Find(m.store, s, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for d := s.First; d <= s.Last; d++ {
+			has := m.docs[d].has(q)
+			may, must := f.Maybe != nil && f.Maybe.Has(d-s.First), f.Sure != nil && f.Sure.Has(d-s.First)
+			if m.docs[d].gone {
+				continue
+			}
+			if has && !may || must && !has {
+				t.Fatalf("%q in %v: maybe %v, sure %v", q.Needle, m.docs[d], may, must)
+			}
+			if must {
+				sure++
+			}
+			if may {
+				maybe++
+			}
+		}
+	}
+	return sure, maybe
+}
