@@ -143,7 +143,7 @@ func (s *Search) matchField(r *Record, i int) (found, known bool) {
 // valid until the next call.
 func (s *Search) fold(name, value []byte) []byte {
 	s.line = s.line[:0]
-	if name != nil {
+	if len(name) > 0 {
 		s.line = appendFolded(s.line, name)
 		s.line = append(s.line, ": "...)
 	}
