@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"modernc.org/sqlite"
@@ -83,6 +84,7 @@ func openTextIndex(ctx context.Context, path string) (*TextIndex, error) {
 	if err := createFile(path); err != nil {
 		return nil, err
 	}
+	giveToOwner(path)
 	q := url.Values{}
 	for _, p := range []string{fmt.Sprintf("busy_timeout(%d)", busyTimeout), "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(NORMAL)",
 		"cache_size(-512)", "journal_size_limit(1000000)"} {
@@ -96,6 +98,20 @@ func openTextIndex(ctx context.Context, path string) (*TextIndex, error) {
 	db.SetMaxIdleConns(1)
 	db.SetConnMaxIdleTime(time.Minute)
 	return &TextIndex{db, filepath.Clean(path)}, nil
+}
+
+// giveToOwner gives a file that a command of root has made, and its directory, to
+// who owns the data directory: the server may run as somebody else.
+func giveToOwner(path string) {
+	dir := filepath.Dir(path)
+	st, err := os.Stat(filepath.Dir(dir))
+	if err != nil || os.Geteuid() != 0 {
+		return
+	}
+	if owner, ok := st.Sys().(*syscall.Stat_t); ok && owner.Uid != 0 {
+		os.Chown(dir, int(owner.Uid), int(owner.Gid))
+		os.Chown(path, int(owner.Uid), int(owner.Gid))
+	}
 }
 
 // fits tells whether the file can be used as it is.

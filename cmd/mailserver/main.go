@@ -56,6 +56,7 @@ func commands() []command {
 		aliasCommands,
 		mailboxCommands,
 		mailCommands,
+		ftsCommands,
 		importCommands,
 		sessionCommands,
 		classCommands,
