@@ -100,7 +100,9 @@ func (x *fulltext) end(account int64, f *textFile, outcome error) {
 	}
 }
 
-func isDamage(err error) bool { return err != nil && (schema.IsDamaged(err) || errors.Is(err, errTextDamaged)) }
+func isDamage(err error) bool {
+	return err != nil && (schema.IsDamaged(err) || errors.Is(err, errTextDamaged))
+}
 
 // closeOne closes the index that was not used for the longest. x.mu is held.
 func (x *fulltext) closeOne() bool {

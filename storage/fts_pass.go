@@ -83,7 +83,9 @@ func (x *fulltext) index(ctx context.Context, cfg *Config, job textJob, gently b
 	return row.Account, err
 }
 
-func specOf(k treeKey) Spec { return Spec{User: k.user, Dir: k.dir, Home: k.home, UID: k.uid, GID: k.gid} }
+func specOf(k treeKey) Spec {
+	return Spec{User: k.user, Dir: k.dir, Home: k.home, UID: k.uid, GID: k.gid}
+}
 
 func (p *textPass) run(ctx context.Context, row *schema.IndexMailbox) error {
 	err := p.file.Write(ctx, func(t *schema.TextTx) (err error) {
