@@ -30,15 +30,16 @@ var capabilityRows = []capability{
 	{"CREATE-SPECIAL-USE", false, true}, {"UTF8=ACCEPT", false, true},
 	{"QUOTA", false, true}, {"QUOTA=RES-STORAGE", false, true}, {"QUOTA=RES-MESSAGE", false, true}, {"UNAUTHENTICATE", false, true},
 	{"XLIST", false, true}, {"METADATA", false, true}, {"REPLACE", false, true},
-	{"COMPRESS=DEFLATE", false, true},
+	{"COMPRESS=DEFLATE", false, true}, {"PREVIEW", false, true}, {"SNIPPET=FUZZY", false, true},
+	{"CATENATE", false, true}, {"UIDONLY", false, true}, {"INPROGRESS", false, true},
 }
 
 // capabilities is the line for this session at this moment.
 func (s *session) capabilities(ctx context.Context) string {
-	list := make([]string, 0, 40)
+	list := make([]string, 0, 50)
 	loggedIn := s.state != notAuthenticated
 	for _, c := range capabilityRows {
-		if loggedIn && c.after || !loggedIn && c.before {
+		if (loggedIn && c.after || !loggedIn && c.before) && !s.hidden[c.name] {
 			list = append(list, c.name)
 		}
 	}

@@ -44,7 +44,7 @@ func (s *session) tellChanges(ctx context.Context, allowExpunge bool) error {
 }
 
 func (s *session) tellExpunged(c storage.Changes) {
-	if s.on.qresync {
+	if s.on.qresync || s.on.uidOnly {
 		if len(c.Vanished) > 0 {
 			s.enc.Raw("* VANISHED ").Set(fromUIDSet(c.Vanished)).CRLF()
 		}
@@ -83,14 +83,14 @@ func joinFlags(flags []imap.Flag) string {
 	return string(b)
 }
 
-// tellMessageFlags writes "* n FETCH (FLAGS ...)".
+// tellMessageFlags writes "* n FETCH (FLAGS ...)", or UIDFETCH.
 func (s *session) tellMessageFlags(seq uint32, withUID bool) {
 	m, ok := s.box.view.Msg(seq)
 	if !ok {
 		return
 	}
-	s.enc.Raw("* ").Number(uint64(seq)).Raw(" FETCH (")
-	if withUID {
+	s.beginFetch(seq, m.UID)
+	if withUID && !s.on.uidOnly {
 		s.enc.Raw("UID ").Number(uint64(m.UID)).Raw(" ")
 	}
 	if s.on.condstore {

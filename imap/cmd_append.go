@@ -61,7 +61,11 @@ func (a *appending) abort() {
 // appendOne reads one message. Its error is one of the grammar or of the
 // connection; what is wrong with the message or the mailbox goes to a.fault.
 func (s *session) appendOne(ctx context.Context, a *appending) error {
-	meta, l, closing := s.readAppendHead()
+	meta, pieces := s.readAppendHead()
+	if pieces {
+		return s.catenate(ctx, a, meta)
+	}
+	l, closing := s.readAnnouncement()
 	if err := s.dec.Err(); err != nil {
 		return err
 	}
@@ -116,9 +120,9 @@ func (s *session) newDraft(ctx context.Context, a *appending, size int64) (*stor
 	return s.account.NewDraft(ctx, a.mailbox, size)
 }
 
-// readAppendHead reads what stands before a message, and its announcement:
-// [SP flags] [SP date-time] SP (literal / UTF8 SP "(" literal8 ")").
-func (s *session) readAppendHead() (meta storage.AppendMeta, l imapwire.Literal, closing bool) {
+// readAppendHead reads what stands before a message: [SP flags] [SP date-time] SP;
+// and CATENATE SP, if it comes in pieces.
+func (s *session) readAppendHead() (meta storage.AppendMeta, pieces bool) {
 	d := s.dec
 	d.SP()
 	if d.Peek() == '(' {
@@ -129,6 +133,19 @@ func (s *session) readAppendHead() (meta storage.AppendMeta, l imapwire.Literal,
 		meta.Time = d.DateTime()
 		d.SP()
 	}
+	if c := d.Peek(); c != 'C' && c != 'c' {
+		return meta, false
+	}
+	if d.Keyword() != "CATENATE" {
+		d.Fail("Invalid arguments.")
+	}
+	d.SP()
+	return meta, d.Err() == nil
+}
+
+// readAnnouncement reads literal / UTF8 SP "(" literal8 ")" up to the bytes.
+func (s *session) readAnnouncement() (l imapwire.Literal, closing bool) {
+	d := s.dec
 	if c := d.Peek(); c == 'U' || c == 'u' { // RFC 6855 §4
 		if d.Keyword() != "UTF8" {
 			d.Fail("Invalid arguments.")
@@ -140,7 +157,7 @@ func (s *session) readAppendHead() (meta storage.AppendMeta, l imapwire.Literal,
 	if c := d.Peek(); c != '{' && c != '~' {
 		d.Fail("Invalid arguments.")
 	}
-	return meta, d.Literal(), closing
+	return d.Literal(), closing
 }
 
 func (s *session) appendAll(ctx context.Context, a *appending) (reply, error) {

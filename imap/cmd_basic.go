@@ -44,6 +44,7 @@ func parseID(_ *session, d *imapwire.Decoder) []idPair {
 
 func runID(_ context.Context, s *session, pairs []idPair) (reply, error) {
 	s.logID(pairs)
+	s.hide(pairs)
 	words := strings.Fields(s.cfg.IDSend)
 	if len(words) < 2 {
 		s.enc.Raw("* ID NIL\r\n")
@@ -100,6 +101,8 @@ func (s *session) enable(word string) (string, bool) {
 		s.on.condstore, s.on.qresync = true, true
 	case "UTF8=ACCEPT":
 		s.on.utf8 = true
+	case "UIDONLY":
+		s.on.uidOnly = true
 	case "IMAP4REV2":
 		s.on.rev2 = true
 		return "IMAP4rev2", true

@@ -209,7 +209,7 @@ func (f *fetching) without(m storage.Msg, err error) error {
 // write sends the response. An error within a literal ends the connection.
 func (f *fetching) write(seq uint32, m storage.Msg) error {
 	enc := f.s.enc
-	enc.Raw("* ").Number(uint64(seq)).Raw(" FETCH (")
+	f.s.beginFetch(seq, m.UID)
 	if !f.a.flags && f.marked.Contains(uint32(m.UID)) {
 		f.s.writeFlags(m)
 		enc.Raw(" ")

@@ -129,8 +129,9 @@ func (r *searching) walkOpen(ctx context.Context, open imapwire.Set) error {
 	settled := r.hits
 	r.hits = hits{}
 	var extra hits
+	at := r.s.progress(open.Count())
 	err := r.s.box.view.Cached(ctx, r.needs, toSeqSet(open), func(seq uint32, m storage.Msg, data *storage.Columns) error {
-		if err := ctx.Err(); err != nil {
+		if err := errors.Join(ctx.Err(), at.step()); err != nil {
 			return err
 		}
 		ok, err := r.read(ctx, seq, m, data)

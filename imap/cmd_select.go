@@ -80,6 +80,9 @@ func readQresync(s *session, d *imapwire.Decoder) *qresync {
 
 // runSelect: a SELECT that fails leaves no mailbox selected, RFC 9051 §6.3.2.
 func runSelect(ctx context.Context, s *session, a *selectArgs) (reply, error) {
+	if s.on.uidOnly && a.qresync != nil && len(a.qresync.seqs) > 0 {
+		return reply{}, errUIDRequired
+	}
 	if s.box != nil {
 		s.unselect()
 		s.enc.Raw("* OK [CLOSED] Previous mailbox closed.\r\n")
@@ -112,7 +115,7 @@ func (s *session) tellSelected() {
 	if !s.on.rev2 {
 		s.box.recent = v.Recent()
 		s.enc.Raw("* ").Number(uint64(s.box.recent)).Raw(" RECENT\r\n")
-		if n := v.FirstUnseen(); n > 0 {
+		if n := v.FirstUnseen(); n > 0 && !s.on.uidOnly {
 			s.untaggedOK("UNSEEN "+uitoa(uint64(n)), "First unseen.")
 		}
 	}

@@ -131,8 +131,8 @@ func (s *session) tellStored(a *storeArgs, r storage.StoreResult) {
 			s.tellMessageFlags(seq, withUID)
 			continue
 		}
-		s.enc.Raw("* ").Number(uint64(seq)).Raw(" FETCH (")
-		if withUID {
+		s.beginFetch(seq, m.UID)
+		if withUID && !s.on.uidOnly {
 			s.enc.Raw("UID ").Number(uint64(m.UID)).Raw(" ")
 		}
 		s.enc.Raw("MODSEQ (").Number(m.ModSeq).Raw("))\r\n")

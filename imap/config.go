@@ -19,6 +19,10 @@ type Config struct {
 	// IDSend is what ID answers: pairs of key and value, "*" as value for the
 	// server's own.
 	IDSend string `setting:"imap_id_send" default:"name *"`
+	// HideCapabilities are what clients are not offered after they have said by
+	// ID who they are, each "NAME/VERSION=CAPABILITY,CAPABILITY" with * and ? in
+	// NAME/VERSION, in any case.
+	HideCapabilities []string `setting:"imap_id_hide_capabilities" default:""`
 	// Greeting is the text of the first line.
 	Greeting string `setting:"login_greeting" default:"$myhostname ready."`
 	// Hostname is for the greeting.

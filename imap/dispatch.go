@@ -78,6 +78,9 @@ func (s *session) prepare(ctx context.Context, row *command) func(context.Contex
 		s.dec.Fail("%s", wrongState(row, s.state))
 		return nil
 	}
+	if s.on.uidOnly && row.byNumber() {
+		return func(context.Context) (reply, error) { return reply{}, errUIDRequired }
+	}
 	if row.args && s.dec.Err() == nil {
 		s.dec.SP()
 	}

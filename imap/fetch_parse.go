@@ -24,6 +24,7 @@ type fetchArgs struct {
 	modified     bool // CHANGEDSINCE was given
 	vanished     bool
 	partial      *partialRange
+	previews     string // PREVIEW or SNIPPET, if it was the last item
 }
 
 func parseFetch(s *session, d *imapwire.Decoder) *fetchArgs { return readFetch(s, d, false) }
@@ -32,7 +33,7 @@ func parseUIDFetch(s *session, d *imapwire.Decoder) *fetchArgs { return readFetc
 
 func readFetch(s *session, d *imapwire.Decoder, uid bool) *fetchArgs {
 	a := &fetchArgs{messages: readMessages(d, uid)}
-	if uid {
+	if uid && !s.on.uidOnly { // else the response begins with it
 		a.add(fetchUID)
 	}
 	d.SP()
@@ -71,6 +72,8 @@ func (a *fetchArgs) readModifier(s *session, d *imapwire.Decoder) {
 		if !s.on.qresync {
 			d.Fail("QRESYNC not enabled.")
 		}
+	case "LAZY": // FETCH 1 PREVIEW (LAZY)
+		a.readPreviewWord(d, "LAZY")
 	case "PARTIAL": // RFC 9394 §3.3
 		d.SP()
 		a.partial = readPartialRange(d)
@@ -103,12 +106,19 @@ func (a *fetchArgs) readMacro(d *imapwire.Decoder) {
 
 const maxFetchItems = 200
 
-func (a *fetchArgs) readItem(d *imapwire.Decoder) { a.readNamed(d, d.Word()) }
+func (a *fetchArgs) readItem(d *imapwire.Decoder) {
+	if d.Peek() == '(' {
+		d.List(func() { a.readPreviewWord(d, d.Keyword()) })
+		return
+	}
+	a.readNamed(d, d.Word())
+}
 
 func (a *fetchArgs) readNamed(d *imapwire.Decoder, word string) {
 	if len(a.items) > maxFetchItems {
 		d.Fail("Too many FETCH items.")
 	}
+	a.previews = ""
 	if item, ok := simpleItem(word); ok && d.Peek() != '[' {
 		a.add(item)
 		return
@@ -121,6 +131,10 @@ func (a *fetchArgs) readNamed(d *imapwire.Decoder, word string) {
 	case "BINARY", "BINARY.PEEK":
 		part := readBinaryPart(d)
 		a.add(binaryItem(&imap.FetchItemBinarySection{Part: part, Partial: readPartial(d), Peek: word == "BINARY.PEEK"}))
+	case "PREVIEW", "SNIPPET":
+		a.add(previewItem(word))
+		a.previews = word
+		return
 	case "BINARY.SIZE":
 		a.add(binarySizeItem(&imap.FetchItemBinarySectionSize{Part: readBinaryPart(d)}))
 	default:

@@ -24,6 +24,8 @@ func FuzzSession(f *testing.F) {
 		"a FETCH 1 (BODY.PEEK[1.2.HEADER.FIELDS (\"a b\" c)]<1.2> BINARY.SIZE[1])\r\nb RENAME a {2+}\r\nbc\r\nc AUTHENTICATE PLAIN =\r\n",
 		"a FOO {20+}\r\nINJ NOOP\r\nINJ NOOP\r\n x\r\n\r\n* *\r\n",
 		"a SEARCH RETURN (SAVE MIN) CHARSET x SENTON 1-Jan-2020 MODSEQ \"/flags/a\" all 5\r\nb COPY 4294967295,*:1 \"x\\\"y\"\r\n",
+		"a SELECT INBOX\r\nb UID FETCH 1:* (PREVIEW (LAZY) SNIPPET (FUZZY))\r\nc ENABLE UIDONLY\r\nd FETCH 1 (FLAGS)\r\ne UID STORE 1:* +FLAGS x\r\nf UID SEARCH 1:3\r\n",
+		"a APPEND INBOX CATENATE (TEXT {6+}\r\na: b\r\n URL \"/INBOX/;UID=1/;SECTION=1.MIME/;PARTIAL=0.9\" URL {3+}\r\n/x/ TEXT {1}\r\nx)\r\nb NOOP\r\n",
 	} {
 		f.Add([]byte(s))
 	}

@@ -65,6 +65,8 @@ func (s *session) replyTo(row *command, err error) (reply, error) {
 		return reply{}, s.dec.Err()
 	case errors.Is(err, errSelectedGone), errors.Is(err, errWoken), errors.Is(err, errBroken):
 		return reply{}, err
+	case errors.Is(err, errUIDRequired):
+		return reply{"BAD", "UIDREQUIRED", "Sequence numbers are not used after ENABLE UIDONLY."}, nil
 	case errors.As(err, &bad):
 		return badName(bad), nil
 	case errors.As(err, &n):

@@ -180,6 +180,9 @@ func (k *searchKey) bind(s *session) error {
 }
 
 func (k *searchKey) bindSet(s *session) error {
+	if s.on.uidOnly && !k.set.uid && !k.set.saved {
+		return errUIDRequired
+	}
 	set, err := s.resolve(k.set)
 	if err != nil { // as Dovecot: what is not there does not match
 		return s.bindPresent(k)

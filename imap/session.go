@@ -60,12 +60,13 @@ type session struct {
 	counted bool
 	account *storage.Account
 	on      enabled
-	box     *selection // nil unless selected
+	hidden  map[string]bool // capabilities that are not offered, see hide
+	box     *selection      // nil unless selected
 	gone    counts
 }
 
 // enabled is what ENABLE, or a command that implies it, has turned on.
-type enabled struct{ condstore, qresync, utf8, rev2 bool }
+type enabled struct{ condstore, qresync, utf8, rev2, uidOnly bool }
 
 // counts are for the log-out line.
 type counts struct{ deleted, expunged int }

@@ -36,7 +36,11 @@ func (h *headers) each(ctx context.Context, set imap.NumSet, fn func(uint32, sto
 		}
 		return nil
 	}
+	at := h.s.progress(0)
 	return v.Cached(ctx, needHeader, set, func(seq uint32, m storage.Msg, data *storage.Columns) error {
+		if err := at.step(); err != nil {
+			return err
+		}
 		err := h.read(ctx, m, data)
 		if errors.Is(err, storage.ErrExpunged) {
 			return nil

@@ -113,6 +113,14 @@ func (s *Set) Add(n uint32) {
 	*s = append(*s, Range{n, n})
 }
 
+// Count is how many numbers a resolved set has.
+func (s Set) Count() (n uint64) {
+	for _, r := range s {
+		n += uint64(r.To-r.From) + 1
+	}
+	return n
+}
+
 // Contains tells whether n is in a resolved set.
 func (s Set) Contains(n uint32) bool {
 	i, ok := slices.BinarySearchFunc(s, n, func(r Range, n uint32) int {

@@ -300,3 +300,6 @@ func writeCRLF(w io.Writer, b []byte, prev byte, out []byte) error {
 }
 
 var crlf = []byte("\r\n")
+
+// Has tells whether the message has a part.
+func (l Layout) Has(path []int) bool { return l.find(path) >= 0 }
