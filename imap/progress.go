@@ -2,8 +2,8 @@ package imap
 
 import "time"
 
-// progressEvery is how often a command that takes long says how far it is. RFC
-// 9585 §4 recommends ten to fifteen seconds.
+// progressEvery is how often a command that takes long says how far it is; ten
+// to fifteen seconds are what RFC 9585 §4 recommends.
 const progressEvery = 10 * time.Second
 
 // progress tells the client that a command is still at work.

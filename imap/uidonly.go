@@ -7,8 +7,8 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
-// errUIDRequired: a client that has enabled UIDONLY uses sequence numbers. RFC
-// 9586 §3.
+// errUIDRequired: a client that has enabled UIDONLY uses sequence numbers,
+// RFC 9586 §3.
 var errUIDRequired = errors.New("sequence numbers after UIDONLY")
 
 // byNumber: the command takes sequence numbers, or gives them.
