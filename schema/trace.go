@@ -18,12 +18,26 @@ type TraceLine struct {
 	Text  string    `json:"text"`
 }
 
+// traceStep is how many lines one statement adds.
+const traceStep = 32
+
+var addTraceStep = `INSERT INTO Trace (tcTime, tcConn, tcQueue, tcText) VALUES (?, ?, ?, ?)` + strings.Repeat(`, (?, ?, ?, ?)`, traceStep-1)
+
 // AddTrace keeps lines, and drops the oldest beyond most.
 func (t *Tx) AddTrace(lines []TraceLine, most int) error {
-	for _, l := range lines {
-		if err := t.exec(`INSERT INTO Trace (tcTime, tcConn, tcQueue, tcText) VALUES (?, ?, ?, ?)`, l.Time.UnixMilli(), l.Conn, l.Queue, l.Text); err != nil {
+	for len(lines) > 0 {
+		n, insert := 1, `INSERT INTO Trace (tcTime, tcConn, tcQueue, tcText) VALUES (?, ?, ?, ?)`
+		if len(lines) >= traceStep {
+			n, insert = traceStep, addTraceStep
+		}
+		values := make([]any, 0, 4*traceStep)
+		for _, l := range lines[:n] {
+			values = append(values, l.Time.UnixMilli(), l.Conn, l.Queue, l.Text)
+		}
+		if err := t.exec(insert, values...); err != nil {
 			return wrap("keep trace", err)
 		}
+		lines = lines[n:]
 	}
 	return wrap("keep trace", t.exec(`DELETE FROM Trace WHERE tcNum <= (SELECT max(tcNum) FROM Trace) - ?`, most))
 }

@@ -175,7 +175,7 @@ func openPath(fd int, name, path string) (*dir, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
 	}
-	return &dir{os.NewFile(uintptr(got), path), path}, nil
+	return &dir{num: got, path: path}, nil
 }
 
 func (d *dir) openIn(name string, flags int) (*dir, error) {
@@ -186,7 +186,7 @@ func (d *dir) openIn(name string, flags int) (*dir, error) {
 		return nil, d.fail("open", name, err)
 	}
 	path := filepath.Join(d.path, name)
-	return &dir{os.NewFile(uintptr(fd), path), path}, nil
+	return &dir{num: fd, path: path}, nil
 }
 
 // follow puts the target of a link in front of the rest of a path. The link

@@ -29,23 +29,24 @@ type box struct {
 	times  [2]dirTime // guarded by dirs
 	astray bool       // a file was not where the index says; guarded by dirs
 
-	mu       sync.RWMutex // guards what follows
-	row      schema.IndexMailbox
-	keys     keywords
-	keysRead bool
-	keysOf   string    // keyword file that keys agree with
-	msgs     *messages // nil: not loaded
-	cuts     uint64    // counts removals from msgs.uid
-	views    int
-	gone     bool      // deleted, or renamed away by another program
-	trim     int       // expunged ranges written since the last trim
-	rescan   time.Time // when a doubt about times may be settled at the earliest
-	cache    cacheWrites
-	changes  uint64 // counts what sessions may want to know
-	watchers map[*View]func()
-	watches  [2]int32 // of Store.news, from the first watcher to the last view
-	taking   bool     // takeOver has not ended
-	list     ownList
+	mu        sync.RWMutex // guards what follows
+	row       schema.IndexMailbox
+	keys      keywords
+	keysRead  bool
+	keysOf    string    // keyword file that keys agree with
+	msgs      *messages // nil: not loaded
+	cuts      uint64    // counts removals from msgs.uid
+	views     int
+	gone      bool      // deleted, or renamed away by another program
+	trim      int       // expunged ranges written since the last trim
+	rescan    time.Time // when a doubt about times may be settled at the earliest
+	cache     cacheWrites
+	changes   uint64 // counts what sessions may want to know
+	watchers  map[*View]func()
+	watches   [2]int32 // of Store.news, from the first watcher to the last view
+	taking    bool     // takeOver has not ended
+	list      ownList
+	recording bool // recordAll has it to do
 }
 
 // The directories of a mailbox.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -68,8 +68,8 @@ func (b *box) arrive(which int, drafts []*Draft, describe func(int) arrival) (pl
 		_, files[i] = fileOf(&list[i].row)
 	}
 	var to *dir
-	err = b.t.do(func(root *os.Root) error {
-		if to, err = b.open(root, which); err != nil {
+	err = b.t.in(func(home *dir) error {
+		if to, err = home.sub(filepath.Join(b.dir(), subdirs[which])); err != nil {
 			return err
 		}
 		return change([]touched{{b, which, to}}, func() error {

@@ -20,7 +20,8 @@ const (
 // dir is an open directory. Names given to its methods are those of files in
 // it, without slashes; links are not followed.
 type dir struct {
-	f    *os.File
+	f    *os.File // nil: num is the descriptor
+	num  int
 	path string // for messages
 }
 
@@ -30,12 +31,53 @@ func openDir(root *os.Root, name string) (*dir, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dir{f, filepath.Join(root.Name(), name)}, nil
+	return &dir{f: f, path: filepath.Join(root.Name(), name)}, nil
 }
 
-func (d *dir) close() { d.f.Close() }
+// openHome opens a directory by its path, to open others beneath it.
+func openHome(path string) (*dir, error) {
+	fd, err := retry(func() (int, error) { return unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return &dir{num: fd, path: path}, nil
+}
 
-func (d *dir) fd() int { return int(d.f.Fd()) }
+// sub opens a directory beneath d, which no link leads out of. It does what
+// openDir does, with one system call, openat2(2).
+func (d *dir) sub(name string) (*dir, error) {
+	how := unix.OpenHow{Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS}
+	fd, err := retry(func() (int, error) { return unix.Openat2(d.fd(), name, &how) })
+	switch err {
+	case nil:
+		return &dir{num: fd, path: filepath.Join(d.path, name)}, nil
+	case unix.ENOSYS, unix.EPERM, unix.EAGAIN:
+		// An old kernel, a filter of system calls that does not know it, or a
+		// directory that is just being moved.
+		root, err := os.OpenRoot(d.path)
+		if err != nil {
+			return nil, err
+		}
+		defer root.Close()
+		return openDir(root, name)
+	}
+	return nil, d.fail("open", name, err)
+}
+
+func (d *dir) close() {
+	if d.f == nil {
+		unix.Close(d.num)
+		return
+	}
+	d.f.Close()
+}
+
+func (d *dir) fd() int {
+	if d.f == nil {
+		return d.num
+	}
+	return int(d.f.Fd())
+}
 
 // procPath names the open directory to the kernel.
 func (d *dir) procPath() string { return "/proc/self/fd/" + strconv.Itoa(d.fd()) }
@@ -184,7 +226,7 @@ func (d *dir) copy(name string, to *dir, newName string) error {
 	if err != nil {
 		return to.fail("open", "../tmp", err)
 	}
-	tmp := &dir{os.NewFile(uintptr(fd), "tmp"), filepath.Join(filepath.Dir(to.path), "tmp")}
+	tmp := &dir{num: fd, path: filepath.Join(filepath.Dir(to.path), "tmp")}
 	defer tmp.close()
 	base, _ := splitName(newName)
 	out, err := tmp.create(base)
@@ -236,10 +278,21 @@ func (d *dir) mtime() (int64, error) {
 }
 
 // sync makes names in it durable.
-func (d *dir) sync() error { return d.f.Sync() }
+func (d *dir) sync() error {
+	if d.f != nil {
+		return d.f.Sync()
+	}
+	if _, err := retry(func() (int, error) { return 0, unix.Fsync(d.num) }); err != nil {
+		return d.fail("sync", "", err)
+	}
+	return nil
+}
 
 // names calls fn for every name but . and .., in the order of the file system.
 func (d *dir) names(fn func(string)) error {
+	if d.f == nil {
+		d.f = os.NewFile(uintptr(d.num), d.path)
+	}
 	if _, err := d.f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}

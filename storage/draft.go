@@ -94,15 +94,15 @@ func (d *Draft) create() error {
 // if they are missing.
 func (d *Draft) inTmp(fn func(tmp *dir) error) error {
 	where := d.b.dir()
-	open := func(root *os.Root) error {
-		tmp, err := openDir(root, filepath.Join(where, "tmp"))
+	open := func(home *dir) error {
+		tmp, err := home.sub(filepath.Join(where, "tmp"))
 		if err != nil {
 			return err
 		}
 		d.tmp = tmp
 		return fn(tmp)
 	}
-	err := d.t.do(open)
+	err := d.t.in(open)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -113,7 +113,7 @@ func (d *Draft) inTmp(fn func(tmp *dir) error) error {
 	if err := d.t.makeMaildir(where); err != nil {
 		return err
 	}
-	return d.t.do(open)
+	return d.t.in(open)
 }
 
 // Write adds to the message; lines end with CRLF, or with LF as an input of

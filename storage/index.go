@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -182,7 +183,7 @@ func (b *box) drain(ctx context.Context) error {
 	}
 	defer b.t.reserved.Add(-held)
 	defer b.t.coming.Add(-int64(len(list)))
-	err := b.add(ctx, rows)
+	err := b.add(ctx, rows, !slices.ContainsFunc(list, func(a arrival) bool { return a.into != nil }))
 	for i, a := range list {
 		if a.into != nil {
 			if err != nil {
@@ -196,8 +197,9 @@ func (b *box) drain(ctx context.Context) error {
 }
 
 // add gives rows UIDs, those that they have or the next ones, and one MODSEQ,
-// writes them and shows them. b.mu is held for writing.
-func (b *box) add(ctx context.Context, rows []schema.IndexMessage) error {
+// writes them and shows them. mayWait says that the list of UIDs in the tree may
+// follow later. b.mu is held for writing.
+func (b *box) add(ctx context.Context, rows []schema.IndexMessage, mayWait bool) error {
 	if b.gone {
 		return ErrNoMailbox
 	}
@@ -216,7 +218,11 @@ func (b *box) add(ctx context.Context, rows []schema.IndexMessage) error {
 			b.msgs.add(&rows[i], b.t.s.hash(rows[i].Name))
 		}
 	}
-	b.record(ctx, rows)
+	if mayWait {
+		b.recordLater()
+	} else {
+		b.record(ctx, rows)
+	}
 	b.changed()
 	b.t.s.fts.note(b, false)
 	return nil

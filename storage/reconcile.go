@@ -366,7 +366,7 @@ func (s *scan) apply(ctx context.Context, gone []int, rows []schema.IndexMessage
 	for _, list := range [][]schema.IndexMessage{known, rows} {
 		for len(list) > 0 {
 			n := min(len(list), stepRows)
-			if err := b.add(ctx, list[:n]); err != nil {
+			if err := b.add(ctx, list[:n], false); err != nil {
 				return err
 			}
 			list = list[n:]

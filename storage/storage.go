@@ -120,6 +120,7 @@ type Store struct {
 	stop   chan struct{}  // closed by Close
 
 	nextBeat chan struct{} // nil: nobody waits for it
+	behind   []*box        // whose lists of UIDs are to be written
 }
 
 // maxTrees bounds the accounts kept in memory while nobody uses them: about

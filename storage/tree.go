@@ -109,6 +109,18 @@ func (t *tree) do(fn func(*os.Root) error) error {
 	})
 }
 
+// in is do for who only opens directories beneath the Maildir.
+func (t *tree) in(fn func(home *dir) error) error {
+	return t.owner.do(func() error {
+		home, err := openHome(t.key.dir)
+		if err != nil {
+			return err
+		}
+		defer home.close()
+		return fn(home)
+	})
+}
+
 // inode returns the inode of a mailbox's directory; ErrNotExist if it is no
 // Maildir.
 func (t *tree) inode(dir string) (ino int64, err error) {

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -20,8 +21,8 @@ import (
 // The list of UIDs in the tree is kept as Dovecot keeps it, so that UIDs outlive
 // state.sqlite, and Dovecot can go on with the tree: a line is appended for each
 // message; what is expunged stays until the file is mostly such lines. It is
-// not fsynced: what a power failure takes is appended again when the mailbox
-// next gets mail.
+// not fsynced, and written some seconds after a delivery: what a crash takes is
+// appended again when the mailbox next gets mail.
 
 // ownList is what is known of the list that this process has written.
 type ownList struct {
@@ -46,8 +47,8 @@ func (b *box) tail() (h uidlist.Header, last uint32, ok bool) {
 }
 
 func (b *box) openList(flags int) (f *os.File, err error) {
-	err = b.t.do(func(root *os.Root) error {
-		d, err := openDir(root, filepath.Join(".", b.dir()))
+	err = b.t.in(func(home *dir) error {
+		d, err := home.sub(filepath.Join(".", b.dir()))
 		if err != nil {
 			return err
 		}
@@ -87,9 +88,9 @@ func (b *box) listIsOurs() bool {
 	return err == nil && ino == b.list.ino && size == b.list.size
 }
 
-// record appends messages that were added to the index. It fails without harm:
-// the index has them, and the next call writes what is missing. b.mu is held for
-// writing.
+// record appends messages that were added to the index, and those before them
+// that the list lacks. It fails without harm: the index has them, and the next
+// call writes what is missing. b.mu is held for writing.
 func (b *box) record(ctx context.Context, rows []schema.IndexMessage) {
 	err := b.appendList(ctx, rows)
 	if errors.Is(err, errRewrite) || errors.Is(err, fs.ErrNotExist) {
@@ -98,6 +99,64 @@ func (b *box) record(ctx context.Context, rows []schema.IndexMessage) {
 	if err != nil {
 		b.list = ownList{}
 		b.t.s.d.Log.Debug("cannot write dovecot-uidlist", "user", b.t.key.user, "mailbox", b.row.Name, "err", err)
+	}
+}
+
+// listPause is how long the list of a mailbox may lack what was delivered into
+// it: lines of many deliveries are written at once.
+const listPause = 5 * time.Second
+
+// recordLater has the list written within listPause. b.mu is held for writing.
+func (b *box) recordLater() {
+	if b.recording {
+		return
+	}
+	b.recording = true
+	b.t.hold()
+	if !b.t.s.later(b) {
+		b.recordNow()
+	}
+}
+
+// recordNow writes what the list lacks. b.mu is held for writing.
+func (b *box) recordNow() {
+	b.recording = false
+	if !b.gone {
+		b.record(context.Background(), nil)
+	}
+	b.t.release()
+}
+
+// later keeps boxes whose lists are to be written, and writes them all after
+// listPause or when the Store is closing; false after Close.
+func (s *Store) later(b *box) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.behind = append(s.behind, b)
+	if len(s.behind) == 1 {
+		s.work.Go(s.recordAll)
+	}
+	return true
+}
+
+func (s *Store) recordAll() {
+	pause := time.NewTimer(listPause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-s.stop:
+	}
+	s.mu.Lock()
+	list := s.behind
+	s.behind = nil
+	s.mu.Unlock()
+	for _, b := range list {
+		b.mu.Lock()
+		b.recordNow()
+		b.mu.Unlock()
 	}
 }
 
@@ -128,9 +187,14 @@ func (b *box) appendList(ctx context.Context, rows []schema.IndexMessage) error 
 			return errRewrite
 		}
 		list = ownList{ino: ino, size: size, last: last}
-		if err := b.appendMissing(ctx, f, &list, rows[0].UID); err != nil {
-			return err
-		}
+	}
+	before := b.row.UIDNext
+	if len(rows) > 0 {
+		before = rows[0].UID
+	}
+	if err := b.appendMissing(ctx, f, &list, before); err != nil {
+		b.list = ownList{}
+		return err
 	}
 	var buf []byte
 	for i := range rows {
@@ -139,11 +203,13 @@ func (b *box) appendList(ctx context.Context, rows []schema.IndexMessage) error 
 			list.last = rows[i].UID
 		}
 	}
-	n, err := f.Write(buf)
-	if err != nil {
-		return err
+	if len(buf) > 0 {
+		n, err := f.Write(buf)
+		if err != nil {
+			return err
+		}
+		list.size += int64(n)
 	}
-	list.size += int64(n)
 	b.list = list
 	if mostlyGone(list.size, b.row.Messages) {
 		return errRewrite

@@ -56,22 +56,23 @@ func (h traceHandler) WithGroup(name string) slog.Handler {
 func (t *tracer) add(r slog.Record, held []slog.Attr) {
 	l := schema.TraceLine{Time: r.Time}
 	line, tag, rule := "", "", ""
-	var rest []string
+	var rest []slog.Attr
 	take := func(a slog.Attr) bool {
-		text := a.Value.String()
 		switch a.Key {
 		case maillog.Line:
-			line = text
+			line = a.Value.String()
 		case maillog.Tag:
-			tag = text
+			tag = a.Value.String()
 		case maillog.Rule:
-			rule = text
+			rule = a.Value.String()
 		case maillog.Conn:
-			l.Conn = text
+			l.Conn = a.Value.String()
 		case maillog.QueueID:
-			l.Queue = text
+			l.Queue = a.Value.String()
 		default:
-			rest = append(rest, fmt.Sprintf("%s=%q", a.Key, text))
+			if line == "" {
+				rest = append(rest, a)
+			}
 		}
 		return true
 	}
@@ -80,7 +81,12 @@ func (t *tracer) add(r slog.Record, held []slog.Attr) {
 	}
 	r.Attrs(take)
 	if line == "" {
-		line = strings.TrimSpace(r.Message + " " + strings.Join(rest, " "))
+		var b strings.Builder
+		b.WriteString(r.Message)
+		for _, a := range rest {
+			fmt.Fprintf(&b, " %s=%q", a.Key, a.Value.String())
+		}
+		line = strings.TrimSpace(b.String())
 	}
 	if tag != "" {
 		line = tag + ": " + line
