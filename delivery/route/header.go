@@ -86,8 +86,11 @@ func (w *Rewriter) address(ctx context.Context, addr, table, class string) (stri
 // canonicalTables are the maps that are asked about a class of addresses.
 func (q *query) canonicalTables(first, class string) []string {
 	var list []string
-	classes := map[string][]string{"sender_canonical": q.cfg.SenderCanonicalClasses, "recipient_canonical": q.cfg.RecipientCanonicalClasses}
-	if slices.Contains(classes[first], class) {
+	own := q.cfg.SenderCanonicalClasses
+	if first == "recipient_canonical" {
+		own = q.cfg.RecipientCanonicalClasses
+	}
+	if slices.Contains(own, class) {
 		list = append(list, first)
 	}
 	if slices.Contains(q.cfg.CanonicalClasses, class) {
@@ -203,6 +206,12 @@ const maxCanonical = 10
 func (q *query) rewrite(ctx context.Context, a address.Address, first, class string) (address.Address, []string, error) {
 	var path []string
 	for _, table := range q.canonicalTables(first, class) {
+		if has, err := q.view.HasCanonical(ctx, table); err != nil || !has {
+			if err != nil {
+				return a, path, err
+			}
+			continue
+		}
 		for n := 0; ; n++ {
 			res, err := q.resolve(ctx, a)
 			if err != nil {

@@ -17,8 +17,14 @@ const MaxTokens = 10240
 // Rewrite hands each address of a list, the text behind the colon of a field,
 // to change, and puts what that returns in its place. changed is false if
 // everything stays: then keep the field as it is. Otherwise list is to stand
-// behind "Name: "; lines are folded. An error is one of change.
+// behind "Name: "; lines are folded. An error is one of change, which may be
+// asked twice about an address.
 func Rewrite(text string, change func(address string) (string, error)) (list string, changed bool, err error) {
+	if addr, ok := only(text); ok {
+		if now, err := change(addr); err != nil || now == addr {
+			return "", false, err
+		}
+	}
 	tree := parse(scan(text, MaxTokens))
 	for i := range tree {
 		if tree[i].kind != addrToken {

@@ -59,3 +59,23 @@ func FuzzRewrite(f *testing.F) {
 		Addresses(got)
 	})
 }
+
+// What is read the short way is read alike the long way.
+func FuzzOnly(f *testing.F) {
+	for _, s := range []string{"a@b.example", " <a@b.example>", `"A, B" <a.b+c@d.example>`, "A B <a@b.example>", "A <a@b>", "a@b.example.", "a..b@c.d", "x<a@b.c>, d@e.f", "<a@b@c.d>"} {
+		f.Add(s)
+	}
+	form := Form{Origin: "o.example", Domain: "d.example", Bangpath: true, Percent: true}
+	f.Fuzz(func(t *testing.T, s string) {
+		addr, ok := only(s)
+		if !ok {
+			return
+		}
+		if list := Addresses(s); len(list) != 1 || list[0] != addr {
+			t.Errorf("%q: %q, the long way %q", s, addr, list)
+		}
+		if got := quote(internal(scan(addr, 0))); got != addr || form.Complete(addr) != addr {
+			t.Errorf("%q is completed to %q", addr, got)
+		}
+	})
+}

@@ -14,8 +14,8 @@ type Form struct {
 // Complete is an address in its standard form: without a source route and the
 // dot at its end, with its domain.
 func (f Form) Complete(address string) string {
-	if address == "" {
-		return ""
+	if address == "" || plain(address) {
+		return address
 	}
 	t := scan(address, 0)
 	find := func(kind int) int { return slices.IndexFunc(t, func(t token) bool { return t.kind == kind }) }
