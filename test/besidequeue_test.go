@@ -50,7 +50,7 @@ func (h *host) worked() (w work) {
 // messages come one after the other: else commits that messages share by chance
 // are the larger part of the difference.
 func TestIntakeBesideDeferredMail(t *testing.T) {
-	deferred, each, rounds := 5000, 40, 3
+	deferred, each, rounds := 3000, 24, 3
 	if long() {
 		deferred, each, rounds = 100_000, 500, 9
 	}
