@@ -3,7 +3,6 @@ package schema
 import (
 	"context"
 	"fmt"
-	"os"
 )
 
 // CopyDatabase writes a consistent copy of a database as it is at this moment,
@@ -20,15 +19,7 @@ func CopyDatabase(ctx context.Context, from, to string) error {
 	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", to); err != nil {
 		return fmt.Errorf("copy %s: %w", from, err)
 	}
-	f, err := os.OpenFile(to, os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Chmod(0o600); err != nil {
-		return err
-	}
-	return f.Sync()
+	return syncCopy(to)
 }
 
 // CheckDatabase reports whether a database file is whole.

@@ -59,10 +59,11 @@ type migration struct {
 	ddl  string
 }
 
-// migrate brings the file at path to the newest version. A new file is made
-// readable by its owner only: it holds password hashes and keys. An older file
-// is copied beside itself first.
-func migrate(ctx context.Context, path string, steps []migration) error {
+// migrate brings the file at path to the newest version, in one transaction,
+// at the end of which last runs, if it is not nil. A new file is made readable
+// by its owner only: it holds password hashes and keys. An older file is copied
+// beside itself first.
+func migrate(ctx context.Context, path string, steps []migration, last func(context.Context, *sql.Tx) error) error {
 	if err := createFile(path); err != nil {
 		return err
 	}
@@ -88,12 +89,33 @@ func migrate(ctx context.Context, path string, steps []migration) error {
 			return err
 		}
 	}
+	return wrap("migrate "+path, migrateSteps(ctx, db, steps, last))
+}
+
+func migrateSteps(ctx context.Context, db *sql.DB, steps []migration, last func(context.Context, *sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var version int // another process may have been here first
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil || version >= len(steps) {
+		return err
+	}
 	for n := version; n < len(steps); n++ {
-		if err := step(ctx, db, n+1, steps[n]); err != nil {
-			return fmt.Errorf("migrate %s to version %d (%s): %w", path, n+1, steps[n].name, err)
+		if _, err := tx.ExecContext(ctx, steps[n].ddl); err != nil {
+			return fmt.Errorf("to version %d (%s): %w", n+1, steps[n].name, err)
 		}
 	}
-	return nil
+	if last != nil {
+		if err := last(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version=%d", len(steps))); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 func createFile(path string) error {
@@ -107,31 +129,58 @@ func createFile(path string) error {
 	return f.Close()
 }
 
-// snapshot keeps what the file was before a migration.
+// snapshotsKept is how many copies of older versions stay beside a file.
+const snapshotsKept = 3
+
+// snapshot keeps what the file was before a migration, as PATH.vVERSION, on disk
+// when it returns. A file that was put back from a copy, and changed, is copied
+// again.
 func snapshot(ctx context.Context, db *sql.DB, path string, version int) error {
 	keep := fmt.Sprintf("%s.v%d", path, version)
-	if _, err := os.Stat(keep); err == nil {
-		return nil
+	part := keep + ".part"
+	if err := os.Remove(part); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	if _, err := db.ExecContext(ctx, "VACUUM INTO ?", keep); err != nil {
+	_, err := db.ExecContext(ctx, "VACUUM INTO ?", part)
+	if err == nil {
+		err = syncCopy(part)
+	}
+	if err == nil {
+		err = os.Rename(part, keep)
+	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		os.Remove(part)
 		return fmt.Errorf("copy %s before migration: %w", path, err)
+	}
+	for old := version - snapshotsKept; old > 0; old-- {
+		os.Remove(fmt.Sprintf("%s.v%d", path, old))
 	}
 	return nil
 }
 
-func step(ctx context.Context, db *sql.DB, n int, m migration) error {
-	tx, err := db.BeginTx(ctx, nil)
+// syncCopy has a copy of a database on disk, for its owner only.
+func syncCopy(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, m.ddl); err != nil {
+	defer f.Close()
+	if err := f.Chmod(0o600); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version=%d", n)); err != nil {
+	return f.Sync()
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
 		return err
 	}
-	return tx.Commit()
+	defer d.Close()
+	return d.Sync()
 }
 
 func mustExist(path string) error {

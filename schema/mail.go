@@ -14,6 +14,7 @@ var mailSteps = []migration{
 	{"ways out", mailOutDDL},
 	{"sending limits", mailPolicyDDL},
 	{"listeners", mailListenDDL},
+	{"audit trail", mailAuditDDL},
 }
 
 // Mail is mail.sqlite: what the operator wants. Its methods may be called from
@@ -31,7 +32,7 @@ type Mail struct {
 
 // CreateMail makes or migrates mail.sqlite at path.
 func CreateMail(ctx context.Context, path string) error {
-	return migrate(ctx, path, mailSteps)
+	return migrate(ctx, path, mailSteps, auditTriggers)
 }
 
 // OpenMail opens the file at path for look-ups, migrating an older one. A file
@@ -40,7 +41,7 @@ func OpenMail(ctx context.Context, path string) (*Mail, error) {
 	if err := mustExist(path); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, path, mailSteps); err != nil {
+	if err := migrate(ctx, path, mailSteps, auditTriggers); err != nil {
 		return nil, err
 	}
 	f, err := openMailFile(ctx, path, 0)
@@ -122,7 +123,7 @@ func (m *Mail) Write(ctx context.Context, fn func(*Tx) error) error {
 	if err != nil {
 		return err
 	}
-	return w.do(ctx, w.queue, fn)
+	return w.do(ctx, w.queue, func(t *Tx) error { return t.as(ctx, fn) })
 }
 
 func (m *Mail) writer(ctx context.Context) (*writer, error) {

@@ -166,11 +166,11 @@ func TestMigrationKeepsACopy(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "x.sqlite")
 	one := []migration{{"one", `CREATE TABLE a (x); INSERT INTO a VALUES (7)`}}
-	if err := migrate(ctx, path, one); err != nil {
+	if err := migrate(ctx, path, one, nil); err != nil {
 		t.Fatal(err)
 	}
 	two := append(one, migration{"two", `UPDATE a SET x = 8`})
-	if err := migrate(ctx, path, two); err != nil {
+	if err := migrate(ctx, path, two, nil); err != nil {
 		t.Fatal(err)
 	}
 	for file, want := range map[string]int{path: 8, path + ".v1": 7} {

@@ -118,7 +118,7 @@ func (m *Mail) replaced(ctx context.Context) (*mailFile, error) {
 	if err := mustExist(m.path); err != nil {
 		return nil, err
 	}
-	if err := migrate(ctx, m.path, mailSteps); err != nil {
+	if err := migrate(ctx, m.path, mailSteps, auditTriggers); err != nil {
 		return nil, err
 	}
 	next, err := openMailFile(ctx, m.path, f.watch.generation())

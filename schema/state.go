@@ -64,7 +64,7 @@ type State struct {
 
 // OpenState opens state.sqlite at path, making or migrating it as needed.
 func OpenState(ctx context.Context, path string) (*State, error) {
-	if err := migrate(ctx, path, stateSteps); err != nil {
+	if err := migrate(ctx, path, stateSteps, nil); err != nil {
 		return nil, err
 	}
 	r, err := open(path, 2, true)

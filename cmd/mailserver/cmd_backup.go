@@ -191,7 +191,7 @@ func (a *app) restoreMailbox(ctx context.Context, from, user, folder string) err
 			return err
 		}
 		fmt.Fprintf(a.out, "%d messages came back to %s\n", n, user)
-		return nil
+		return p.Mail.Write(ctx, func(t *schema.Tx) error { return t.AddAudit("restore mail from "+from, user) })
 	})
 }
 
@@ -234,7 +234,7 @@ func (a *app) restoreAll(ctx context.Context, from string, set []string) error {
 				return err
 			}
 		}
-		return nil
+		return t.AddAudit("restore", from)
 	}); err != nil {
 		return err
 	}

@@ -239,12 +239,13 @@ func queueDelete(fs *flag.FlagSet) action {
 	yes := fs.Bool("yes", false, "do not ask")
 	return func(ctx context.Context, a *app, args []string) error {
 		return a.withLog(ctx, func(log *slog.Logger) error {
-			return a.withPartsLog(ctx, log, func(p *server.Parts) error { return a.deleteQueued(ctx, p.Delivery.Queue(), args, *yes) })
+			return a.withPartsLog(ctx, log, func(p *server.Parts) error { return a.deleteQueued(ctx, p, args, *yes) })
 		})
 	}
 }
 
-func (a *app) deleteQueued(ctx context.Context, q *queue.Queue, ids []string, yes bool) error {
+func (a *app) deleteQueued(ctx context.Context, p *server.Parts, ids []string, yes bool) error {
+	q := p.Delivery.Queue()
 	if len(ids) == 1 && ids[0] == "ALL" {
 		ids = nil
 		if err := q.List(ctx, func(e queue.Entry) error { ids = append(ids, e.ID); return nil }); err != nil {
@@ -260,5 +261,12 @@ func (a *app) deleteQueued(ctx context.Context, q *queue.Queue, ids []string, ye
 		}
 	}
 	fmt.Fprintf(a.out, "deleted: %d messages\n", len(ids))
-	return nil
+	return p.Mail.Write(ctx, func(t *schema.Tx) error {
+		for _, id := range ids[:min(len(ids), auditMost)] {
+			if err := t.AddAudit("delete from the queue", id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

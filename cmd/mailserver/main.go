@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"mailserver/schema"
 )
 
 func main() {
@@ -66,6 +68,7 @@ func commands() []command {
 		memoryCommands,
 		dmarcCommands,
 		traceCommands,
+		auditCommands,
 		lookupCommands,
 		passwordCommands,
 		authCommands,
@@ -128,7 +131,7 @@ func (a *app) run(ctx context.Context, args []string) error {
 		return usage("use: mailserver %s %s", c.name, c.args)
 	}
 	a.flags = fs
-	return do(ctx, a, pos)
+	return do(schema.WithActor(ctx, actor(c.name)), a, pos)
 }
 
 // dataLast moves a --data that stands before the command behind it, where

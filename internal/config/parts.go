@@ -28,6 +28,7 @@ func parts() []any {
 		Web{},
 		Reports{},
 		Trace{},
+		Audit{},
 		auth.Config{},
 		policy.Config{},
 		route.Config{},
@@ -105,4 +106,13 @@ type Reports struct {
 type Trace struct {
 	// Lines of the log that are kept; 0: none.
 	Lines int `setting:"trace_lines" default:"20000" min:"0"`
+}
+
+// Audit is the part of the settings that concerns "mailserver audit". Triggers
+// in mail.sqlite obey them, whatever program writes.
+type Audit struct {
+	// Rows is how many changes are kept; 0: none is recorded.
+	Rows int `setting:"audit_rows" default:"50000" min:"0"`
+	// Days is how long.
+	Days int `setting:"audit_days" default:"365" min:"1"`
 }
