@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mailserver/internal/sqlremote"
 )
 
 func TestCompile(t *testing.T) {
@@ -23,13 +25,26 @@ func TestCompile(t *testing.T) {
 		{stylePostfix, "SELECT 10 % 3, '%1', '%2'", "SELECT 10 % 3, ?, ?", "12"},
 		{styleDovecot, "SELECT '/var/vmail/%d/%n' AS home, '%Lu'", "SELECT ('/var/vmail/'||?||'/'||?) AS home, ?", "dus"},
 	} {
-		got, err := compile(c.query, c.style)
+		got, err := compile(c.query, c.style, 0)
 		if vars := string(vars(got)); err != nil || got.text != c.text || vars != c.vars {
 			t.Errorf("%s:\n%s %s %v, want\n%s %s", c.query, got.text, vars, err, c.text, c.vars)
 		}
 	}
+	for _, c := range []struct {
+		kind  sqlremote.Kind
+		text  string
+		query string
+	}{
+		{sqlremote.MySQL, `SELECT CONCAT(?,".",?) FROM x WHERE a=? AND b='it\'s %'`, `SELECT "%u.%d" FROM x WHERE a="%s" AND b='it\'s %%'`},
+		{sqlremote.PostgreSQL, `SELECT ($1||'.'||$2) FROM "Ab" WHERE a=$3`, `SELECT '%u.%d' FROM "Ab" WHERE a='%s'`},
+	} {
+		got, err := compile(c.query, stylePostfix, c.kind)
+		if err != nil || got.text != c.text {
+			t.Errorf("%s:\n%s %v, want\n%s", c.query, got.text, err, c.text)
+		}
+	}
 	for _, bad := range []string{"SELECT 'a", `SELECT "a`, "SELECT \x00", "SELECT '%r'"} {
-		if _, err := compile(bad, styleDovecot); !errors.Is(err, ErrSQLMap) {
+		if _, err := compile(bad, styleDovecot, 0); !errors.Is(err, ErrSQLMap) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
@@ -131,8 +146,8 @@ func FuzzCompile(f *testing.F) {
 		f.Add(s, 1)
 	}
 	f.Fuzz(func(t *testing.T, query string, style int) {
-		c, err := compile(query, style&1)
-		if err == nil && strings.Count(c.text, "?") < len(c.vars) {
+		c, err := compile(query, style&1, sqlremote.Kind(style>>1&3)%3)
+		if err == nil && strings.Count(c.text, "?")+strings.Count(c.text, "$") < len(c.vars) {
 			t.Errorf("%q: %d parameters, %d variables", c.text, strings.Count(c.text, "?"), len(c.vars))
 		}
 	})
