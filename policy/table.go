@@ -39,6 +39,7 @@ type tableRef struct {
 var tableTypes = map[string]tableKind{
 	"hash": hashTable, "btree": hashTable, "dbm": hashTable, "sdbm": hashTable, "cdb": hashTable, "lmdb": hashTable,
 	"texthash": hashTable, "cidr": cidrTable, "regexp": regexpTable, "pcre": regexpTable, "sqlite": foreignTable,
+	"mysql": foreignTable, "pgsql": foreignTable,
 }
 
 // parseTable reads name, type:name, static:action, inline:{key=action ...}. A

@@ -320,16 +320,19 @@ func DumpFile(ctx context.Context, path string, read func(table func(PanelTable)
 	}
 	defer tx.Rollback()
 	known := make(map[string][]string)
-	err = read(func(t PanelTable) error {
+	create := func(t PanelTable) error {
 		if known[strings.ToLower(t.Name)] != nil {
 			return nil
 		}
 		known[strings.ToLower(t.Name)] = t.Columns
 		_, err := tx.ExecContext(ctx, `CREATE TABLE "`+t.Name+`" ("`+strings.Join(t.Columns, `", "`)+`")`)
 		return err
-	}, func(table string, columns []string, values []any) error {
+	}
+	err = read(create, func(table string, columns []string, values []any) error {
 		if columns == nil {
 			columns = known[strings.ToLower(table)]
+		} else if err := create(PanelTable{Name: table, Columns: columns}); err != nil { // a dump of rows alone
+			return err
 		}
 		if len(columns) != len(values) || known[strings.ToLower(table)] == nil {
 			return fmt.Errorf("table %s: %d columns, %d values", table, len(columns), len(values))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"sync"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -13,7 +14,39 @@ import (
 // pg makes connections of database/sql out of those of pgconn. A query is sent
 // with its parameters as texts whose type the server finds out, as if they
 // stood in it, and nothing stays prepared: poolers need not know of it.
-type pg struct{ config *pgconn.Config }
+//
+// What has no type by itself, such as a parameter of CONCAT, is asked again as
+// text.
+type pg struct {
+	config *pgconn.Config
+
+	mu    sync.Mutex // guards texts
+	texts map[string]bool
+}
+
+// maxTexts bounds the queries that are known to need types.
+const maxTexts = 1000
+
+// indeterminate is the SQLSTATE of a parameter whose type cannot be found out.
+const indeterminate = "42P18"
+
+// textOID is the type text of PostgreSQL.
+const textOID = 25
+
+func (p *pg) typed(query string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.texts[query]
+}
+
+func (p *pg) needsTypes(query string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.texts == nil || len(p.texts) >= maxTexts {
+		p.texts = make(map[string]bool)
+	}
+	p.texts[query] = true
+}
 
 func pgConnector(u *url.URL) (driver.Connector, error) {
 	q := u.Query()
@@ -27,7 +60,7 @@ func pgConnector(u *url.URL) (driver.Connector, error) {
 		return nil, errors.New("the URL of the database cannot be read: host, port, sslmode") // err has much of it
 	}
 	config.ConnectTimeout = connectTime
-	return &pg{config}, nil
+	return &pg{config: config}, nil
 }
 
 var errOnlyQueries = errors.New("only queries are asked")
@@ -38,7 +71,7 @@ func (p *pg) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &pgConn{c}, nil
+	return &pgConn{c, p}, nil
 }
 
 // Driver implements driver.Connector.
@@ -47,7 +80,10 @@ func (p *pg) Driver() driver.Driver { return p }
 // Open implements driver.Driver.
 func (p *pg) Open(string) (driver.Conn, error) { return nil, errOnlyQueries }
 
-type pgConn struct{ c *pgconn.PgConn }
+type pgConn struct {
+	c *pgconn.PgConn
+	p *pg
+}
 
 // Prepare implements driver.Conn.
 func (c *pgConn) Prepare(string) (driver.Stmt, error) { return nil, errOnlyQueries }
@@ -76,7 +112,28 @@ func (c *pgConn) QueryContext(ctx context.Context, query string, args []driver.N
 		}
 		params[i] = []byte(text)
 	}
-	r := &pgRows{conn: c.c, ctx: ctx, r: c.c.ExecParams(ctx, query, params, nil, nil, nil)}
+	if c.p.typed(query) {
+		return c.ask(ctx, query, params, textOIDs(len(params)))
+	}
+	rows, err := c.ask(ctx, query, params, nil)
+	var fault *pgconn.PgError
+	if errors.As(err, &fault) && fault.Code == indeterminate {
+		c.p.needsTypes(query)
+		return c.ask(ctx, query, params, textOIDs(len(params)))
+	}
+	return rows, err
+}
+
+func textOIDs(n int) []uint32 {
+	list := make([]uint32, n)
+	for i := range list {
+		list[i] = textOID
+	}
+	return list
+}
+
+func (c *pgConn) ask(ctx context.Context, query string, params [][]byte, types []uint32) (driver.Rows, error) {
+	r := &pgRows{conn: c.c, ctx: ctx, r: c.c.ExecParams(ctx, query, params, types, nil, nil)}
 	for _, f := range r.r.FieldDescriptions() {
 		r.columns = append(r.columns, f.Name)
 	}
