@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"mailserver/internal/sqlremote"
 )
@@ -65,16 +66,24 @@ func (m *mailFile) mapServer(url string) (*sql.DB, error) {
 	if len(m.foreign) >= maxForeign {
 		return nil, fmt.Errorf("more than %d databases", maxForeign)
 	}
-	db, err := sqlremote.Open(url)
+	c, err := sqlremote.Connector(url)
 	if err != nil {
 		return nil, err
 	}
+	db := sql.OpenDB(c)
+	db.SetMaxOpenConns(maxRemote)
+	db.SetMaxIdleConns(maxRemote / 2)
+	db.SetConnMaxIdleTime(time.Minute)
+	db.SetConnMaxLifetime(time.Hour)
 	if m.foreign == nil {
 		m.foreign = make(map[string]foreignFile)
 	}
 	m.foreign[url] = foreignFile{db: db}
 	return db, nil
 }
+
+// maxRemote bounds the connections to one server.
+const maxRemote = 4
 
 // maxForeign bounds the databases of other programs that are open.
 const maxForeign = 64

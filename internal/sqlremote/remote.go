@@ -1,11 +1,9 @@
-// Package sqlremote opens databases of servers, MariaDB, MySQL and PostgreSQL,
-// for look-ups: few connections, kept for the next look-up, and no long waits
-// for a server that is away.
+// Package sqlremote connects to databases of servers, MariaDB, MySQL and
+// PostgreSQL, for look-ups, without long waits for a server that is away.
 package sqlremote
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -27,12 +25,8 @@ const (
 // Timeout bounds one look-up, with the connection that it needs.
 const Timeout = 10 * time.Second
 
-// Bounds of the connections to one database.
+// Bounds of making a connection.
 const (
-	maxOpen     = 4
-	maxIdle     = 2
-	idleTime    = time.Minute
-	lifetime    = time.Hour
 	connectTime = 5 * time.Second
 	// rest is how long a server that could not be reached is not asked.
 	rest = 5 * time.Second
@@ -55,11 +49,11 @@ func KindOf(place string) Kind {
 	return 0
 }
 
-// Open prepares look-ups in a database that a URL names. Nothing is connected
-// before the first of them. ?socket=/path is a socket of this host; tls=true,
+// Connector makes the connections to the database that a URL names, within
+// connectTime each. The pool is the caller's. ?socket=/path is a socket of this host; tls=true,
 // preferred or skip-verify (MySQL) and sslmode (PostgreSQL, as libpq has it)
 // say what of TLS is wanted.
-func Open(place string) (*sql.DB, error) {
+func Connector(place string) (driver.Connector, error) {
 	u, err := url.Parse(place)
 	if err != nil {
 		return nil, errors.New("the URL of the database cannot be read") // err has the password
@@ -76,12 +70,7 @@ func Open(place string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := sql.OpenDB(&resting{Connector: c, now: time.Now})
-	db.SetMaxOpenConns(maxOpen)
-	db.SetMaxIdleConns(maxIdle)
-	db.SetConnMaxIdleTime(idleTime)
-	db.SetConnMaxLifetime(lifetime)
-	return db, nil
+	return &resting{Connector: c, now: time.Now}, nil
 }
 
 // resting is a connector that leaves a server alone for a while after it could

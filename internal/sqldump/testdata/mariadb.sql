@@ -135,7 +135,7 @@ INSERT INTO `domain` VALUES
 ('ALL','',0,0,0,0,'',0,'2000-01-01 00:00:00','2000-01-01 00:00:00',1,0),
 ('backup.example','',0,0,0,0,'smtp:[127.0.0.1]:1',1,'2000-01-01 00:00:00','2000-01-01 00:00:00',1,0),
 ('example.net','',0,0,0,0,'virtual',0,'2000-01-01 00:00:00','2000-01-01 00:00:00',1,0),
-('example.org','Bob\'s \n \"place\"; Ã¼',0,0,0,0,'virtual',0,'2000-01-01 00:00:00','2000-01-01 00:00:00',1,0);
+('example.org','Bob\'s \n \"place\"; ü',0,0,0,0,'virtual',0,'2000-01-01 00:00:00','2000-01-01 00:00:00',1,0);
 /*!40000 ALTER TABLE `domain` ENABLE KEYS */;
 UNLOCK TABLES;
 
@@ -208,4 +208,4 @@ UNLOCK TABLES;
 /*!40101 SET COLLATION_CONNECTION=@OLD_COLLATION_CONNECTION */;
 /*!40111 SET SQL_NOTES=@OLD_SQL_NOTES */;
 
--- Dump completed on 2026-11-21 14:56:11
+-- Dump completed on 2026-11-21 15:02:04
