@@ -100,8 +100,11 @@ func runUIDL(ctx context.Context, s *session, i int) error {
 		return err
 	}
 	list := &uidls{s: s, format: format, ids: ids}
+	if s.cfg.UIDLDuplicates == "rename" {
+		list.times = map[string]int{}
+	}
 	if i != all {
-		return list.write(ctx, i, i+1, "+OK ")
+		return list.one(ctx, i)
 	}
 	s.say("+OK")
 	for from := 0; from < s.drop.len(); from += stepUIDL {
@@ -118,6 +121,8 @@ type uidls struct {
 	s      *session
 	format format
 	ids    *storage.Identifiers // of another server: they stay
+	times  map[string]int       // how often each was told; nil: never mind
+	silent bool
 }
 
 // write writes the identifiers of messages from, to (exclusive), each after a
@@ -134,7 +139,7 @@ func (u *uidls) write(ctx context.Context, from, to int, word string) error {
 	var buf [160]byte
 	k := known{validity: d.view.UIDValidity()}
 	for i := from; i < to; i++ {
-		if d.deleted.has(i) {
+		if d.deleted.has(i) && u.times == nil {
 			continue
 		}
 		k.uid = d.uids[i]
@@ -144,12 +149,14 @@ func (u *uidls) write(ctx context.Context, from, to int, word string) error {
 		line := append(buf[:0], word...)
 		line = strconv.AppendInt(line, int64(i+1), 10)
 		line = append(line, ' ')
-		if id := u.ids.Of(k.uid); id != "" {
-			line = append(line, id...)
-		} else {
-			line = u.format.append(line, k)
+		n := len(line)
+		line, err := u.identifier(ctx, line, i, k)
+		if err != nil {
+			return err
 		}
-		u.s.link.Write(append(line, "\r\n"...))
+		if line = u.rename(line, n); !u.silent && !d.deleted.has(i) {
+			u.s.link.Write(append(line, "\r\n"...))
+		}
 	}
 	return nil
 }

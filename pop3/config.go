@@ -13,6 +13,12 @@ type Config struct {
 	// UIDVALIDITY, %f the name of its file, %g its GUID. A message that another
 	// server has given an identifier keeps that.
 	UIDLFormat string `setting:"pop3_uidl_format" default:"%08Xu%08Xv"`
+	// ReuseXUIDL tells the field X-UIDL of a message, where it has one, instead of
+	// UIDLFormat. UIDL then reads the header of each message.
+	ReuseXUIDL bool `setting:"pop3_reuse_xuidl" default:"no"`
+	// UIDLDuplicates: allow, or rename, which adds -2, -3 and so on to the
+	// identifiers of later messages that have that of an earlier one.
+	UIDLDuplicates string `setting:"pop3_uidl_duplicates" default:"allow" values:"allow rename"`
 	// NoFlagUpdates leaves \Seen and \Recent as they are.
 	NoFlagUpdates bool `setting:"pop3_no_flag_updates" default:"no"`
 	// DeleteType: expunge, or flag, which adds DeletedFlag instead. default is

@@ -283,3 +283,23 @@ func FuzzLogin(f *testing.F) {
 		}
 	})
 }
+
+// TestXUIDL: what the header calls a message, and duplicates.
+func TestXUIDL(t *testing.T) {
+	h := open(t, pop3.ListenerOptions{}, map[string]string{"pop3_reuse_xuidl": "yes", "pop3_uidl_duplicates": "rename", "pop3_uidl_format": "%u"})
+	for _, field := range []string{"X-UIDL: abc", "x-uidl: 1", "Subject: none", "X-UIDL: abc", "X-UIDL: abc", "X-UIDL: a b", "X-UIDL: " + strings.Repeat("x", 71), "X-UIDL: 3", "X-UIDL: abc-2"} {
+		h.put(testenv.Section{Path: joe + "/INBOX", Text: field + "\nSubject: x\n\nX-UIDL: body\n"})
+	}
+	c := h.login()
+	want := []string{"+OK", "1 abc", "2 1", "3 3", "4 abc-2", "5 abc-3", "6 6", "7 7", "8 3-2", "9 abc-2-2"}
+	if got := c.list("UIDL"); strings.Join(got, ",") != strings.Join(want, ",") {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if got := c.do("UIDL 4"); got != "+OK 4 abc-2" {
+		t.Error(got)
+	}
+	c.do("DELE 1")
+	if got := c.do("UIDL 5"); got != "+OK 5 abc-3" {
+		t.Error(got)
+	}
+}
