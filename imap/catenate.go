@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/emersion/go-imap/v2"
+
 	"mailserver/internal/message"
 	"mailserver/storage"
 )
@@ -20,7 +22,16 @@ type catenating struct {
 	draft *storage.Draft
 	size  int64
 	view  *storage.View // of the mailbox of the last URL
+
+	last   imap.UID // of the last URL, and where its parts are
+	layout message.Layout
+	looks  int
+	looked int64 // bytes gone through to find parts
 }
+
+// maxLooks bounds how often parts are looked for, and maxLooked how much is read
+// for it, in messages of the largest size.
+const maxLooks, maxLooked = 32, 2
 
 // catenate reads "(TEXT literal URL url ...)". As in appendOne, what is wrong
 // with a piece goes to a.fault; the rest is read over.
@@ -135,7 +146,7 @@ var errNoPart = errors.New("the message has no such part")
 func (c *catenating) open(ctx context.Context, u messageURL) (err error) {
 	if c.view == nil || c.view.Name() != u.mailbox {
 		c.close()
-		c.view = nil
+		c.view, c.last = nil, 0
 		if c.view, err = c.s.account.Select(ctx, u.mailbox, true); err != nil {
 			return err
 		}
@@ -153,15 +164,14 @@ func (c *catenating) write(ctx context.Context, u messageURL) error {
 	}
 	defer body.Close()
 	f, _ := body.File()
-	parsed, err := message.Parse(io.NewSectionReader(f, 0, 1<<62))
+	if err := c.look(f, u.uid); err != nil {
+		return err
+	}
+	piece, err := c.layout.Section(f, u.section)
 	if err != nil {
 		return err
 	}
-	piece, err := parsed.Layout.Section(f, u.section)
-	if err != nil {
-		return err
-	}
-	if piece == nil || !parsed.Layout.Has(u.section.Part) {
+	if piece == nil || !c.layout.Has(u.section.Part) {
 		return errNoPart
 	}
 	if err := c.grow(piece.Size); err != nil {
@@ -169,6 +179,23 @@ func (c *catenating) write(ctx context.Context, u messageURL) error {
 	}
 	_, err = piece.WriteTo(c.draft)
 	return err
+}
+
+// look finds the parts of a message.
+func (c *catenating) look(f io.ReaderAt, uid imap.UID) error {
+	if c.last == uid {
+		return nil
+	}
+	if c.looks++; c.looks > maxLooks || c.looked > maxLooked*c.s.maxMailSize() {
+		return &no{"LIMIT", "CATENATE takes pieces of too many messages."}
+	}
+	parsed, err := message.Parse(io.NewSectionReader(f, 0, 1<<62))
+	if err != nil {
+		return err
+	}
+	c.last, c.layout = uid, parsed.Layout
+	c.looked += c.layout.Size()
+	return nil
 }
 
 // quotedURL is the argument of BADURL.
