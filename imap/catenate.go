@@ -31,7 +31,7 @@ type catenating struct {
 
 // maxLooks bounds how often parts are looked for, and maxLooked how much is read
 // for it, in messages of the largest size.
-const maxLooks, maxLooked = 32, 2
+const maxLooks, maxLooked = 20, 2
 
 // catenate reads "(TEXT literal URL url ...)". As in appendOne, what is wrong
 // with a piece goes to a.fault; the rest is read over.

@@ -33,7 +33,7 @@ func TestHostileExtensions(t *testing.T) {
 	for _, tt := range []struct {
 		pieces, of int
 		want       string
-	}{{190, 1, "OK"}, {250, 1, "NO [LIMIT]"}, {30, 6, "OK"}, {190, 6, "NO [LIMIT]"}} {
+	}{{190, 1, "OK"}, {250, 1, "NO [LIMIT]"}, {18, 6, "OK"}, {190, 6, "NO [LIMIT]"}} {
 		var urls strings.Builder
 		for i := range tt.pieces {
 			fmt.Fprintf(&urls, " URL /INBOX/;UID=%d/;PARTIAL=0.1", i%tt.of+1)
