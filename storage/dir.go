@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -351,9 +352,14 @@ func (d *dir) readFile(name string, limit int64) (string, error) {
 	return string(text), err
 }
 
-// removeOld removes files that nobody has written to since before.
-func (d *dir) removeOld(before time.Time) {
+// removeOld removes files that nobody has written to since before, and those
+// whose names begin with waste.
+func (d *dir) removeOld(before time.Time, waste string) {
 	d.names(func(name string) {
+		if strings.HasPrefix(name, waste) {
+			d.remove(name)
+			return
+		}
 		st, err := d.stat(name)
 		if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG && st.Mtim.Nano() < before.UnixNano() {
 			d.remove(name)

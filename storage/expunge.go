@@ -46,15 +46,17 @@ func (v *View) Expunge(ctx context.Context, uids imap.UIDSet) error {
 	return b.destroy(ctx, at)
 }
 
-// destroy removes files, then rows. What cannot be removed stays as it is. b.mu
+// destroy takes files away, then rows. What cannot be removed stays as it is. b.mu
 // is held for writing.
 func (b *box) destroy(ctx context.Context, at []int) error {
 	if len(at) == 0 {
 		return nil
 	}
 	var gone []int
+	waste := b.newBin(len(at))
+	defer waste.empty()
 	err := b.eachFile(ctx, at, b, func(op *fileOp) error {
-		if err := op.dirs[op.which].remove(op.file); err != nil {
+		if err := waste.take(op.dirs[op.which], op.file); err != nil {
 			return err
 		}
 		gone = append(gone, op.pos)

@@ -146,7 +146,7 @@ func (s *scan) other(f found) (st unix.Stat_t, ok bool) {
 	return st, ok
 }
 
-// cleanTmp removes what crashed deliveries left.
+// cleanTmp removes what crashed deliveries and expunges left.
 func (b *box) cleanTmp() {
 	b.t.do(func(root *os.Root) error {
 		d, err := openDir(root, filepath.Join(b.dir(), "tmp"))
@@ -154,7 +154,7 @@ func (b *box) cleanTmp() {
 			return err
 		}
 		defer d.close()
-		d.removeOld(b.t.s.d.Now().Add(-staleTmp))
+		d.removeOld(b.t.s.d.Now().Add(-staleTmp), discarded)
 		return nil
 	})
 }
