@@ -109,6 +109,7 @@ func (s *Server) start(ctx context.Context) error {
 	s.tasks.Go(func() { s.serveAuthSocket(run) })
 	s.tasks.Go(func() { s.sendDMARCReports(run) })
 	s.tasks.Go(func() { s.keepTrace(run, s.trace) })
+	s.tasks.Go(func() { s.tidy(run) })
 	if every := watchdogInterval(); every > 0 {
 		s.tasks.Go(func() { s.watchdog(run, every) })
 	}
