@@ -233,7 +233,7 @@ func (b *box) filesNow(uids []uint32) (rows []schema.IndexMessage, err error) {
 	there := rows[:0]
 	for _, row := range rows {
 		if pos := b.msgs.find(row.UID); pos >= 0 {
-			row.Flags = uint64(b.msgs.flags[pos])
+			row.Flags = uint64(b.diskFlags(pos))
 			there = append(there, row)
 		}
 	}

@@ -178,7 +178,7 @@ func (v *View) row(ctx context.Context, uid uint32) (schema.IndexMessage, error)
 		at = 0
 	}
 	p.next = at + 1
-	p.rows[at].Flags = uint64(b.msgs.flags[pos])
+	p.rows[at].Flags = uint64(b.diskFlags(pos))
 	return p.rows[at], nil
 }
 

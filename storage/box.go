@@ -47,6 +47,7 @@ type box struct {
 	taking    bool     // takeOver has not ended
 	list      ownList
 	recording bool // recordAll has it to do
+	following bool // a goroutine renames files by their flags
 }
 
 // The directories of a mailbox.
@@ -260,15 +261,19 @@ func (b *box) load(ctx context.Context) error {
 	if err := b.loadKeywords(ctx); err != nil {
 		return err
 	}
-	m := newMessages(int(b.row.Messages))
+	m, late := newMessages(int(b.row.Messages)), false
 	err := b.t.s.d.State.LoadMessages(ctx, b.num, 0, 1<<32-1, func(row *schema.IndexMessage, name []byte) error {
 		m.add(row, maphash.Bytes(b.t.s.seed, name))
+		late = late || FlagSet(row.Flags)&behind != 0
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read index of %s: %w", b.row.Name, err)
 	}
 	b.msgs = m
+	if late {
+		return b.findNames()
+	}
 	return nil
 }
 

@@ -212,6 +212,10 @@ func (c *check) file(d *dir, which int, file string) {
 		flags |= inNew
 	}
 	mask := systemFlags | c.known&onDisk | inNew
+	if FlagSet(row.Flags)&behind != 0 {
+		mask = inNew // its name follows
+		flags &= inNew
+	}
 	if FlagSet(row.Flags)&mask != flags {
 		c.say(row.UID, subdirs[which]+"/"+file, "the file has the flags %s, the index %s", info, letters(FlagSet(row.Flags)))
 	}

@@ -36,6 +36,7 @@ func (b *box) eachFile(ctx context.Context, at []int, dst *box, fn func(*fileOp)
 		err = b.withFiles(dst, func(op *fileOp) error {
 			for i := range rows {
 				op.row, op.pos = &rows[i], b.msgs.find(rows[i].UID)
+				op.row.Flags = uint64(b.diskFlags(op.pos))
 				if err := b.oneFile(op, fn, lost); err != nil {
 					return err
 				}

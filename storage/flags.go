@@ -24,11 +24,12 @@ const (
 	inNew     FlagSet = 1 << (iota + 8) // the file lies in new/
 	unclaimed                           // no session has had it as \Recent
 	oddInfo                             // the end of the file name is in the row
+	behind                              // the file name does not tell the flags yet
 )
 
 const (
 	systemFlags = Seen | Answered | Flagged | Deleted | DraftFlag
-	hiddenFlags = inNew | unclaimed | oddInfo
+	hiddenFlags = inNew | unclaimed | oddInfo | behind
 
 	firstKeyword = 16 // bit of keyword 0
 	maxKeywords  = 64 - firstKeyword

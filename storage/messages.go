@@ -15,9 +15,10 @@ type messages struct {
 	uid    []uint32 // only ever appended to, or replaced as a whole: views share it
 	modSeq []uint64
 	flags  []FlagSet
-	size   []uint32 // RFC822.SIZE; what is over 4 GiB is shown as that
-	date   []uint32 // INTERNALDATE, Unix time from 1970 to 2106
-	hash   []uint64 // of the file name without flags
+	size   []uint32  // RFC822.SIZE; what is over 4 GiB is shown as that
+	date   []uint32  // INTERNALDATE, Unix time from 1970 to 2106
+	hash   []uint64  // of the file name without flags
+	disk   []FlagSet // what file names tell of messages that are behind; nil: none is
 }
 
 func newMessages(n int) *messages {
@@ -40,6 +41,9 @@ func (m *messages) add(row *schema.IndexMessage, hash uint64) {
 	m.size = append(m.size, clamp32(row.Size))
 	m.date = append(m.date, clamp32(row.Date))
 	m.hash = append(m.hash, hash)
+	if m.disk != nil {
+		m.disk = append(m.disk, FlagSet(row.Flags))
+	}
 }
 
 // at returns the position of the first message with at least this UID.
@@ -72,6 +76,9 @@ func (m *messages) remove(gone []int) {
 	m.size = cut(m.size, gone)
 	m.date = cut(m.date, gone)
 	m.hash = cut(m.hash, gone)
+	if m.disk != nil {
+		m.disk = cut(m.disk, gone)
+	}
 }
 
 func cut[T any](s []T, gone []int) []T {

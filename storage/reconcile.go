@@ -230,7 +230,11 @@ func (s *scan) flags(f found, info string) FlagSet {
 	old := s.b.msgs.flags[f.pos]
 	keys := s.b.keys.known & onDisk
 	parsed, odd := parseInfo(info, keys)
-	flags := old&^(systemFlags|keys|inNew|oddInfo) | parsed
+	if old&behind != 0 && !odd && f.which == curDir {
+		others := (parsed ^ s.b.diskFlags(f.pos)) & (systemFlags | keys)
+		return old&^others | parsed&others
+	}
+	flags := old&^(systemFlags|keys|inNew|oddInfo|behind) | parsed
 	if f.which == newDir {
 		flags |= inNew
 		odd = info != ""

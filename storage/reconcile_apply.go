@@ -86,6 +86,10 @@ func (b *box) refile(ctx context.Context, list []found) error {
 	}
 	for i, f := range list {
 		b.msgs.flags[f.pos], b.msgs.modSeq[f.pos] = FlagSet(rows[i].Flags), rows[i].ModSeq
+		if b.msgs.disk != nil {
+			_, info := splitName(f.file)
+			b.msgs.disk[f.pos], _ = parseInfo(info, onDisk)
+		}
 	}
 	b.changed()
 	return nil

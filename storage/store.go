@@ -93,7 +93,7 @@ func (v *View) toStore(set imap.NumSet, c flagChange, unchangedSince *uint64, re
 const stepFlags = 20000
 
 // store changes flags of messages at positions, which ascend: names of files
-// first, then the index. A crash between them is a change by another program,
+// first, then the index; of many, the other way round, see storeBehind. A crash between them is a change by another program,
 // for the next reconcile. All get the same MODSEQ. b.mu is held for writing.
 func (b *box) store(ctx context.Context, at []int, c flagChange) (done []int, err error) {
 	modSeq := b.row.ModSeq + 1
@@ -110,6 +110,9 @@ func (b *box) store(ctx context.Context, at []int, c flagChange) (done []int, er
 }
 
 func (b *box) storeSome(ctx context.Context, at []int, c flagChange, modSeq uint64) ([]int, error) {
+	if b.mayLag(at) {
+		return b.storeBehind(ctx, at, c, modSeq)
+	}
 	odd, lost, err := b.renameFlags(ctx, at, c, modSeq)
 	if err != nil {
 		b.distrust()
@@ -129,7 +132,7 @@ func (b *box) storeSome(ctx context.Context, at []int, c flagChange, modSeq uint
 	err = b.commit(ctx, next, func(tx *schema.Tx) error {
 		for _, r := range b.msgs.ranges(at) {
 			// A file that got flags lies in cur/.
-			if err := tx.MaskFlags(b.num, r, uint64(keep&^inNew), uint64(set), modSeq); err != nil {
+			if err := tx.MaskFlags(b.num, r, uint64(keep&^(inNew|behind)), uint64(set), modSeq); err != nil {
 				return err
 			}
 		}
@@ -144,7 +147,7 @@ func (b *box) storeSome(ctx context.Context, at []int, c flagChange, modSeq uint
 		return nil, err
 	}
 	for _, pos := range at {
-		b.msgs.flags[pos] = c.of(b.msgs.flags[pos]) &^ inNew
+		b.msgs.flags[pos] = c.of(b.msgs.flags[pos]) &^ (inNew | behind)
 		b.msgs.modSeq[pos] = modSeq
 	}
 	for i := range odd {
@@ -158,7 +161,7 @@ func (b *box) storeSome(ctx context.Context, at []int, c flagChange, modSeq uint
 // rows of messages with names that flags do not tell.
 func (b *box) renameFlags(ctx context.Context, at []int, c flagChange, modSeq uint64) (odd []schema.IndexMessage, lost []int, err error) {
 	err = b.eachFile(ctx, at, b, func(op *fileOp) error {
-		flags := c.of(b.msgs.flags[op.pos]) &^ inNew
+		flags := c.of(b.msgs.flags[op.pos]) &^ (inNew | behind)
 		to := op.row.Name + info(flags)
 		if flags&oddInfo != 0 {
 			_, old := splitName(op.file)

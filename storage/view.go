@@ -106,6 +106,9 @@ func (v *View) begin(ctx context.Context) error {
 	if err := b.load(ctx); err != nil {
 		return err
 	}
+	if b.msgs.disk != nil {
+		b.follow() // unless it does: the last time has failed
+	}
 	v.validity = b.row.Validity
 	if !v.readOnly {
 		if err := v.claim(ctx); err != nil {
