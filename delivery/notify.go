@@ -12,6 +12,7 @@ import (
 
 	"mailserver/delivery/bounce"
 	"mailserver/delivery/queue"
+	"mailserver/delivery/remote"
 	"mailserver/internal/address"
 	"mailserver/internal/maillog"
 	"mailserver/policy"
@@ -100,6 +101,9 @@ func (s *Service) addressees(c *Config, kind bounce.Kind, m *queue.Message) []ad
 	case err != nil || from.Equal(double):
 		s.discard(m, "undeliverable postmaster notification discarded")
 	case kind != bounce.Failure && m.Sender == "":
+	case m.Sender == "" && m.RequireTLS && kind == bounce.Failure && !slices.Contains(c.NotifyClasses, "2bounce"):
+		// Nobody would hear of the mail: its report could not go either.
+		list = append(list, addressee{from: double, address: qualify(c.DoubleBounceNotice, c), copy: true})
 	case m.Sender != "":
 		list = append(list, addressee{address: from})
 		if kind == bounce.Delay && slices.Contains(c.NotifyClasses, "delay") {
@@ -190,7 +194,7 @@ func (s *Service) queueConfig(ctx context.Context) (*queue.Config, error) {
 // sendNotice delivers a report by our own service and returns its queue ID.
 func (s *Service) sendNotice(ctx context.Context, to addressee, m *queue.Message, n *bounce.Notice) (string, error) {
 	env := &Envelope{From: to.from, To: []Recipient{{Address: to.address}}, Proto: "internal",
-		Options: smtp.MailOptions{Body: smtp.Body8BitMIME, UTF8: n.UTF8}}
+		Options: smtp.MailOptions{Body: smtp.Body8BitMIME, UTF8: n.UTF8, RequireTLS: m.RequireTLS}}
 	msg, err := s.begin(ctx, env, true)
 	if err != nil {
 		return "", err
@@ -201,6 +205,10 @@ func (s *Service) sendNotice(ctx context.Context, to addressee, m *queue.Message
 		return "", err
 	}
 	defer text.Close()
+	if n.TLSNotRequired, err = s.tlsNotRequired(m); err != nil {
+		msg.Abort()
+		return "", err
+	}
 	n.NoticeID = msg.ID()
 	if err := bounce.Write(msg, n, text); err != nil {
 		msg.Abort()
@@ -211,4 +219,18 @@ func (s *Service) sendNotice(ctx context.Context, to addressee, m *queue.Message
 		return "", fmt.Errorf("report on %s not taken: %d %s %s", m.ID, o.Code, o.Enhanced, o.Text)
 	}
 	return msg.ID(), nil
+}
+
+// tlsNotRequired reports whether a message has TLS-Required: No, which its
+// report has then too.
+func (s *Service) tlsNotRequired(m *queue.Message) (bool, error) {
+	if m.RequireTLS {
+		return false, nil
+	}
+	text, err := s.queue.Text(m)
+	if err != nil {
+		return false, err
+	}
+	defer text.Close()
+	return remote.TLSNotRequired(text), nil
 }

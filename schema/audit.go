@@ -42,6 +42,7 @@ var audited = map[string]string{
 	"Setting":       `$.stName`,
 	"SqlMap":        `$.smName`,
 	"TlsPolicy":     `$.tsNexthop`,
+	"Totp":          `$.ttUser`,
 	"Transport":     `$.tpNum`,
 	"VAlias":        auditAddress("$.vaNum") + ` || ' -> ' || ` + auditAddress("$.vaTargetNum"),
 	"VMailbox":      auditAddress("$.vmNum"),
@@ -53,7 +54,7 @@ func auditAddress(num string) string {
 
 // auditHidden says when the value of a column is a secret.
 var auditHidden = map[string]string{
-	"adPasswd": "1", "apPasswd": "1", "rhPasswd": "1", "spPasswd": "1", "vmPasswd": "1", "dkKey": "1",
+	"adPasswd": "1", "apPasswd": "1", "rhPasswd": "1", "spPasswd": "1", "vmPasswd": "1", "dkKey": "1", "ttSecret": "1",
 	"stValue":     `$.stName LIKE '%secret%' OR $.stName LIKE '%passw%' OR $.stName IN ('acme_dns_key') OR $.stValue LIKE '%://%:%@%'`,
 	"smFile":      `$.smFile LIKE '%://%@%' OR $.smFile LIKE '%password%'`,
 	"aliasTarget": `$.aliasTarget LIKE '|%passw%'`,

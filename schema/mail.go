@@ -15,6 +15,7 @@ var mailSteps = []migration{
 	{"sending limits", mailPolicyDDL},
 	{"listeners", mailListenDDL},
 	{"audit trail", mailAuditDDL},
+	{"second factors", mailTotpDDL},
 }
 
 // Mail is mail.sqlite: what the operator wants. Its methods may be called from

@@ -48,6 +48,7 @@ var stateSteps = []migration{
 	{"trace", stateTraceDDL},
 	{"expiry by hand", stateQueue4DDL},
 	{"REQUIRETLS", stateRequireTLSDDL},
+	{"second factors", stateTotpDDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called

@@ -59,7 +59,7 @@ print("{SCRAM-SHA-256}8000,%s,%s,%s" % (b(s), b(hashlib.sha256(m(b"Client Key"))
 }
 
 // TestFreshHashes has other programs hash a password, and logs in with it, and
-// with others, in both protocols.
+// with others, in every protocol.
 func TestFreshHashes(t *testing.T) {
 	for _, p := range []string{"doveadm", "openssl", "mkpasswd", "htpasswd", "php", "python3"} {
 		need(t, p)
@@ -85,7 +85,7 @@ func TestFreshHashes(t *testing.T) {
 			port     int
 			password string
 			want     bool
-		}{{993, hashWord, true}, {465, hashWord, true}, {993, hashWord + "x", des}, {465, hashWord[1:], false}, {993, stored, false}} {
+		}{{993, hashWord, true}, {465, hashWord, true}, {995, hashWord, true}, {993, hashWord + "x", des}, {465, hashWord[1:], false}, {995, hashWord[1:], false}, {993, stored, false}, {995, stored, false}} {
 			if got, line := passwordOver(t, h, try.port, user, try.password); got != try.want {
 				t.Errorf("port %d: %q logs in with %q, %v: %s\n%s", try.port, try.password, stored, got, line, h.log.tail(2))
 			}
@@ -93,7 +93,7 @@ func TestFreshHashes(t *testing.T) {
 	}
 }
 
-// passwordOver logs in by IMAP LOGIN or SMTP AUTH PLAIN.
+// passwordOver logs in by IMAP LOGIN, POP3 PASS, or SMTP AUTH PLAIN.
 func passwordOver(t *testing.T, h *host, port int, user, password string) (ok bool, last string) {
 	t.Helper()
 	conn, err := tls.Dial("tcp", h.addr(port), &tls.Config{InsecureSkipVerify: true})
@@ -111,6 +111,14 @@ func passwordOver(t *testing.T, h *host, port int, user, password string) (ok bo
 			t.Errorf("%s: %s", user, last)
 		}
 		return strings.HasPrefix(last, "a OK"), last
+	}
+	if port == 995 {
+		fmt.Fprintf(conn, "USER %s\r\nPASS %s\r\n", user, password)
+		in.ReadString('\n')
+		if last, err = in.ReadString('\n'); err != nil || !strings.HasPrefix(last, "+OK") && !strings.HasPrefix(last, "-ERR [AUTH]") {
+			t.Errorf("%s: %q, %v\n%s", user, last, err, h.log.tail(3))
+		}
+		return strings.HasPrefix(last, "+OK"), last
 	}
 	fmt.Fprint(conn, "EHLO c.example\r\n")
 	untilTag(t, in, "250 ")

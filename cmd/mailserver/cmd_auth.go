@@ -18,7 +18,7 @@ import (
 )
 
 func authCommands() []command {
-	return append(certCommands(), []command{
+	return append(append(certCommands(), totpCommands()...), []command{
 		{name: "auth test", args: "USER", min: 1, max: 1, about: "log in with the password on standard input, as doveadm auth test, and say why not; exit 0 or 1", setup: authTest},
 		{name: "app-password add", args: "USER@DOMAIN NAME", min: 2, max: 2, about: "make a password for one program, and show it once", setup: appAdd},
 		{name: "app-password list", args: "[USER@DOMAIN]", max: 1, about: "app passwords and their last use", setup: appList},

@@ -39,6 +39,8 @@ type Notice struct {
 	Now     time.Time
 	Until   time.Time // Delay: when we give up
 	UTF8    bool
+	// TLSNotRequired is what the message says of its own way, RFC 8689.
+	TLSNotRequired bool
 	// HeadersOnly returns the header section instead of the whole message.
 	HeadersOnly bool
 	// Template replaces our words; its Text is filled. nil: ours.
@@ -118,6 +120,9 @@ func (n *Notice) header(w io.Writer, boundary string) {
 	auto := "auto-replied"
 	if n.Copy {
 		auto = "auto-generated"
+	}
+	if n.TLSNotRequired {
+		fmt.Fprint(w, "TLS-Required: No\r\n")
 	}
 	fmt.Fprintf(w, "Auto-Submitted: %s\r\nMIME-Version: 1.0\r\n", auto)
 	fmt.Fprintf(w, "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n", boundary)

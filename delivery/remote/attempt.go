@@ -22,6 +22,7 @@ type attempt struct {
 	dest    string    // destination
 	domain  string    // whose exchangers were looked up, in ASCII
 	sts     STSPolicy // of the domain, if it has one
+	waived  *bool     // nil: waives has not looked yet
 	viaMX   bool      // by MX records, not by the address of the domain itself
 	begun   time.Time
 	results []Result
@@ -119,6 +120,9 @@ func (a *attempt) set(i int, r *Result) {
 // TLS fails and the policy allows it, a second one goes without.
 func (a *attempt) try(ctx context.Context, h host) (reached bool) {
 	p := a.policy
+	if p.level == levelDANE && a.waives() {
+		p = tlsPolicy{level: levelMay, reuse: p.reuse}
+	}
 	if p.level == levelDANE || p.level == levelDANEOnly {
 		var err error
 		if p, err = a.danePolicy(ctx, h); err != nil {

@@ -197,12 +197,14 @@ func TestMTASTS(t *testing.T) {
 		{"certificate not trusted", sts{"mx.test", true}, x509.NewCertPool(), "", "Server certificate not verified"},
 		{"certificate of another name", sts{"evil.test", true}, roots, "", "Server certificate not verified"},
 		{"no exchanger named", sts{"gone.test", true}, roots, "", "MTA-STS policy of x.test names none of its mail exchangers"},
+		{"the sender does not care", sts{"mx.test", true}, x509.NewCertPool(), "TLS-Required: no", "evil.test"},
+		{"he does", sts{"mx.test", true}, x509.NewCertPool(), "TLS-Required: yes", "Server certificate not verified"},
 		{"a row comes first", sts{"mx.test", true}, x509.NewCertPool(), "may", "evil.test"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := start(t, &remotetest.Sink{TLS: &tls.Config{Certificates: []tls.Certificate{good}}})
 			cfg := settings()
-			cfg.MTASTS = true
+			cfg.MTASTS, cfg.TLSRequired = true, true
 			c := client(cfg, z, map[string]*remotetest.Sink{"192.0.2.1": s, "192.0.2.2": s})
 			c.d.STS = func(_ context.Context, domain string) STSPolicy {
 				if domain != "x.test" {
@@ -210,7 +212,11 @@ func TestMTASTS(t *testing.T) {
 				}
 				return tt.policy
 			}
-			r := c.Deliver(t.Context(), &Hop{Host: "x.test", MX: true, TLS: tt.row, TLSConfig: &tls.Config{RootCAs: tt.roots}}, mail("x\r\n", "u@x.test"))[0]
+			text := "x\r\n"
+			if strings.HasPrefix(tt.row, "TLS-Required") { // a field, not a row
+				tt.row, text = "", tt.row+"\r\n\r\nx\r\n"
+			}
+			r := c.Deliver(t.Context(), &Hop{Host: "x.test", MX: true, TLS: tt.row, TLSConfig: &tls.Config{RootCAs: tt.roots}}, mail(text, "u@x.test"))[0]
 			if r.Status == Sent && r.Host != tt.want || r.Status != Sent && r.Text != tt.want {
 				t.Errorf("%+v", r)
 			}

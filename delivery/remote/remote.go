@@ -34,6 +34,8 @@ type Config struct {
 	Preference string   `setting:"smtp_address_preference" default:"any" values:"any ipv4 ipv6"`
 	TLSLevel   string   `setting:"smtp_tls_security_level" default:"may"`
 	TLSCAFile  string   `setting:"smtp_tls_CAfile" default:""`
+	// TLSRequired obeys the header field TLS-Required: No.
+	TLSRequired bool `setting:"tls_required_enable" default:"yes"`
 	// InsecureMX is dane if TLSA records of a host bind although its domain's
 	// MX records are not signed; may if not.
 	InsecureMX string `setting:"smtp_tls_dane_insecure_mx_policy" default:"dane" values:"dane may"`

@@ -48,3 +48,53 @@ func TestRequireTLS(t *testing.T) {
 		}
 	}
 }
+
+func TestTLSNotRequired(t *testing.T) {
+	for text, want := range map[string]bool{
+		"TLS-Required: No\r\n\r\nx":                              true,
+		"Subject: x\r\ntls-required:\r\n NO \r\n\r\nx":           true,
+		"TLS-Required: Yes\r\n\r\nx":                             false,
+		"TLS-Required: No\r\nTLS-Required: No\r\n\r\nx":          false,
+		"Subject: x\r\n\r\nTLS-Required: No\r\n":                 false,
+		"X-TLS-Required: No\r\n\r\n":                             false,
+		"":                                                       false,
+		strings.Repeat("A: b\r\n", 300_000) + "TLS-Required: No": false,
+	} {
+		if got := TLSNotRequired(strings.NewReader(text)); got != want {
+			t.Errorf("%.40q: %v", text, got)
+		}
+	}
+}
+
+// TestTLSRequiredNo: DANE of the recipient is ignored for who asks so, and what
+// the operator asks for is not.
+func TestTLSRequiredNo(t *testing.T) {
+	good, _ := certificate(t, "mx.test", time.Now().Add(time.Hour))
+	z := signed{zone: zone{mx: map[string][]MX{"x.test": {{10, "mx.test"}}}, addr: map[string]string{"mx.test": "192.0.2.1"}}, mx: true, host: true,
+		tlsa: []string{"3 1 1 " + strings.Repeat("ab", 32)}}
+	for _, tt := range []struct {
+		level, field string
+		requires     bool
+		setting      bool
+		status       Status
+	}{
+		{"dane", "TLS-Required: No\r\n", false, true, Sent},
+		{"dane", "", false, true, Deferred},
+		{"dane", "TLS-Required: No\r\n", false, false, Deferred},
+		{"dane", "TLS-Required: No\r\n", true, true, Deferred},
+		{"dane-only", "TLS-Required: No\r\n", false, true, Deferred},
+		{"secure", "TLS-Required: No\r\n", false, true, Deferred},
+	} {
+		s := start(t, &remotetest.Sink{TLS: &tls.Config{Certificates: []tls.Certificate{good}}, Exts: []string{"REQUIRETLS"}})
+		cfg := settings()
+		cfg.TLSRequired = tt.setting
+		c := client(cfg, z.zone, map[string]*remotetest.Sink{"192.0.2.1": s})
+		c.d.Resolver = z
+		m := mail(tt.field+"\r\nx\r\n", "u@x.test")
+		m.RequireTLS = tt.requires
+		r := c.Deliver(t.Context(), &Hop{Host: "x.test", MX: true, TLS: tt.level, TLSConfig: &tls.Config{RootCAs: x509.NewCertPool()}}, m)[0]
+		if r.Status != tt.status {
+			t.Errorf("%+v: %+v", tt, r)
+		}
+	}
+}

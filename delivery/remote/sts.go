@@ -26,6 +26,9 @@ func (a *attempt) mtaSTS(ctx context.Context, hosts *[]host) *Result {
 	if policy == nil {
 		return nil
 	}
+	if policy.Enforced() && a.waives() {
+		return nil
+	}
 	a.sts = policy
 	allowed := slices.DeleteFunc(slices.Clone(*hosts), func(h host) bool { return !policy.Allows(h.name) })
 	if !policy.Enforced() {
