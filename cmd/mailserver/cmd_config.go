@@ -75,7 +75,7 @@ func configSet(*flag.FlagSet) action {
 				name, value = strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
 				changed[name], next[name] = value, value
 			}
-			if err := refuseFaults(rows, next); err != nil {
+			if err := refuseFaults(rows, next, changed); err != nil {
 				return err
 			}
 			return m.Write(ctx, func(t *schema.Tx) error {
@@ -91,8 +91,8 @@ func configSet(*flag.FlagSet) action {
 }
 
 // refuseFaults refuses settings that would bring a fault which is not there
-// now.
-func refuseFaults(now, next map[string]string) error {
+// now, and those set, by name, that are wrong whether or not they were before.
+func refuseFaults(now, next, set map[string]string) error {
 	t, err := config.Table()
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func refuseFaults(now, next map[string]string) error {
 		old[f] = true
 	}
 	for _, f := range config.Faults(t, next) {
-		if !old[f] {
+		if _, mine := set[strings.ToLower(f.Name)]; mine || !old[f] {
 			return fmt.Errorf("%w: %s", server.ErrConfig, f)
 		}
 	}
