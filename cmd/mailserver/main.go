@@ -55,6 +55,7 @@ func commands() []command {
 		serveCommands,
 		domainCommands,
 		addressCommands,
+		moreAddressCommands,
 		aliasCommands,
 		mailboxCommands,
 		mailCommands,
