@@ -19,7 +19,7 @@ func configCommands() []command {
 		{name: "config get", args: "NAME...", min: 1, max: -1, about: "settings as the server sees them, as postconf", setup: configGet},
 		{name: "config set", args: "NAME=VALUE...", min: 1, max: -1, about: "change settings, as postconf -e; NAME= alone means empty", setup: configSet},
 		{name: "config unset", args: "NAME...", min: 1, max: -1, about: "back to the default, as postconf -X", setup: configUnset},
-		{name: "config list", about: "all settings, as postconf; -n: only changed ones; -d: defaults", setup: configList},
+		{name: "config list", about: "all settings, as postconf; -n: only changed ones; -d: defaults; --origin: where each comes from", setup: configList},
 	}
 }
 
@@ -37,18 +37,30 @@ func (a *app) withConfig(ctx context.Context, do func(*schema.Mail, *config.Sour
 	})
 }
 
-func configGet(*flag.FlagSet) action {
+func configGet(fs *flag.FlagSet) action {
+	defaults := fs.Bool("d", false, "the defaults")
+	bare := fs.Bool("h", false, "only the values")
+	origin := fs.Bool("origin", false, "where each comes from")
 	return func(ctx context.Context, a *app, args []string) error {
 		return a.withConfig(ctx, func(_ *schema.Mail, src *config.Source) error {
+			rows, err := src.Rows(ctx)
+			if err != nil {
+				return err
+			}
 			for _, name := range args {
-				value, ok, err := src.Value(ctx, name)
-				if err != nil {
+				name = strings.ToLower(name)
+				s := shownSetting{Name: name, Origin: originOf(rows, name)}
+				var ok bool
+				if *defaults {
+					s.Value, ok = defaultOf(src, name)
+					s.Origin = originDefault
+				} else if s.Value, ok, err = src.Value(ctx, name); err != nil {
 					return err
 				}
 				if !ok {
 					return usage("this server has no setting %q", name)
 				}
-				fmt.Fprintln(a.out, strings.TrimSpace(strings.ToLower(name)+" = "+value))
+				a.printSetting(s, *bare, *origin)
 			}
 			return nil
 		})
@@ -88,6 +100,28 @@ func configSet(*flag.FlagSet) action {
 			})
 		})
 	}
+}
+
+// Where a setting comes from.
+const (
+	originRow     = "row"
+	originDefault = "default"
+)
+
+func originOf(rows map[string]string, name string) string {
+	if _, ok := rows[name]; ok {
+		return originRow
+	}
+	return originDefault
+}
+
+func defaultOf(src *config.Source, name string) (value string, ok bool) {
+	for _, f := range src.Fields() {
+		if f.Name == name {
+			return f.Default, true
+		}
+	}
+	return "", false
 }
 
 // refuseFaults refuses settings that would bring a fault which is not there
@@ -133,6 +167,8 @@ type shownSetting struct {
 func configList(fs *flag.FlagSet) action {
 	changed := fs.Bool("n", false, "only those with a row")
 	defaults := fs.Bool("d", false, "the defaults")
+	bare := fs.Bool("h", false, "only the values")
+	origin := fs.Bool("origin", false, "where each comes from")
 	asJSON := fs.Bool("json", false, "as JSON")
 	return func(ctx context.Context, a *app, _ []string) error {
 		return a.withConfig(ctx, func(_ *schema.Mail, src *config.Source) error {
@@ -142,33 +178,46 @@ func configList(fs *flag.FlagSet) action {
 			}
 			var list []shownSetting
 			for _, f := range src.Fields() {
-				s := shownSetting{f.Name, f.Default, f.Default, "default"}
+				s := shownSetting{f.Name, f.Default, f.Default, originDefault}
 				if value, ok := rows[f.Name]; ok && !*defaults {
-					s.Value, s.Origin = value, "row"
+					s.Value, s.Origin = value, originRow
 				} else if *changed {
 					continue
 				}
 				list = append(list, s)
 			}
-			return a.printSettings(list, *asJSON)
+			if *asJSON {
+				return a.jsonSettings(list)
+			}
+			for _, s := range list {
+				a.printSetting(s, *bare, *origin)
+			}
+			return nil
 		})
 	}
 }
 
-func (a *app) printSettings(list []shownSetting, asJSON bool) error {
-	if asJSON {
-		t := a.table(true)
-		for _, s := range list {
-			if err := t.row(s); err != nil {
-				return err
-			}
-		}
-		return t.end(nil)
-	}
+func (a *app) jsonSettings(list []shownSetting) error {
+	t := a.table(true)
 	for _, s := range list {
-		io.WriteString(a.out, strings.TrimRight(s.Name+" = "+s.Value, " ")+"\n")
+		if err := t.row(s); err != nil {
+			return err
+		}
 	}
-	return nil
+	return t.end(nil)
+}
+
+// printSetting prints a line as postconf(1), -h: only the value.
+func (a *app) printSetting(s shownSetting, bare, origin bool) {
+	line := s.Name + " = " + s.Value
+	if bare {
+		line = s.Value
+	}
+	line = strings.TrimRight(line, " ")
+	if origin {
+		line += "  # " + s.Origin
+	}
+	io.WriteString(a.out, line+"\n")
 }
 
 // version is set by the build: -ldflags "-X main.version=1.0".

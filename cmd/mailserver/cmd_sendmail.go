@@ -24,6 +24,7 @@ func personas() map[string]persona {
 		"postsuper":  postsuper,
 		"postcat":    postcat,
 		"postmap":    postmap,
+		"postconf":   postconf,
 	}
 }
 
