@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,35 +19,84 @@ import (
 // left, unless the disk fails at the very end; ErrOverQuota, ErrNoSpace,
 // ErrNoMailbox.
 func (d *Draft) Deliver(ctx context.Context) error {
-	if d.over {
-		return errors.New("message is delivered already")
+	to, err := d.enter()
+	return d.stay(to, err)
+}
+
+// DeliverAll is Deliver for each of drafts, which may be of several mailboxes:
+// all are renamed before the first directory is synced, so that one commit of
+// the file system's journal serves them all. Two descriptors are open for each
+// meanwhile.
+func DeliverAll(drafts []*Draft) []error {
+	errs := make([]error, len(drafts))
+	dirs := make([]*dir, len(drafts))
+	for i, d := range drafts {
+		dirs[i], errs[i] = d.enter()
 	}
-	defer d.Abort()
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, syncing)
+	for i, d := range drafts {
+		slots <- struct{}{}
+		wg.Go(func() {
+			errs[i] = d.stay(dirs[i], errs[i])
+			<-slots
+		})
+	}
+	wg.Wait()
+	return errs
+}
+
+// syncing bounds the directories of one call that are synced at once.
+const syncing = 8
+
+// enter renames the message into new/, which it returns, to be synced. Without
+// a directory it is not there.
+func (d *Draft) enter() (to *dir, err error) {
+	if d.over {
+		return nil, errors.New("message is delivered already")
+	}
 	if err := d.settle(time.Time{}); err != nil {
-		return err
+		return nil, err
 	}
 	if err := d.t.reserve(d.virtual(), 1, d.limits); err != nil {
-		return err
+		return nil, err
 	}
-	placed, err := d.b.arrive(newDir, []*Draft{d}, d.newMail)
+	to, placed, err := d.b.put(newDir, []*Draft{d}, d.newMail)
 	if errors.Is(err, fs.ErrNotExist) && d.b.dir() == "" {
 		if err = d.t.makeMaildir(""); err == nil {
-			placed, err = d.b.arrive(newDir, []*Draft{d}, d.newMail)
+			to, placed, err = d.b.put(newDir, []*Draft{d}, d.newMail)
 		}
 	}
 	if placed {
-		d.b.index()
-	} else {
-		d.t.reserved.Add(-d.virtual())
+		return to, err
 	}
+	d.t.reserved.Add(-d.virtual())
 	if errors.Is(err, fs.ErrNotExist) {
 		d.t.lost(d.b)
 		err = errors.Join(ErrNoMailbox, err)
 	}
-	if err != nil {
-		return spaceError(fmt.Errorf("deliver to %s of %s: %w", d.b.name(), d.t.key.user, err))
+	return nil, d.failed(err)
+}
+
+// stay makes durable what enter has done, tells the index, and ends the draft.
+func (d *Draft) stay(to *dir, err error) error {
+	defer d.Abort()
+	if to == nil {
+		return err
 	}
-	return nil
+	defer to.close()
+	if err == nil {
+		err = to.sync()
+	}
+	d.b.index()
+	return d.failed(err)
+}
+
+func (d *Draft) failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return spaceError(fmt.Errorf("deliver to %s of %s: %w", d.b.name(), d.t.key.user, err))
 }
 
 func (d *Draft) newMail(int) arrival {
@@ -54,11 +104,25 @@ func (d *Draft) newMail(int) arrival {
 	return arrival{row: schema.IndexMessage{Flags: uint64(inNew | unclaimed), Date: now, Saved: now}}
 }
 
-// arrive renames drafts into a directory, all or none, and tells the index, as
+// arrive is put, and makes it durable. placed says that they are there,
+// durably only without an error.
+func (b *box) arrive(which int, drafts []*Draft, describe func(int) arrival) (placed bool, err error) {
+	to, placed, err := b.put(which, drafts, describe)
+	if to != nil {
+		defer to.close()
+	}
+	if err != nil {
+		return placed, err
+	}
+	// Not with the owner's rights, which hold a thread while the disk works.
+	return true, to.sync()
+}
+
+// put renames drafts into a directory, all or none, and tells the index, as
 // one step for whoever reads the directory: files that are seen there are
 // known. describe makes the row of each, but for name and size. placed says
-// that they are there, durably only without an error.
-func (b *box) arrive(which int, drafts []*Draft, describe func(int) arrival) (placed bool, err error) {
+// that they are there; to is the directory, if it could be opened.
+func (b *box) put(which int, drafts []*Draft, describe func(int) arrival) (to *dir, placed bool, err error) {
 	list := make([]arrival, len(drafts))
 	files := make([]string, len(drafts))
 	for i, d := range drafts {
@@ -67,7 +131,6 @@ func (b *box) arrive(which int, drafts []*Draft, describe func(int) arrival) (pl
 		list[i].row.Size = d.virtual()
 		_, files[i] = fileOf(&list[i].row)
 	}
-	var to *dir
 	err = b.t.in(func(home *dir) error {
 		if to, err = home.sub(filepath.Join(b.dir(), subdirs[which])); err != nil {
 			return err
@@ -88,19 +151,16 @@ func (b *box) arrive(which int, drafts []*Draft, describe func(int) arrival) (pl
 			return nil
 		})
 	})
-	if to != nil {
-		defer to.close()
-	}
 	if placed {
 		for _, d := range drafts {
 			d.over = true
 		}
 	}
-	if err != nil {
-		return placed, err
+	if !placed && to != nil {
+		to.close()
+		to = nil
 	}
-	// Not with the owner's rights, which hold a thread while the disk works.
-	return true, to.sync()
+	return to, placed, err
 }
 
 // takeBack removes files that were put in place before one could not be.

@@ -49,11 +49,18 @@ func (s *sender) cmd(code int, format string, args ...any) error {
 
 // send returns nil when the message was answered 250.
 func (s *sender) send(to string, msg []byte) error {
+	return s.sendTo([]string{to}, msg)
+}
+
+// sendTo is send to several.
+func (s *sender) sendTo(list []string, msg []byte) error {
 	if err := s.cmd(250, "MAIL FROM:<a@elsewhere.example>"); err != nil {
 		return err
 	}
-	if err := s.cmd(250, "RCPT TO:<%s>", to); err != nil {
-		return err
+	for _, to := range list {
+		if err := s.cmd(250, "RCPT TO:<%s>", to); err != nil {
+			return err
+		}
 	}
 	if err := s.cmd(354, "DATA"); err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 
@@ -43,9 +44,6 @@ type Message struct {
 	// DeliveredTo are the addresses that the Delivered-To headers name.
 	DeliveredTo []string
 }
-
-// parallel bounds the files of one message that are made durable at once.
-const parallel = 8
 
 // Deliver puts m into boxes and returns an error for each, in order: nil means
 // that it is there, on disk. Any error but ErrLoop and ErrFull is temporary.
@@ -96,21 +94,37 @@ func (d *delivery) group(ctx context.Context, boxes []int) {
 		d.errs[i] = err
 		return
 	}
-	drafts := make(map[int]*storage.Draft, len(boxes))
 	var first *storage.Draft
-	for _, i := range boxes {
-		var draft *storage.Draft
-		if first == nil {
-			draft, d.errs[i] = d.write(ctx, i, false)
-			first = draft
-		} else {
-			draft, d.errs[i] = d.link(ctx, first, i)
+	at := -1 // whose it is
+	for some := range slices.Chunk(boxes, together) {
+		drafts := make([]*storage.Draft, 0, len(some))
+		of := make([]int, 0, len(some))
+		for _, i := range some {
+			var draft *storage.Draft
+			if first == nil {
+				first, d.errs[i] = d.write(ctx, i, false)
+				at = i
+				continue
+			}
+			if draft, d.errs[i] = d.link(ctx, first, i); d.errs[i] == nil {
+				drafts, of = append(drafts, draft), append(of, i)
+			}
 		}
-		if d.errs[i] == nil {
-			drafts[i] = draft
-		}
+		d.deliver(drafts, of)
 	}
-	d.deliver(ctx, drafts)
+	// The first stays where it was written until all share it.
+	if first != nil {
+		d.deliver([]*storage.Draft{first}, []int{at})
+	}
+}
+
+// together bounds the mailboxes whose files are put in place by one call.
+const together = 250
+
+func (d *delivery) deliver(drafts []*storage.Draft, of []int) {
+	for k, err := range storage.DeliverAll(drafts) {
+		d.errs[of[k]] = err
+	}
 }
 
 // link shares the file of first with another mailbox, or writes one of its own.
@@ -121,20 +135,6 @@ func (d *delivery) link(ctx context.Context, first *storage.Draft, i int) (*stor
 		return d.write(ctx, i, true)
 	}
 	return draft, err
-}
-
-// deliver makes all drafts durable, several at a time.
-func (d *delivery) deliver(ctx context.Context, drafts map[int]*storage.Draft) {
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, parallel)
-	for i, draft := range drafts {
-		slots <- struct{}{}
-		wg.Go(func() {
-			d.errs[i] = draft.Deliver(ctx)
-			<-slots
-		})
-	}
-	wg.Wait()
 }
 
 // buffers are for copying from the spool.
