@@ -24,7 +24,7 @@ var capabilityRows = []capability{
 	{"THREAD=REFERENCES", false, true}, {"THREAD=REFS", false, true}, {"THREAD=ORDEREDSUBJECT", false, true},
 	{"I18NLEVEL=1", false, true}, {"SEARCH=FUZZY", false, true}, {"PARTIAL", false, true}, {"SAVEDATE", false, true},
 	{"CONDSTORE", false, true}, {"QRESYNC", false, true}, {"ESEARCH", false, true},
-	{"SEARCHRES", false, true}, {"WITHIN", false, true}, {"LIST-STATUS", false, true},
+	{"SEARCHRES", false, true}, {"WITHIN", false, true}, {"CONTEXT=SEARCH", false, true}, {"CONTEXT=SORT", false, true}, {"MULTISEARCH", false, true}, {"LIST-STATUS", false, true},
 	{"BINARY", false, true}, {"MOVE", false, true}, {"STATUS=SIZE", false, true},
 	{"OBJECTID", false, true}, {"LITERAL+", true, true}, {"SPECIAL-USE", false, true},
 	{"CREATE-SPECIAL-USE", false, true}, {"UTF8=ACCEPT", false, true},

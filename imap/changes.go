@@ -26,6 +26,8 @@ func (s *session) tellChanges(ctx context.Context, allowExpunge bool) error {
 		s.srv.d.Log.Warn("poll of mailbox failed", "conn", s.id, "user", s.user, "err", err)
 		return nil
 	}
+	contexts := s.changedContexts(ctx, &c)
+	s.tellRemoved(contexts, &c)
 	s.tellExpunged(c)
 	if c.Keywords {
 		s.tellFlags()
@@ -40,6 +42,7 @@ func (s *session) tellChanges(ctx context.Context, allowExpunge bool) error {
 		s.box.recent = c.Recent
 		s.enc.Raw("* ").Number(uint64(c.Recent)).Raw(" RECENT\r\n")
 	}
+	s.tellAdded(contexts)
 	return s.enc.Err()
 }
 

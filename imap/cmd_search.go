@@ -26,6 +26,9 @@ func runSearch(ctx context.Context, s *session, a *searchArgs) (reply, error) {
 	if a.modSeq {
 		s.turnOnCondstore()
 	}
+	if a.update {
+		s.keepContext(a, hits.found())
+	}
 	if a.extended {
 		s.tellESearch(a, hits, inOrder(hits.nums))
 	} else {
@@ -42,6 +45,16 @@ type hits struct {
 	modSeq uint64 // the highest among them
 }
 
+// found lists the UIDs.
+func (h *hits) found() (uids []uint32) {
+	for _, r := range h.uids {
+		for u := uint64(r.From); u <= uint64(r.To); u++ {
+			uids = append(uids, uint32(u))
+		}
+	}
+	return uids
+}
+
 // search finds the messages that match.
 func (s *session) search(ctx context.Context, a *searchArgs) (*hits, error) {
 	if err := a.toUTF8(); err != nil {
@@ -51,6 +64,8 @@ func (s *session) search(ctx context.Context, a *searchArgs) (*hits, error) {
 		return nil, err
 	}
 	r := &searching{s: s, a: a, now: s.srv.d.Now().Unix()}
+	a.charset = "" // the strings are in UTF-8 now
+	r.all = a.update
 	if len(a.texts) > 0 {
 		r.text = message.NewSearch(a.texts)
 		r.needs = storage.ColumnSet(r.text.Pieces())
@@ -94,6 +109,7 @@ type searching struct {
 	now  int64
 
 	index *textHits // nil: nothing is known
+	all   bool      // the UIDs of all hits are wanted
 
 	needs  storage.ColumnSet // pieces of the cache record that help
 	record message.Record
@@ -251,7 +267,7 @@ func (r *searching) add(seq uint32, m storage.Msg) {
 	} else {
 		r.nums.Add(seq)
 	}
-	if r.a.save {
+	if r.a.save || r.all {
 		r.uids.Add(uint32(m.UID))
 	}
 	r.count++
@@ -290,10 +306,16 @@ func (s *session) tellSearch(a *searchArgs, h *hits) {
 
 // tellESearch: RFC 4731. With SAVE alone nothing is told, RFC 5182 §2.1.
 func (s *session) tellESearch(a *searchArgs, h *hits, found order) {
+	s.tellESearchOf(a, h, found, func() { s.enc.Raw("(TAG ").String(s.tag).Raw(")") })
+}
+
+// tellESearchOf is tellESearch with what the response is about.
+func (s *session) tellESearchOf(a *searchArgs, h *hits, found order, of func()) {
 	if a.save && !a.min && !a.max && !a.all && !a.count && !a.relevant && a.partial == nil {
 		return
 	}
-	s.enc.Raw("* ESEARCH (TAG ").String(s.tag).Raw(")")
+	s.enc.Raw("* ESEARCH ")
+	of()
 	if a.uid {
 		s.enc.Raw(" UID")
 	}

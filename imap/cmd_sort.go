@@ -66,6 +66,7 @@ func readSort(s *session, d *imapwire.Decoder, uid bool) *searchArgs {
 		d.Fail("Missing sort key.")
 	}
 	p.charsetAndKeys()
+	p.checkUpdate(s)
 	return p.a
 }
 
@@ -90,6 +91,13 @@ func runSort(ctx context.Context, s *session, a *searchArgs) (reply, error) {
 	}
 	if a.modSeq {
 		s.turnOnCondstore()
+	}
+	if a.update {
+		uids := make([]uint32, len(list))
+		for i := range list {
+			uids[i] = list[i].uid
+		}
+		s.keepContext(a, uids)
 	}
 	if a.extended {
 		var nums order

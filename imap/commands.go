@@ -81,6 +81,8 @@ func commandTable() []command {
 		row(command{name: "UID EXPUNGE", states: selected, done: "Expunge completed."}, parseUIDExpunge, runUIDExpunge),
 		row(command{name: "SEARCH", states: selected, keepSeq: true}, parseSearch, runSearch),
 		row(command{name: "UID SEARCH", states: selected, done: "Search completed."}, parseUIDSearch, runSearch),
+		row(command{name: "ESEARCH", states: loggedIn, keepSeq: true, done: "Search completed."}, parseESearch, runESearch),
+		row(command{name: "CANCELUPDATE", states: selected, done: "Updates cancelled."}, parseCancelUpdate, runCancelUpdate),
 		row(command{name: "SORT", states: selected, keepSeq: true}, parseSort, runSort),
 		row(command{name: "UID SORT", states: selected, done: "Sort completed."}, parseUIDSort, runSort),
 		row(command{name: "THREAD", states: selected, keepSeq: true}, parseThread, runThread),

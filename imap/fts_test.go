@@ -234,7 +234,8 @@ func TestFullText(t *testing.T) {
 		c.until("^x ")
 		return strings.TrimSpace(answer), time.Since(start)
 	}
-	keys := []string{"TEXT zyxneedle", "BODY zyxneedle", "TEXT w00002", "BODY w00100", "TEXT \"w00100 w00101\"", "TEXT w03000x", "TEXT absent", "HEADER X-Odd odd7", "TEXT ab", "SUBJECT zyxneedle"}
+	keys := []string{"TEXT zyxneedle", "BODY zyxneedle", "TEXT " + ftsWord(2), "BODY " + ftsWord(100), "BODY " + ftsWord(3000),
+		"TEXT \"" + ftsWord(20) + " " + ftsWord(40) + "\"", "TEXT absent", "HEADER X-Odd odd77", "TEXT ab"}
 	want := map[string]string{}
 	before := map[string]time.Duration{}
 	search(keys[0])
@@ -276,14 +277,14 @@ func fullTextTree(t *testing.T, dir string, n int) (total int64) {
 	for i := range n {
 		var s strings.Builder
 		fmt.Fprintf(&s, "Received: from mx%d.example (mx%d.example [192.0.2.%d])\n\tby mail.example with ESMTPS id %016X\n", r.IntN(50), r.IntN(50), r.IntN(256), r.Uint64())
-		fmt.Fprintf(&s, "From: User %d <u%d@example.org>\nTo: joe@vmail.example\nSubject: w%05d w%05d\nMessage-ID: <%016x@example.org>\nX-Odd: odd%d\n", i%97, i%97, zipf.Uint64(), zipf.Uint64(), r.Uint64(), i%1000)
+		fmt.Fprintf(&s, "From: User %d <u%d@example.org>\nTo: joe@vmail.example\nSubject: %s %s\nMessage-ID: <%016x@example.org>\nX-Odd: odd%d\n", i%97, i%97, ftsWord(zipf.Uint64()), ftsWord(zipf.Uint64()), r.Uint64(), i%1000)
 		fmt.Fprintf(&s, "DKIM-Signature: v=1; a=rsa-sha256; b=")
 		for range 12 {
 			fmt.Fprintf(&s, "%016x\n\t", r.Uint64())
 		}
 		s.WriteString("\nContent-Type: text/plain; charset=utf-8\n\n")
 		for size := 1000 + r.IntN(6000); s.Len() < size; {
-			fmt.Fprintf(&s, "w%05d", zipf.Uint64())
+			s.WriteString(ftsWord(zipf.Uint64()))
 			s.WriteString([]string{" ", " ", " ", " ", ", ", ".\n"}[r.IntN(6)])
 		}
 		if i%450 == 7 {
@@ -294,4 +295,14 @@ func fullTextTree(t *testing.T, dir string, n int) (total int64) {
 		total += int64(s.Len())
 	}
 	return total
+}
+
+// ftsWord is a word of two to four syllables.
+func ftsWord(n uint64) (s string) {
+	n = n * 7_654_321 % 1_000_003
+	for n > 0 || len(s) < 4 {
+		s += string("bcdfghklmnprstvwxzjq"[n%20]) + string("aeiou"[n/20%5])
+		n /= 100
+	}
+	return s
 }

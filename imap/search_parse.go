@@ -25,6 +25,7 @@ type searchArgs struct {
 	modSeq   bool // MODSEQ was asked about
 	partial  *partialRange
 	relevant bool      // RELEVANCY
+	update   bool      // the result is kept up to date
 	sort     []sortKey // SORT
 	bySaved  bool      // SAVEDATE or an identity is asked about
 }
@@ -76,25 +77,37 @@ func parseUIDSearch(s *session, d *imapwire.Decoder) *searchArgs { return readSe
 
 func readSearch(s *session, d *imapwire.Decoder, uid bool) *searchArgs {
 	p := &searchParser{d: d, a: &searchArgs{uid: uid, extended: s.on.rev2}}
-	word := p.key()
+	p.program(p.key())
+	p.checkUpdate(s)
+	return p.a
+}
+
+// program reads options, charset and keys; word is the first of them.
+func (p *searchParser) program(word string) {
 	if word == "RETURN" {
 		p.options()
 		word = p.key()
 	}
 	if word == "CHARSET" {
-		d.SP()
-		p.a.charset = d.AString()
-		d.SP()
+		p.d.SP()
+		p.a.charset = p.d.AString()
+		p.d.SP()
 		word = p.key()
 	}
 	p.a.defaults()
 	p.a.key = p.conjunction(word)
-	return p.a
+}
+
+// checkUpdate: a tag names one result only, RFC 5267 §4.3.
+func (p *searchParser) checkUpdate(s *session) {
+	if p.a.update && s.hasContext(s.tag) {
+		p.d.Fail("Duplicate search update tag")
+	}
 }
 
 // defaults: RFC 4731 §3.1. Without options, all.
 func (a *searchArgs) defaults() {
-	if !a.min && !a.max && !a.count && !a.save && !a.relevant && a.partial == nil {
+	if !a.min && !a.max && !a.count && !a.save && !a.relevant && !a.update && a.partial == nil {
 		a.all = true
 	}
 }
@@ -130,6 +143,9 @@ func (p *searchParser) option(word string) {
 		p.a.save = true
 	case "RELEVANCY":
 		p.a.relevant = true
+	case "UPDATE":
+		p.a.update = true
+	case "CONTEXT": // a hint, RFC 5267 §4.2
 	case "PARTIAL":
 		p.d.SP()
 		p.a.partial = readPartialRange(p.d)

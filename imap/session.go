@@ -78,6 +78,9 @@ type selection struct {
 	recent uint32       // what RECENT has told
 	saved  imapwire.Set // UIDs of SEARCH RETURN (SAVE), RFC 5182
 	words  flagWords    // of the last message told; dropped by each Poll
+
+	contexts      []*searchContext
+	contextModSeq uint64 // that contexts agree with
 }
 
 // flagWords is what a set of flags is called.
