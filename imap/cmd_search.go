@@ -43,6 +43,7 @@ type hits struct {
 	uids   imapwire.Set // filled where the result is saved
 	count  uint64
 	modSeq uint64 // the highest among them
+	scores []int  // with RELEVANCY: of each, in the order of the result
 }
 
 // found lists the UIDs.
@@ -65,7 +66,7 @@ func (s *session) search(ctx context.Context, a *searchArgs) (*hits, error) {
 	}
 	r := &searching{s: s, a: a, now: s.srv.d.Now().Unix()}
 	a.charset = "" // the strings are in UTF-8 now
-	r.all = a.update
+	r.all = a.update || a.relevant
 	if len(a.texts) > 0 {
 		r.text = message.NewSearch(a.texts)
 		r.needs = storage.ColumnSet(r.text.Pieces())
@@ -79,6 +80,9 @@ func (s *session) search(ctx context.Context, a *searchArgs) (*hits, error) {
 		set = imap.SeqSet{{Start: 1, Stop: max(1, s.box.view.Len())}}
 	}
 	err := r.walk(ctx, set)
+	if err == nil && a.relevant && a.sort == nil {
+		r.scores, err = s.relevancy(ctx, a, r.found())
+	}
 	return &r.hits, err
 }
 
@@ -142,6 +146,10 @@ func (r *searching) walk(ctx context.Context, set imap.NumSet) error {
 // walkOpen settles the open ones. Those that matched before are found again in
 // order.
 func (r *searching) walkOpen(ctx context.Context, open imapwire.Set) error {
+	if r.index != nil && r.needs == 0 {
+		r.s.box.view.Expect(r.uidsOf(open))
+		defer r.s.box.view.Expect(nil)
+	}
 	settled := r.hits
 	r.hits = hits{}
 	var extra hits
@@ -159,6 +167,15 @@ func (r *searching) walkOpen(ctx context.Context, open imapwire.Set) error {
 	extra = r.hits
 	r.hits = merge(settled, extra)
 	return err
+}
+
+func (r *searching) uidsOf(seqs imapwire.Set) (uids []uint32) {
+	for _, x := range seqs {
+		for seq := x.From; seq <= x.To; seq++ {
+			uids = append(uids, uint32(r.s.box.view.UID(seq)))
+		}
+	}
+	return uids
 }
 
 func merge(a, b hits) hits {
@@ -337,7 +354,7 @@ func (s *session) tellESearchOf(a *searchArgs, h *hits, found order, of func()) 
 		s.tellPartial(a.partial, found, h.count)
 	}
 	if a.relevant && h.count > 0 {
-		s.tellRelevancy(h.count)
+		s.tellRelevancy(h.scores)
 	}
 	if a.modSeq && h.count > 0 {
 		s.enc.Raw(" MODSEQ ").Number(h.modSeq)

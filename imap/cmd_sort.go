@@ -170,7 +170,14 @@ func (s *session) sorted(ctx context.Context, a *searchArgs) (*hits, []sortable,
 		return nil, nil, err
 	}
 	slices.SortFunc(list, func(x, y sortable) int { return compareBy(a.sort, k.place, &x, &y) })
-	return found, list, nil
+	if a.relevant {
+		uids := make([]uint32, len(list))
+		for i := range list {
+			uids[i] = list[i].uid
+		}
+		found.scores, err = s.relevancy(ctx, a, uids)
+	}
+	return found, list, err
 }
 
 func compareBy(keys []sortKey, place []int, x, y *sortable) int {

@@ -22,7 +22,8 @@ type searchArgs struct {
 	charset  string
 	key      *searchKey
 	texts    []message.Key
-	modSeq   bool // MODSEQ was asked about
+	fuzzy    []bool // of each text: it is one of FUZZY
+	modSeq   bool   // MODSEQ was asked about
 	partial  *partialRange
 	relevant bool      // RELEVANCY
 	update   bool      // the result is kept up to date
@@ -349,6 +350,6 @@ func (p *searchParser) oneText(k message.Key, value string) *searchKey {
 		return &searchKey{op: opAll} // the empty string is everywhere
 	}
 	k.Value = value
-	p.a.texts = append(p.a.texts, k)
+	p.a.texts, p.a.fuzzy = append(p.a.texts, k), append(p.a.fuzzy, p.fuzz)
 	return &searchKey{op: opText, text: len(p.a.texts) - 1}
 }

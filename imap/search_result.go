@@ -66,16 +66,3 @@ func (s *session) tellPartial(p *partialRange, found order, count uint64) {
 		s.enc.Raw("NIL)")
 	}
 }
-
-// tellRelevancy: RFC 6203 §4. What is found holds all the words; nothing is
-// found more than that.
-func (s *session) tellRelevancy(count uint64) {
-	s.enc.Raw(" RELEVANCY (")
-	for i := range count {
-		if i > 0 {
-			s.enc.Raw(" ")
-		}
-		s.enc.Raw("1")
-	}
-	s.enc.Raw(")")
-}

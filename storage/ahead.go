@@ -18,6 +18,7 @@ import (
 const (
 	aheadFirst = 4         // files in the first step; each step has twice as many as the one before
 	aheadFiles = 64        // at most
+	aheadSpan  = 1000      // UIDs from the first to the last of a step
 	aheadBytes = 128 << 10 // held of a step
 	aheadHead  = 32 << 10  // held of one file; the rest of a longer one is read when asked for
 	aheadViews = 8         // views that read ahead at a time, so that memory is bounded
@@ -108,7 +109,11 @@ func (a *ahead) read() {
 	if len(a.uids) == 0 {
 		return
 	}
-	next, b, uids := make(chan *step, 1), a.b, a.uids[:min(a.size, len(a.uids))]
+	n := min(a.size, len(a.uids))
+	for n > 1 && a.uids[n-1]-a.uids[0] > aheadSpan { // their rows are read together
+		n /= 2
+	}
+	next, b, uids := make(chan *step, 1), a.b, a.uids[:n]
 	a.size = min(2*a.size, aheadFiles)
 	a.next = next
 	go func() { next <- b.readStep(uids) }() // close waits for it
@@ -232,6 +237,12 @@ func (b *box) filesNow(uids []uint32) (rows []schema.IndexMessage, err error) {
 	}
 	there := rows[:0]
 	for _, row := range rows {
+		for len(uids) > 0 && uids[0] < row.UID {
+			uids = uids[1:]
+		}
+		if len(uids) == 0 || uids[0] != row.UID {
+			continue
+		}
 		if pos := b.msgs.find(row.UID); pos >= 0 {
 			row.Flags = uint64(b.diskFlags(pos))
 			there = append(there, row)

@@ -30,7 +30,7 @@ const prefetchRows = 64
 
 func (v *View) closeFiles() {
 	v.ahead.close()
-	v.opened, v.until = 0, 0
+	v.opened, v.until, v.expected = 0, 0, false
 	if v.files.cur != nil {
 		v.files.cur.close()
 	}
@@ -85,7 +85,7 @@ func (v *View) open(ctx context.Context, uid uint32) (f *file, size int64, err e
 	at := lowerBound(v.uids, uid)
 	inOrder := at > 0 && at == v.opened
 	v.opened = at + 1
-	if inOrder {
+	if inOrder || v.expected {
 		if r := v.ahead.take(uid); r.f != nil {
 			if !v.b.has(uid) {
 				r.f.Close()
@@ -93,7 +93,9 @@ func (v *View) open(ctx context.Context, uid uint32) (f *file, size int64, err e
 			}
 			return r.f, r.size, nil
 		}
-		v.readAhead(at + 1)
+		if !v.expected {
+			v.readAhead(at + 1)
+		}
 	}
 	row, err := v.row(ctx, uid)
 	if err != nil {
@@ -107,6 +109,15 @@ func (v *View) open(ctx context.Context, uid uint32) (f *file, size int64, err e
 		f, err = v.search(row.Name)
 	}
 	return f, row.Size, err
+}
+
+// Expect says that most of some messages will be opened, one after the other, and
+// no others until the next Expect or Poll; nil: nothing is known any more.
+func (v *View) Expect(uids []uint32) {
+	v.ahead.close()
+	if v.expected = len(uids) > 0; v.expected {
+		v.ahead.begin(v.b, uids)
+	}
 }
 
 // readAhead begins with the message at a position in v.uids.

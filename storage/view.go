@@ -32,12 +32,13 @@ type View struct {
 	recent  []schema.UIDRange
 	recents uint32
 
-	changes uint64 // box.changes at the last Poll
-	files   prefetch
-	ahead   ahead
-	opened  int    // in uids: follows the message that was opened last
-	until   uint32 // what may be asked for in a row ends with it; 0: nobody said
-	done    bool
+	changes  uint64 // box.changes at the last Poll
+	files    prefetch
+	ahead    ahead
+	opened   int    // in uids: follows the message that was opened last
+	expected bool   // the reading ahead is of what Expect named
+	until    uint32 // what may be asked for in a row ends with it; 0: nobody said
+	done     bool
 }
 
 // Msg is what the index knows of a message.
