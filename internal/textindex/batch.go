@@ -2,6 +2,7 @@ package textindex
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 )
 
@@ -35,6 +36,7 @@ type half struct {
 	run   []byte   // the end of the text so far, at most two bytes
 	word  []byte   // that the text ends with
 	long  bool     // it is too long to be kept
+	part  bool     // not all words are kept
 }
 
 type word struct {
@@ -146,6 +148,7 @@ func (h *half) takeWords(p []byte) {
 }
 
 func (h *half) endWord() {
+	h.part = h.part || h.long
 	if !h.long && len(h.word) > 3 { // of shorter ones the grams tell all
 		if len(h.words) >= maxTextWords {
 			slices.Sort(h.words)
@@ -153,6 +156,8 @@ func (h *half) endWord() {
 		}
 		if len(h.words) < maxTextWords {
 			h.words = append(h.words, string(h.word))
+		} else {
+			h.part = true
 		}
 	}
 	h.word, h.long = h.word[:0], false
@@ -165,6 +170,9 @@ func (b *Batch) Add() (doc uint32) {
 		text := 2*b.docs + uint32(which)
 		for _, g := range h.grams {
 			b.pairs = append(b.pairs, uint64(g)<<32|uint64(text))
+		}
+		if h.part {
+			b.addWord(partly, text)
 		}
 		for _, w := range h.words {
 			b.addWord(w, text)
@@ -225,14 +233,7 @@ func (b *Batch) Segment(emit func(*Block) error) (s Segment, err error) {
 }
 
 func (b *Batch) writeWords(w *writer) error {
-	least := leastTexts(b.docs)
-	names := make([]string, 0, len(b.words))
-	for name, word := range b.words {
-		if len(word.texts) >= least {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(b.words))
 	for _, name := range names {
 		if err := w.word([]byte(name), b.words[name].texts); err != nil {
 			return err
@@ -241,17 +242,9 @@ func (b *Batch) writeWords(w *writer) error {
 	return w.endWords()
 }
 
-// leastTexts is in how many texts of a segment a word must be to be kept: those of
-// a rarer one are as well looked at.
-func leastTexts(docs uint32) int {
-	switch {
-	case docs < 64:
-		return 1
-	case docs < 1000:
-		return 2
-	}
-	return 4
-}
+// partly is the word of texts that have words which are not kept. It is the first
+// of all.
+const partly = "\x01"
 
 // sortPairs sorts by gram; texts ascend already.
 func sortPairs(pairs []uint64) {

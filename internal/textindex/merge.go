@@ -65,7 +65,7 @@ func Merge(list []Segment, grams, words []Cursor, keep func(doc uint32) bool, em
 	if err := m.grams(grams); err != nil {
 		return out, err
 	}
-	return out, m.words(words, leastTexts(out.Docs))
+	return out, m.words(words)
 }
 
 type merging struct {
@@ -155,7 +155,7 @@ func (h *gramHead) next() error {
 
 func gapLen(n uint32) int { return uvarintLen(n) }
 
-func (m *merging) words(cursors []Cursor, least int) error {
+func (m *merging) words(cursors []Cursor) error {
 	heads := make([]wordHead, len(cursors))
 	for i := range heads {
 		heads[i].c = cursors[i]
@@ -187,7 +187,7 @@ func (m *merging) words(cursors []Cursor, least int) error {
 				return err
 			}
 		}
-		if len(m.texts) < least {
+		if len(m.texts) == 0 {
 			continue
 		}
 		if err := m.w.word(name, m.texts); err != nil {

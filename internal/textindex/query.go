@@ -48,8 +48,12 @@ func Find(src Source, s *Segment, q *Query) (f Found, err error) {
 		sure = maybe
 	}
 	if len(n) > 3 {
-		if sure, err = withWord(src, s.Num, n, texts, maybe.Count()); err != nil {
+		var part Bits
+		if sure, part, err = withWord(src, s.Num, n, texts); err != nil {
 			return f, err
+		}
+		for i := range sure {
+			maybe[i] &= sure[i] | part[i]
 		}
 	}
 	return Found{Maybe: q.docs(maybe), Sure: q.docs(sure)}, nil
@@ -177,41 +181,38 @@ func withPrefix(src Source, segment int64, prefix []byte, texts uint32) (all Bit
 }
 
 // withWord finds the texts of words that hold the needle, if it is a piece of a
-// word; at most is how many there may be.
-func withWord(src Source, segment int64, needle []byte, texts uint32, most int) (sure Bits, err error) {
+// word, and those that may have others; else nil.
+func withWord(src Source, segment int64, needle []byte, texts uint32) (sure, part Bits, err error) {
 	for _, c := range needle {
 		if !isWord[c] {
-			return nil, nil
+			return nil, nil, nil
 		}
-	}
-	if len(needle) > MaxWord {
-		return nil, nil
 	}
 	var keys []uint32
 	err = src.Lists(segment, func(b *Block) error {
-		if bytes.Contains(b.List, needle) {
+		if b.Key == 0 || bytes.Contains(b.List, needle) { // the first has partly
 			keys = append(keys, b.Key)
 		}
 		return nil
 	})
-	if err != nil || len(keys) == 0 {
-		return nil, err
-	}
-	sure = NewBits(texts)
+	sure, part = NewBits(texts), NewBits(texts)
 	for _, key := range keys {
-		err := src.Words(segment, key, func(b *Block) error {
+		if err != nil {
+			break
+		}
+		err = src.Words(segment, key, func(b *Block) error {
 			return eachWord(b, func(name []byte, list postings) error {
-				if bytes.Contains(name, needle) {
+				switch {
+				case string(name) == partly:
+					return list.into(part, texts)
+				case bytes.Contains(name, needle):
 					return list.into(sure, texts)
 				}
 				return nil
 			})
 		})
-		if err != nil || sure.Count() == most {
-			return sure, err
-		}
 	}
-	return sure, nil
+	return sure, part, err
 }
 
 // eachWord calls fn for the words of a block.

@@ -3,9 +3,9 @@
 //
 // A document has two texts, one of headers and one of bodies, both folded: what
 // is equal in a search is the same bytes. Of each text the index has the set of
-// its runs of three bytes, grams, and its words, as far as other documents have
-// them too. A string can only be where all its grams are; it is where a word is
-// that holds it. What is between must be looked at.
+// its runs of three bytes, grams, and its words. A string can only be where all
+// its grams are; a piece of a word is where a word is that holds it, and nowhere
+// else. What is left must be looked at.
 //
 // Documents are numbered in the order of Add. An index is a list of segments,
 // each of a range of documents, that never change; small ones are merged into
@@ -67,11 +67,12 @@ func (b Bits) Count() (n int) {
 	return n
 }
 
-// isWord are the bytes of words: letters and digits as they are folded, and all
-// beyond ASCII.
+// isWord are the bytes of words: letters as they are folded, and all beyond
+// ASCII. Digits are not: numbers, and what only looks like words, would be most of
+// the index.
 var isWord = func() (set [256]bool) {
 	for c := range set {
-		set[c] = c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c >= 0x80
+		set[c] = c >= 'A' && c <= 'Z' || c >= 0x80
 	}
 	return set
 }()

@@ -84,14 +84,14 @@ func (d *doc) has(q *Query) bool {
 // TestModel: what is found is what is there, after any number of segments and
 // merges: a document that has the needle may have it, and what surely has it does.
 func TestModel(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { runModel(t, rand.New(rand.NewPCG(seed, 1))) })
 	}
 }
 
 func runModel(t *testing.T, r *rand.Rand) {
 	m := &model{r: r, store: store{}}
-	for range 3 + r.IntN(20) {
+	for range 3 + r.IntN(14) {
 		m.addSegment(t)
 		if n := ToMerge(m.list); n > 0 {
 			m.merge(t, n)
