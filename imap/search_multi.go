@@ -17,7 +17,7 @@ type multiArgs struct {
 	sources  []searchSource
 }
 
-// searchSource names mailboxes as filter-mailboxes of RFC 5465 §6 does.
+// searchSource names mailboxes by filters: RFC 7377 §2.2.
 type searchSource struct {
 	word  string
 	names []string
