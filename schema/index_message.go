@@ -93,24 +93,22 @@ func decimal(digits []byte) (n int64) {
 	return n
 }
 
-// LoadMessages is EachMessage without the columns that an open mailbox does not
-// keep. Name is valid until fn returns.
-func (s *State) LoadMessages(ctx context.Context, mailbox int64, first, last uint32, fn func(m *IndexMessage, name []byte) error) error {
-	rows, err := s.query(reading(ctx), `SELECT msgKey, msgModSeq, msgFlags, msgSize, msgDate, msgName
-		FROM Message WHERE msgKey BETWEEN ? AND ?`, messageKey(mailbox, first), messageKey(mailbox, last))
+// EachName is EachMessage with UID and name only. Name is valid until fn
+// returns.
+func (s *State) EachName(ctx context.Context, mailbox int64, first, last uint32, fn func(uid uint32, name []byte) error) error {
+	rows, err := s.query(reading(ctx), `SELECT msgKey, msgName FROM Message WHERE msgKey BETWEEN ? AND ?`,
+		messageKey(mailbox, first), messageKey(mailbox, last))
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	var m IndexMessage
-	var key, flags int64
+	var key int64
 	var name sql.RawBytes
 	for rows.Next() {
-		if err := rows.Scan(&key, &m.ModSeq, &flags, &m.Size, &m.Date, &name); err != nil {
+		if err := rows.Scan(&key, &name); err != nil {
 			return err
 		}
-		m.UID, m.Flags = keyUID(key), uint64(flags)
-		if err := fn(&m, name); err != nil {
+		if err := fn(keyUID(key), name); err != nil {
 			return err
 		}
 	}

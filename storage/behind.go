@@ -245,7 +245,10 @@ func (b *box) unmark() (more bool, err error) {
 
 // findNames learns what names the files have that a crash, or another process,
 // has left behind. b.mu is held for writing.
-func (b *box) findNames() error {
+func (b *box) findNames(ctx context.Context) error {
+	if err := b.readHashes(ctx); err != nil {
+		return err
+	}
 	m := b.msgs
 	m.disk = slices.Clone(m.flags)
 	names := m.byName()

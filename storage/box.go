@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"os"
 	"path/filepath"
 	"slices"
@@ -262,8 +261,8 @@ func (b *box) load(ctx context.Context) error {
 		return err
 	}
 	m, late := newMessages(int(b.row.Messages)), false
-	err := b.t.s.d.State.LoadMessages(ctx, b.num, 0, 1<<32-1, func(row *schema.IndexMessage, name []byte) error {
-		m.add(row, maphash.Bytes(b.t.s.seed, name))
+	err := b.t.s.d.State.LoadMessages(ctx, b.num, 0, 1<<32-1, func(row *schema.IndexMessage) error {
+		m.add(row)
 		late = late || FlagSet(row.Flags)&behind != 0
 		return nil
 	})
@@ -272,7 +271,7 @@ func (b *box) load(ctx context.Context) error {
 	}
 	b.msgs = m
 	if late {
-		return b.findNames()
+		return b.findNames(ctx)
 	}
 	return nil
 }

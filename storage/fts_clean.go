@@ -129,7 +129,7 @@ func (c *textClean) mailbox(ctx context.Context, m *schema.TextMailbox) (changed
 		return false, nil
 	}
 	var live []uint32
-	err = state.LoadMessages(ctx, m.Num, 0, m.Next-1, func(msg *schema.IndexMessage, _ []byte) error {
+	err = state.LoadMessages(ctx, m.Num, 0, m.Next-1, func(msg *schema.IndexMessage) error {
 		live = append(live, msg.UID)
 		return nil
 	})

@@ -215,7 +215,10 @@ func (b *box) add(ctx context.Context, rows []schema.IndexMessage, mayWait bool)
 	}
 	if b.msgs != nil {
 		for i := range rows {
-			b.msgs.add(&rows[i], b.t.s.hash(rows[i].Name))
+			b.msgs.add(&rows[i])
+			if b.msgs.hash != nil {
+				b.msgs.hash = append(b.msgs.hash, b.t.s.hash(rows[i].Name))
+			}
 		}
 	}
 	if mayWait {

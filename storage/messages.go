@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"context"
+	"fmt"
 	"hash/maphash"
 	"math"
 	"slices"
@@ -9,7 +11,7 @@ import (
 	"mailserver/schema"
 )
 
-// messages is what an open mailbox keeps of its messages: 36 bytes each, in
+// messages is what an open mailbox keeps of its messages: 28 bytes each, in
 // the order of UIDs. Positions in it are sequence numbers less one.
 type messages struct {
 	uid    []uint32 // only ever appended to, or replaced as a whole: views share it
@@ -17,7 +19,7 @@ type messages struct {
 	flags  []FlagSet
 	size   []uint32  // RFC822.SIZE; what is over 4 GiB is shown as that
 	date   []uint32  // INTERNALDATE, Unix time from 1970 to 2106
-	hash   []uint64  // of the file name without flags
+	hash   []uint64  // of the file name without flags; nil: not read
 	disk   []FlagSet // what file names tell of messages that are behind; nil: none is
 }
 
@@ -28,19 +30,17 @@ func newMessages(n int) *messages {
 		flags:  make([]FlagSet, 0, n),
 		size:   make([]uint32, 0, n),
 		date:   make([]uint32, 0, n),
-		hash:   make([]uint64, 0, n),
 	}
 }
 
 func clamp32(n int64) uint32 { return uint32(min(max(n, 0), math.MaxUint32)) }
 
-func (m *messages) add(row *schema.IndexMessage, hash uint64) {
+func (m *messages) add(row *schema.IndexMessage) {
 	m.uid = append(m.uid, row.UID)
 	m.modSeq = append(m.modSeq, row.ModSeq)
 	m.flags = append(m.flags, FlagSet(row.Flags))
 	m.size = append(m.size, clamp32(row.Size))
 	m.date = append(m.date, clamp32(row.Date))
-	m.hash = append(m.hash, hash)
 	if m.disk != nil {
 		m.disk = append(m.disk, FlagSet(row.Flags))
 	}
@@ -75,7 +75,9 @@ func (m *messages) remove(gone []int) {
 	m.flags = cut(m.flags, gone)
 	m.size = cut(m.size, gone)
 	m.date = cut(m.date, gone)
-	m.hash = cut(m.hash, gone)
+	if m.hash != nil {
+		m.hash = cut(m.hash, gone)
+	}
 	if m.disk != nil {
 		m.disk = cut(m.disk, gone)
 	}
@@ -105,6 +107,34 @@ func (m *messages) ranges(at []int) []schema.UIDRange {
 		list = append(list, schema.UIDRange{First: m.uid[pos], Last: m.uid[pos]})
 	}
 	return list
+}
+
+// keepHashes is up to how many messages the hashes of names stay in memory for
+// the next reconcile.
+const keepHashes = 16 << 10
+
+// readHashes reads the names of the files, if that was not done. b.mu is held
+// for writing.
+func (b *box) readHashes(ctx context.Context) error {
+	m := b.msgs
+	if m.hash != nil {
+		return nil
+	}
+	hash, pos := make([]uint64, len(m.uid), cap(m.uid)), 0
+	err := b.t.s.d.State.EachName(ctx, b.num, 0, math.MaxUint32, func(uid uint32, name []byte) error {
+		for pos < len(m.uid) && m.uid[pos] < uid {
+			pos++
+		}
+		if pos < len(m.uid) && m.uid[pos] == uid {
+			hash[pos] = maphash.Bytes(b.t.s.seed, name)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read index of %s: %w", b.row.Name, err)
+	}
+	m.hash = hash
+	return nil
 }
 
 // names finds positions by the hash of a file name. It is built for one

@@ -121,6 +121,9 @@ func (b *box) reconcile(ctx context.Context, due [2]bool, times [2]int64) error 
 	if err := b.drain(ctx); err != nil {
 		return err
 	}
+	if err := b.readHashes(ctx); err != nil {
+		return err
+	}
 	s := &scan{b: b, names: b.msgs.byName(), old: len(b.msgs.uid)}
 	s.seen = make([]uint64, s.old/64+1)
 	var gone []int
@@ -149,6 +152,9 @@ func (b *box) reconcile(ctx context.Context, due [2]bool, times [2]int64) error 
 	b.settled(due, times, start)
 	if s.doubt {
 		b.distrust()
+	}
+	if m := b.msgs; m != nil && len(m.uid) > keepHashes {
+		m.hash = nil
 	}
 	b.unload()
 	return nil

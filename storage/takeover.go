@@ -151,7 +151,7 @@ func (b *box) forgetKnown(ctx context.Context, wanted map[string]listing) error 
 	for _, l := range wanted {
 		first, last = min(first, l.uid), max(last, l.uid)
 	}
-	err := b.t.s.d.State.LoadMessages(ctx, b.num, first, last, func(_ *schema.IndexMessage, name []byte) error {
+	err := b.t.s.d.State.EachName(ctx, b.num, first, last, func(_ uint32, name []byte) error {
 		delete(wanted, string(name))
 		return nil
 	})

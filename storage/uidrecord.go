@@ -229,9 +229,9 @@ func (b *box) appendMissing(ctx context.Context, f *os.File, list *ownList, befo
 		return nil
 	}
 	var buf []byte
-	err := b.t.s.d.State.LoadMessages(ctx, b.num, list.last+1, before-1, func(row *schema.IndexMessage, name []byte) error {
-		buf = uidlist.Append(buf, &uidlist.Entry{UID: row.UID, Name: string(name)})
-		list.last = row.UID
+	err := b.t.s.d.State.EachName(ctx, b.num, list.last+1, before-1, func(uid uint32, name []byte) error {
+		buf = uidlist.Append(buf, &uidlist.Entry{UID: uid, Name: string(name)})
+		list.last = uid
 		if len(buf) < 64<<10 {
 			return nil
 		}
@@ -296,19 +296,19 @@ func (b *box) writeList(ctx context.Context, out io.Writer) (list ownList, err e
 	old, more := next()
 	var line []byte
 	list.plain = true
-	err = b.t.s.d.State.LoadMessages(ctx, b.num, 0, 1<<32-1, func(row *schema.IndexMessage, name []byte) error {
-		for more && old.UID < row.UID {
+	err = b.t.s.d.State.EachName(ctx, b.num, 0, 1<<32-1, func(uid uint32, name []byte) error {
+		for more && old.UID < uid {
 			old, more = next()
 		}
-		e := uidlist.Entry{UID: row.UID, Name: string(name)}
-		if more && old.UID == row.UID && old.Name == e.Name {
+		e := uidlist.Entry{UID: uid, Name: string(name)}
+		if more && old.UID == uid && old.Name == e.Name {
 			e.Fields = old.Fields
 			if _, has := e.Field(uidlist.UIDL); has {
 				list.plain = false
 			}
 		}
 		line = uidlist.Append(line[:0], &e)
-		list.last = row.UID
+		list.last = uid
 		_, err := w.Write(line)
 		return err
 	})

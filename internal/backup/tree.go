@@ -227,7 +227,7 @@ func (b *maker) knownOf(ctx context.Context, state *schema.State, mailbox int64)
 	if mailbox == 0 {
 		return known, nil
 	}
-	err := state.LoadMessages(ctx, mailbox, 1, ^uint32(0), func(_ *schema.IndexMessage, name []byte) error {
+	err := state.EachName(ctx, mailbox, 1, ^uint32(0), func(_ uint32, name []byte) error {
 		known[string(name)] = true
 		return nil
 	})
