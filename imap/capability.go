@@ -29,6 +29,7 @@ var capabilityRows = []capability{
 	{"OBJECTID", false, true}, {"LITERAL+", true, true}, {"SPECIAL-USE", false, true},
 	{"CREATE-SPECIAL-USE", false, true}, {"UTF8=ACCEPT", false, true},
 	{"QUOTA", false, true}, {"QUOTA=RES-STORAGE", false, true}, {"QUOTA=RES-MESSAGE", false, true}, {"UNAUTHENTICATE", false, true},
+	{"ACL", false, true}, {"RIGHTS=texk", false, true}, {"LIST-MYRIGHTS", false, true}, {"LIST-METADATA", false, true},
 	{"XLIST", false, true}, {"METADATA", false, true}, {"REPLACE", false, true},
 	{"COMPRESS=DEFLATE", false, true}, {"PREVIEW", false, true}, {"SNIPPET=FUZZY", false, true},
 	{"CATENATE", false, true}, {"UIDONLY", false, true}, {"INPROGRESS", false, true},

@@ -72,7 +72,7 @@ func (s *session) tellFlags() {
 	if v.ReadOnly() {
 		text = "Read-only mailbox."
 	}
-	s.untaggedOK("PERMANENTFLAGS ("+joinFlags(v.PermanentFlags())+")", text)
+	s.untaggedOK("PERMANENTFLAGS ("+joinFlags(s.permanent())+")", text)
 }
 
 func joinFlags(flags []imap.Flag) string {

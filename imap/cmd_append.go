@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"mailserver/internal/acl"
 	"mailserver/internal/imapwire"
 	"mailserver/storage"
 )
@@ -19,6 +20,7 @@ func parseAppend(s *session, d *imapwire.Decoder) string { return s.readMailbox(
 // appending is an APPEND on its way.
 type appending struct {
 	mailbox string
+	place   place // of the mailbox, once it was looked for
 	drafts  []*storage.Draft
 	meta    []storage.AppendMeta
 	fault   error // the first fault; the rest is read over
@@ -117,7 +119,13 @@ func (s *session) newDraft(ctx context.Context, a *appending, size int64) (*stor
 	case len(a.drafts) >= maxAppend:
 		return nil, &no{"LIMIT", "Too many messages in one APPEND."}
 	}
-	return s.account.NewDraft(ctx, a.mailbox, size)
+	if a.place.account == nil {
+		var err error
+		if a.place, err = s.at(ctx, a.mailbox, acl.Insert); err != nil {
+			return nil, err
+		}
+	}
+	return a.place.account.NewDraft(ctx, a.place.name, size)
 }
 
 // readAppendHead reads what stands before a message: [SP flags] [SP date-time] SP;
@@ -161,9 +169,15 @@ func (s *session) readAnnouncement() (l imapwire.Literal, closing bool) {
 }
 
 func (s *session) appendAll(ctx context.Context, a *appending) (reply, error) {
-	validity, uids, err := s.account.Append(ctx, a.mailbox, a.drafts, a.meta)
+	for i := range a.meta {
+		a.meta[i].Flags = permitted(a.meta[i].Flags, a.place.rights)
+	}
+	validity, uids, err := a.place.account.Append(ctx, a.place.name, a.drafts, a.meta)
 	if err != nil {
 		return reply{}, toTarget(err, s.wireName(a.mailbox))
+	}
+	if !a.place.rights.Has(acl.Read) {
+		return reply{}, nil
 	}
 	var set imapwire.Set
 	for _, u := range uids {

@@ -125,9 +125,3 @@ func (s *session) tellHighestModSeq() {
 		s.untaggedOK("HIGHESTMODSEQ "+uitoa(s.box.view.HighestModSeq()), "Highest")
 	}
 }
-
-// runNamespace: RFC 2342. One namespace, the user's own.
-func runNamespace(_ context.Context, s *session) (reply, error) {
-	s.enc.Raw("* NAMESPACE ((\"\" \".\")) NIL NIL\r\n")
-	return reply{}, nil
-}

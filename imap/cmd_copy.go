@@ -5,6 +5,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailserver/internal/acl"
 	"mailserver/internal/imapwire"
 	"mailserver/storage"
 )
@@ -30,12 +31,19 @@ func runCopy(ctx context.Context, s *session, a copyArgs) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	done, err := s.box.view.Copy(ctx, set, a.to)
+	p, err := s.at(ctx, a.to, acl.Insert)
 	if err != nil {
 		return reply{}, toTarget(err, s.wireName(a.to))
 	}
-	if len(done.Dest) == 0 {
+	done, err := s.box.view.CopyTo(ctx, set, p.account, p.name, p.target())
+	if err != nil {
+		return reply{}, toTarget(err, s.wireName(a.to))
+	}
+	switch {
+	case len(done.Dest) == 0:
 		return reply{text: "No messages found."}, nil
+	case !p.rights.Has(acl.Read):
+		return reply{}, nil
 	}
 	return reply{code: copyUID(done)}, nil
 }
@@ -49,14 +57,23 @@ func runMove(ctx context.Context, s *session, a copyArgs) (reply, error) {
 	if s.box.view.ReadOnly() {
 		return reply{}, storage.ErrReadOnly
 	}
-	done, err := s.box.view.Move(ctx, set, a.to)
+	if err := s.mayHere(ctx, acl.WriteDelete|acl.Expunge); err != nil {
+		return reply{}, err
+	}
+	p, err := s.at(ctx, a.to, acl.Insert)
+	if err != nil {
+		return reply{}, toTarget(err, s.wireName(a.to))
+	}
+	done, err := s.box.view.MoveTo(ctx, set, p.account, p.name, p.target())
 	if err != nil {
 		return reply{}, toTarget(err, s.wireName(a.to))
 	}
 	if len(done.Dest) == 0 {
 		return reply{text: "No messages found."}, nil
 	}
-	s.untaggedOK(copyUID(done), "Moved UIDs.")
+	if p.rights.Has(acl.Read) {
+		s.untaggedOK(copyUID(done), "Moved UIDs.")
+	}
 	if err := s.tellChanges(ctx, true); err != nil {
 		return reply{}, err
 	}

@@ -33,7 +33,7 @@ func runFetch(ctx context.Context, s *session, a *fetchArgs) (reply, error) {
 		}
 	}
 	f := &fetching{s: s, a: a, values: make([]value, len(a.items))}
-	if a.marksSeen && !s.box.view.ReadOnly() {
+	if a.marksSeen && s.marksSeen(ctx) {
 		err = f.marking(ctx, set)
 	} else {
 		err = f.all(ctx, set)

@@ -2,9 +2,11 @@ package imap
 
 import (
 	"context"
+	"math"
 	"slices"
 	"strings"
 
+	"mailserver/internal/acl"
 	"mailserver/internal/imapwire"
 	"mailserver/storage"
 )
@@ -22,6 +24,8 @@ type listArgs struct {
 	children   bool // RETURN (CHILDREN), or a plain LIST
 	special    bool // RETURN (SPECIAL-USE), or a plain LIST
 	status     []*statusItem
+	rights     bool     // RETURN (MYRIGHTS), RFC 8440
+	metadata   []string // RETURN (METADATA ...), RFC 9590
 }
 
 // listOnly are the selection options that leave mailboxes out.
@@ -101,6 +105,11 @@ func (a *listArgs) returned(d *imapwire.Decoder, option string) {
 	case "STATUS":
 		d.SP()
 		a.status = readStatusItems(d)
+	case "MYRIGHTS":
+		a.rights = true
+	case "METADATA":
+		d.SP()
+		a.metadata = readEntries(d)
 	default:
 		d.Fail("Unknown return options.")
 	}
@@ -136,43 +145,81 @@ func (a *listArgs) root() string {
 func runList(ctx context.Context, s *session, a *listArgs) (reply, error) {
 	if !a.extended && a.separator {
 		if !a.lsub {
-			s.enc.Raw("* LIST (\\Noselect) \".\" ").Mailbox(a.root()).CRLF()
+			root, separator := s.root(ctx, a)
+			s.enc.Raw("* LIST (\\Noselect) \"").Raw(separator).Raw("\" ").Mailbox(root).CRLF()
 		}
 		return reply{}, nil
 	}
-	all, err := s.account.List(ctx)
+	own, err := s.account.List(ctx)
+	if err != nil {
+		return reply{}, err
+	}
+	all, err := s.withOthers(ctx, a, own)
 	if err != nil {
 		return reply{}, err
 	}
 	s.impliedBy(a.status)
 	for _, line := range a.choose(all) {
 		s.writeList(a, line)
-		if len(a.status) > 0 && line.Exists {
-			if st, err := s.account.Status(ctx, line.Name); err == nil {
-				s.writeStatus(line.Name, st, a.status)
-			}
+		if line.Exists {
+			s.tellListed(ctx, a, line)
 		}
 	}
 	return reply{}, nil
 }
 
+// tellListed tells what RETURN asks for about a mailbox. What the user may not
+// know is left out, RFC 5819 §2.
+func (s *session) tellListed(ctx context.Context, a *listArgs, m listLine) {
+	if len(a.status) == 0 && !a.rights && len(a.metadata) == 0 {
+		return
+	}
+	p, err := s.at(ctx, m.Name, acl.Lookup)
+	if err != nil {
+		return
+	}
+	if a.rights {
+		s.enc.Raw("* MYRIGHTS ").Mailbox(s.wireName(m.Name)).Raw(" ").Raw(p.rights.Mine()).CRLF()
+	}
+	if !p.rights.Has(acl.Read) {
+		return
+	}
+	if len(a.status) > 0 {
+		if st, err := p.account.Status(ctx, p.name); err == nil {
+			s.writeStatus(m.Name, st, a.status)
+		}
+	}
+	if len(a.metadata) > 0 {
+		get := &getMetadata{mailbox: m.Name, maxSize: math.MaxInt64, depth: "0", entries: a.metadata}
+		if found, _, err := get.read(ctx, p); err == nil {
+			s.tellMetadata(m.Name, found)
+		}
+	}
+}
+
+// listed is a mailbox, or a level above some, that there is to choose from.
+type listed struct {
+	storage.MailboxInfo
+	foreign bool // levels are divided by otherSeparator
+}
+
 // listLine is a mailbox to be told.
 type listLine struct {
-	storage.MailboxInfo
+	listed
 	childInfo bool // told because of a subscribed one below it
 }
 
 // choose finds the mailboxes to tell, in order. A mailbox that matches in
 // nothing but a subscribed one below it is told with CHILDINFO, by LSUB with
 // \Noselect.
-func (a *listArgs) choose(all []storage.MailboxInfo) []listLine {
+func (a *listArgs) choose(all []listed) []listLine {
 	below := map[string]bool{} // names that have a subscribed one below
 	if a.only.subscribed && (a.recursive || a.lsub) {
 		below = parentsOfSubscribed(all)
 	}
 	var lines []listLine
 	for _, m := range all {
-		if a.matches(m.Name) {
+		if a.matches(m.Name, m.foreign) {
 			if line, ok := a.judge(m, below[m.Name]); ok {
 				lines = append(lines, line)
 			}
@@ -180,8 +227,9 @@ func (a *listArgs) choose(all []storage.MailboxInfo) []listLine {
 		delete(below, m.Name)
 	}
 	for name := range below { // parents that are not even in the tree
-		if a.matches(name) {
-			lines = append(lines, listLine{storage.MailboxInfo{Name: name}, true})
+		foreign := strings.ContainsRune(name, otherSeparator)
+		if a.matches(name, foreign) {
+			lines = append(lines, listLine{listed{storage.MailboxInfo{Name: name}, foreign}, true})
 		}
 	}
 	slices.SortStableFunc(lines, func(x, y listLine) int { return strings.Compare(listOrder(x.Name), listOrder(y.Name)) })
@@ -196,8 +244,8 @@ func listOrder(name string) string {
 }
 
 // judge applies the selection options to a mailbox.
-func (a *listArgs) judge(m storage.MailboxInfo, subscribedBelow bool) (listLine, bool) {
-	line := listLine{MailboxInfo: m}
+func (a *listArgs) judge(m listed, subscribedBelow bool) (listLine, bool) {
+	line := listLine{listed: m}
 	if a.only.special && len(m.Attrs) == 0 {
 		return line, false
 	}
@@ -216,14 +264,14 @@ func (a *listArgs) endsInPercent() bool {
 	return slices.ContainsFunc(a.patterns, func(p string) bool { return strings.HasSuffix(p, "%") })
 }
 
-func parentsOfSubscribed(all []storage.MailboxInfo) map[string]bool {
+func parentsOfSubscribed(all []listed) map[string]bool {
 	parents := map[string]bool{}
 	for _, m := range all {
 		if !m.Subscribed {
 			continue
 		}
 		for name := m.Name; ; {
-			i := strings.LastIndexByte(name, storage.Separator)
+			i := strings.LastIndex(name, separatorOf(m.foreign))
 			if i <= 0 {
 				break
 			}
@@ -234,8 +282,8 @@ func parentsOfSubscribed(all []storage.MailboxInfo) map[string]bool {
 	return parents
 }
 
-func (a *listArgs) matches(name string) bool {
-	return slices.ContainsFunc(a.patterns, func(p string) bool { return matchName(p, name) })
+func (a *listArgs) matches(name string, foreign bool) bool {
+	return slices.ContainsFunc(a.patterns, func(p string) bool { return matchLevels(p, name, separatorOf(foreign)[0]) })
 }
 
 func (s *session) writeList(a *listArgs, m listLine) {
@@ -246,7 +294,7 @@ func (s *session) writeList(a *listArgs, m listLine) {
 	case a.xlist:
 		word = "XLIST"
 	}
-	s.enc.Raw("* ").Raw(word).Raw(" (").Raw(strings.Join(a.attributes(m), " ")).Raw(") \".\" ").Mailbox(s.wireName(m.Name))
+	s.enc.Raw("* ").Raw(word).Raw(" (").Raw(strings.Join(a.attributes(m), " ")).Raw(") \"").Raw(separatorOf(m.foreign)).Raw("\" ").Mailbox(s.wireName(m.Name))
 	if m.childInfo && a.extended {
 		s.enc.Raw(` (CHILDINFO ("SUBSCRIBED"))`)
 	}
@@ -296,7 +344,20 @@ func (a *listArgs) uses(attrs []string, m listLine) []string {
 // matchName matches a name with a pattern of LIST: '*' is anything, '%'
 // anything within a level. INBOX is written in any case. The work is bounded by
 // the product of both lengths, whatever the pattern.
-func matchName(pattern, name string) bool {
+func matchName(pattern, name string) bool { return matchLevels(pattern, name, storage.Separator) }
+
+// matchLevels is matchName where another byte divides the levels.
+func matchLevels(pattern, name string, separator byte) bool {
+	return walkPattern(pattern, name, separator)[len(pattern)]
+}
+
+// mayMatch says whether any name that begins so can match.
+func mayMatch(pattern, begin string, separator byte) bool {
+	return slices.Contains(walkPattern(pattern, begin, separator), true)
+}
+
+// walkPattern returns the places in the pattern that fit after all of name.
+func walkPattern(pattern, name string, separator byte) []bool {
 	if name == "INBOX" {
 		pattern = strings.ToUpper(pattern)
 	}
@@ -311,7 +372,7 @@ func matchName(pattern, name string) bool {
 				continue
 			}
 			switch c := pattern[p]; {
-			case c == '*', c == '%' && name[i] != storage.Separator:
+			case c == '*', c == '%' && name[i] != separator:
 				next[p] = true
 			case c == name[i]:
 				next[p+1] = true
@@ -320,7 +381,7 @@ func matchName(pattern, name string) bool {
 		spread(pattern, next)
 		at, next = next, at
 	}
-	return at[len(pattern)]
+	return at
 }
 
 // spread lets wildcards stand for nothing.

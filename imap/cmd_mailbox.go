@@ -9,6 +9,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailserver/internal/acl"
 	"mailserver/internal/imapwire"
 	"mailserver/internal/login"
 	"mailserver/internal/mutf7"
@@ -101,18 +102,34 @@ func runCreate(ctx context.Context, s *session, c creation) (reply, error) {
 	}
 	// RFC 9051 §6.3.4: a separator at the end only says that there will be
 	// children.
-	name := strings.TrimSuffix(c.name, string(storage.Separator))
-	id, err := s.account.Create(ctx, name, c.special)
+	p, err := s.toMake(ctx, withoutSeparator(c.name))
+	if err != nil {
+		return reply{}, err
+	}
+	id, err := p.account.Create(ctx, p.name, c.special)
 	if err != nil {
 		return reply{}, err
 	}
 	return reply{code: "MAILBOXID (" + id + ")"}, nil // RFC 8474 §4.1
 }
 
+// withoutSeparator takes a separator off the end, of either kind: no name ends
+// with one.
+func withoutSeparator(name string) string {
+	if n := len(name); n > 1 && (name[n-1] == storage.Separator || name[n-1] == otherSeparator && strings.Count(name, "/") > 1) {
+		return name[:n-1]
+	}
+	return name
+}
+
 // runDelete: a session that deletes what it has selected goes on without.
 func runDelete(ctx context.Context, s *session, name string) (reply, error) {
-	own := s.box != nil && s.box.view.Name() == name
-	if err := s.account.Delete(ctx, name); err != nil {
+	p, err := s.at(ctx, name, acl.Delete)
+	if err != nil {
+		return reply{}, naming(err, s.wireName(name))
+	}
+	own := s.isSelected(p)
+	if err := p.account.Delete(ctx, p.name); err != nil {
 		return reply{}, naming(err, s.wireName(name))
 	}
 	if own {
@@ -133,8 +150,8 @@ func parseRename(s *session, d *imapwire.Decoder) renaming {
 }
 
 func runRename(ctx context.Context, s *session, r renaming) (reply, error) {
-	to := strings.TrimSuffix(r.to, string(storage.Separator))
-	err := s.account.Rename(ctx, r.from, to)
+	to := withoutSeparator(r.to)
+	err := s.rename(ctx, r.from, to)
 	switch {
 	case errors.Is(err, storage.ErrExists) && r.from == to:
 		err = &no{"ALREADYEXISTS", "Can't rename mailbox to itself."}
@@ -144,6 +161,22 @@ func runRename(ctx context.Context, s *session, r renaming) (reply, error) {
 		err = &no{"CANNOT", "Can't rename mailbox under its own child."}
 	}
 	return reply{}, naming(err, s.wireName(r.from))
+}
+
+// rename: RFC 4314 §4: the rights to delete the mailbox and to make the other.
+func (s *session) rename(ctx context.Context, from, to string) error {
+	p, err := s.at(ctx, from, acl.Delete)
+	if err != nil && (p.foreign || p.rights != 0 || !errors.Is(err, storage.ErrNoMailbox)) {
+		return err // of the user's own, a level that is no mailbox is renamed too
+	}
+	q, err := s.toMake(ctx, to)
+	if err != nil {
+		return err
+	}
+	if p.account.User() != q.account.User() {
+		return &no{"CANNOT", "Can't rename mailboxes across specified storages"}
+	}
+	return p.account.Rename(ctx, p.name, q.name)
 }
 
 // naming says which mailbox it is that does not exist, as Dovecot does.
@@ -171,7 +204,7 @@ func toTarget(err error, wire string) error {
 }
 
 func runSubscribe(ctx context.Context, s *session, name string) (reply, error) {
-	if _, err := s.account.Status(ctx, name); err != nil {
+	if _, err := s.at(ctx, name, acl.Lookup); err != nil {
 		return reply{}, naming(err, s.wireName(name))
 	}
 	return reply{}, s.account.Subscribe(ctx, name, true)

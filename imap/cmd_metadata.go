@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"mailserver/internal/acl"
 	"mailserver/internal/imapwire"
 	"mailserver/storage"
 )
@@ -33,16 +34,21 @@ func parseGetMetadata(s *session, d *imapwire.Decoder) *getMetadata {
 	}
 	a.mailbox = readAnnotated(s, d)
 	d.SP()
+	a.entries = readEntries(d)
+	return a
+}
+
+// readEntries reads the name of an entry, or several in parentheses.
+func readEntries(d *imapwire.Decoder) (names []string) {
 	if d.Peek() != '(' {
-		a.entries = []string{readEntry(d)}
-		return a
+		return []string{readEntry(d)}
 	}
 	d.List(func() {
-		if a.entries = append(a.entries, readEntry(d)); len(a.entries) > maxEntries {
+		if names = append(names, readEntry(d)); len(names) > maxEntries {
 			d.Fail("Too many entries.")
 		}
 	})
-	return a
+	return names
 }
 
 func (a *getMetadata) options(d *imapwire.Decoder) {
@@ -97,11 +103,27 @@ func entryFault(name string) string {
 }
 
 func runGetMetadata(ctx context.Context, s *session, a *getMetadata) (reply, error) {
-	var found []storage.Annotation
-	var longest int64
+	p, err := s.annotated(ctx, a.mailbox, acl.Read)
+	if err != nil {
+		return reply{}, naming(err, s.wireName(a.mailbox))
+	}
+	found, longest, err := a.read(ctx, p)
+	if err != nil {
+		return reply{}, naming(err, s.wireName(a.mailbox))
+	}
+	s.tellMetadata(a.mailbox, found)
+	if longest > 0 {
+		return reply{code: "METADATA LONGENTRIES " + uitoa(uint64(longest))}, nil
+	}
+	return reply{}, nil
+}
+
+// read reads the entries that are asked for; longest is the size of the longest
+// one that is too long.
+func (a *getMetadata) read(ctx context.Context, p place) (found []storage.Annotation, longest int64, err error) {
 	for _, e := range a.entries {
 		before := len(found)
-		err := s.account.Metadata(ctx, a.mailbox, e, a.depth != "0", func(name string, value []byte) {
+		err := p.account.Metadata(ctx, p.name, e, a.depth != "0", func(name string, value []byte) {
 			switch {
 			case a.depth == "1" && strings.Contains(strings.TrimPrefix(name[len(e):], "/"), "/"):
 			case int64(len(value)) > a.maxSize:
@@ -111,17 +133,22 @@ func runGetMetadata(ctx context.Context, s *session, a *getMetadata) (reply, err
 			}
 		})
 		if err != nil {
-			return reply{}, naming(err, s.wireName(a.mailbox))
+			return nil, 0, err
 		}
 		if len(found) == before && a.depth == "0" && longest == 0 {
 			found = append(found, storage.Annotation{Name: e})
 		}
 	}
-	s.tellMetadata(a.mailbox, found)
-	if longest > 0 {
-		return reply{code: "METADATA LONGENTRIES " + uitoa(uint64(longest))}, nil
+	return found, longest, nil
+}
+
+// annotated finds a mailbox, or with "" the account: RFC 5464 §3.3 asks for the
+// right to read, for shared annotations that to write.
+func (s *session) annotated(ctx context.Context, mailbox string, need acl.Rights) (place, error) {
+	if mailbox == "" {
+		return place{account: s.account}, nil
 	}
-	return reply{}, nil
+	return s.at(ctx, mailbox, need)
 }
 
 func (s *session) tellMetadata(mailbox string, found []storage.Annotation) {
@@ -174,7 +201,16 @@ func runSetMetadata(ctx context.Context, s *session, a *setMetadata) (reply, err
 	if a.fault != nil {
 		return reply{}, a.fault
 	}
-	err := s.account.SetMetadata(ctx, a.mailbox, a.list)
+	need := acl.Read
+	for _, e := range a.list {
+		if !strings.HasPrefix(e.Name, "/private/") {
+			need |= acl.Write
+		}
+	}
+	p, err := s.annotated(ctx, a.mailbox, need)
+	if err == nil {
+		err = p.account.SetMetadata(ctx, p.name, a.list)
+	}
 	if errors.Is(err, storage.ErrManyAnnotations) {
 		return reply{}, &no{"METADATA TOOMANY", "Too many annotations."}
 	}

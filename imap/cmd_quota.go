@@ -2,7 +2,9 @@ package imap
 
 import (
 	"context"
+	"strings"
 
+	"mailserver/internal/acl"
 	"mailserver/internal/imapwire"
 )
 
@@ -47,6 +49,9 @@ func (s *session) tellQuota(ctx context.Context) error {
 
 // runGetQuotaRoot: RFC 9208 §4.1.2. The mailbox need not exist.
 func runGetQuotaRoot(ctx context.Context, s *session, name string) (reply, error) {
+	if p, err := s.find(ctx, name); err != nil || p.foreign {
+		return s.quotaOfOther(ctx, name)
+	}
 	s.enc.Raw("* QUOTAROOT ").Mailbox(s.wireName(name)).Raw(" ").String(quotaRoot).CRLF()
 	return reply{}, s.tellQuota(ctx)
 }
@@ -66,3 +71,18 @@ func parseSetQuota(_ *session, d *imapwire.Decoder) setQuota {
 
 // runSetQuota: limits are the operator's.
 func runSetQuota(context.Context, *session, setQuota) (reply, error) { return reply{}, errQuotaAdmin }
+
+// quotaOfOther answers as Dovecot does, but for what may not be seen.
+func (s *session) quotaOfOther(ctx context.Context, name string) (reply, error) {
+	p, err := s.at(ctx, name, acl.Read)
+	switch {
+	case err != nil:
+		return reply{}, naming(err, s.wireName(name))
+	case p.account.Public():
+		return reply{text: "No quota"}, nil
+	case !strings.EqualFold(p.account.User(), s.user):
+		return reply{}, &no{"NOPERM", "Not showing other users' quota."}
+	}
+	s.enc.Raw("* QUOTAROOT ").Mailbox(s.wireName(name)).Raw(" ").String(quotaRoot).CRLF()
+	return reply{}, s.tellQuota(ctx)
+}

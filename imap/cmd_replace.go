@@ -5,6 +5,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailserver/internal/acl"
 	"mailserver/internal/imapwire"
 	"mailserver/storage"
 )
@@ -33,7 +34,7 @@ func runReplace(ctx context.Context, s *session, r replacing) (reply, error) {
 	}
 	a := &appending{mailbox: r.mailbox}
 	defer a.abort()
-	old, err := s.replaced(r.messages)
+	old, err := s.replaced(ctx, r.messages)
 	a.fault = err // the literal is read over
 	if err := s.appendOne(ctx, a); err != nil {
 		return reply{}, err
@@ -50,6 +51,7 @@ func runReplace(ctx context.Context, s *session, r replacing) (reply, error) {
 	}
 	s.untaggedOK(done.code, "Replacement Message ready")
 	v := s.box.view
+	v.Keep(0)
 	if _, err := v.Store(ctx, old, imap.StoreFlagsAdd, []imap.Flag{imap.FlagDeleted}, nil); err != nil {
 		return reply{}, err
 	}
@@ -57,13 +59,16 @@ func runReplace(ctx context.Context, s *session, r replacing) (reply, error) {
 }
 
 // replaced is the one message that is to go.
-func (s *session) replaced(m messages) (imap.UIDSet, error) {
+func (s *session) replaced(ctx context.Context, m messages) (imap.UIDSet, error) {
 	set, err := s.resolve(m)
 	if err != nil {
 		return nil, err
 	}
 	if s.box.view.ReadOnly() {
 		return nil, storage.ErrReadOnly
+	}
+	if err := s.mayHere(ctx, acl.WriteDelete|acl.Expunge); err != nil {
+		return nil, err
 	}
 	uids := s.uidsOf(set)
 	switch {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 
+	"mailserver/internal/acl"
 	"mailserver/internal/imapwire"
 	"mailserver/storage"
 )
@@ -87,11 +88,15 @@ func runSelect(ctx context.Context, s *session, a *selectArgs) (reply, error) {
 		s.unselect()
 		s.enc.Raw("* OK [CLOSED] Previous mailbox closed.\r\n")
 	}
-	view, err := s.account.Select(ctx, a.name, a.examine)
+	p, err := s.at(ctx, a.name, acl.Read)
 	if err != nil {
 		return reply{}, naming(err, s.wireName(a.name))
 	}
-	s.box, s.state = &selection{view: view}, selected
+	view, err := p.account.Select(ctx, p.name, a.examine || p.rights&changing == 0)
+	if err != nil {
+		return reply{}, naming(err, s.wireName(a.name))
+	}
+	s.box, s.state = &selection{view: view, place: p}, selected
 	if a.condstore || a.qresync != nil {
 		s.on.condstore = true
 	}
@@ -208,10 +213,12 @@ func (c *cursor) next() (uint32, bool) {
 
 // runClose: RFC 9051 §6.4.1. Nothing is expunged from a mailbox of EXAMINE.
 func runClose(ctx context.Context, s *session) (reply, error) {
-	if !s.box.view.ReadOnly() {
-		if err := s.box.view.Expunge(ctx, nil); err != nil {
-			return reply{}, err
-		}
+	rights, err := s.here(ctx)
+	if err == nil && !s.box.view.ReadOnly() && rights.Has(acl.Expunge) {
+		err = s.box.view.Expunge(ctx, nil)
+	}
+	if err != nil {
+		return reply{}, err
 	}
 	return runUnselect(ctx, s)
 }
@@ -241,6 +248,9 @@ func (s *session) expunge(ctx context.Context, uids imap.UIDSet) (reply, error) 
 	v := s.box.view
 	if v.ReadOnly() {
 		return reply{}, storage.ErrReadOnly
+	}
+	if err := s.mayHere(ctx, acl.Expunge); err != nil {
+		return reply{}, err
 	}
 	if err := v.Expunge(ctx, uids); err != nil {
 		return reply{}, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"mailserver/internal/acl"
 	"mailserver/internal/imapwire"
 	"mailserver/storage"
 )
@@ -70,13 +71,17 @@ func parseStatus(s *session, d *imapwire.Decoder) statusArgs {
 }
 
 func runStatus(ctx context.Context, s *session, a statusArgs) (reply, error) {
-	st, err := s.account.Status(ctx, a.name)
+	p, err := s.at(ctx, a.name, acl.Read)
+	if err != nil {
+		return reply{}, naming(err, s.wireName(a.name))
+	}
+	st, err := p.account.Status(ctx, p.name)
 	if err != nil {
 		return reply{}, naming(err, s.wireName(a.name))
 	}
 	s.impliedBy(a.items)
 	s.writeStatus(a.name, st, a.items)
-	if s.box != nil && s.box.view.Name() == a.name { // RFC 9051 §6.3.11: should not be asked
+	if s.isSelected(p) { // RFC 9051 §6.3.11: should not be asked
 		return reply{code: "CLIENTBUG", text: "Status on selected mailbox completed."}, nil
 	}
 	return reply{}, nil

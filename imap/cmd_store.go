@@ -104,6 +104,9 @@ func runStore(ctx context.Context, s *session, a *storeArgs) (reply, error) {
 	if s.box.view.ReadOnly() {
 		return reply{}, storage.ErrReadOnly
 	}
+	if err := s.permitStore(ctx, a); err != nil {
+		return reply{}, err
+	}
 	if a.unchanged != nil {
 		s.turnOnCondstore()
 	}

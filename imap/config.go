@@ -34,6 +34,8 @@ type Config struct {
 	// MaxConnections bounds the connections of all listeners, Dovecot's
 	// service imap-login client_limit; 0: no bound.
 	MaxConnections int `setting:"imap_client_limit" default:"1000"`
+	// ACLAnyone: "allow" lets users give rights to anyone and to authenticated.
+	ACLAnyone string `setting:"acl_anyone" default:""`
 	// MaxMailSize bounds a message of APPEND, in bytes; 0: no bound.
 	MaxMailSize int64 `setting:"quota_max_mail_size" default:"100M"`
 }

@@ -25,6 +25,7 @@ import (
 
 	"mailserver/auth"
 	"mailserver/imap"
+	"mailserver/internal/acl"
 	"mailserver/internal/login"
 	"mailserver/internal/setting"
 	"mailserver/internal/testenv"
@@ -80,6 +81,7 @@ type house struct {
 	messages atomic.Int64  // quota_message_count
 	fts      atomic.Bool   // searches use the text index
 	late     time.Duration // the server's clock is behind by
+	sharing  atomic.Bool   // there are the namespaces shared/%u/ and Public/
 }
 
 func open(t testing.TB, opt imap.ListenerOptions, rows map[string]string) *house {
@@ -114,8 +116,14 @@ func (h *house) serve(opt imap.ListenerOptions) {
 	}
 	cert := certificate(h.t)
 	h.srv = imap.New(imap.Deps{
-		Auth:    h.auth,
-		Account: func(_ context.Context, user string) (*storage.Account, error) { return h.account(user), nil },
+		Auth: h.auth,
+		Account: func(_ context.Context, user string) (*storage.Account, error) {
+			if users[user] == "" {
+				return nil, nil
+			}
+			return h.account(user), nil
+		},
+		Sharing: h.others(),
 		TLS:     func() *tls.Config { return cert },
 		Config: func(context.Context) (*imap.Config, error) {
 			cfg := &imap.Config{}
@@ -141,6 +149,35 @@ func (h *house) serve(opt imap.ListenerOptions) {
 			h.t.Errorf("serve: %v", err)
 		}
 	})
+}
+
+// others are the namespaces of a house with sharing; ann is in the group team.
+func (h *house) others() imap.Sharing {
+	return imap.Sharing{
+		Namespaces: func(context.Context) ([]imap.Namespace, error) {
+			if !h.sharing.Load() {
+				return nil, nil
+			}
+			return []imap.Namespace{
+				{Prefix: "shared/%u/", List: "children"},
+				{Prefix: "Public/", List: "children", Public: h.public()},
+			}, nil
+		},
+		Groups: func(_ context.Context, user string) ([]string, error) {
+			if user == "ann@vmail.example" {
+				return []string{"team"}, nil
+			}
+			return nil, nil
+		},
+		Sharers: func(ctx context.Context, who acl.Who, limit int) ([]string, error) {
+			return h.store.Sharers(ctx, who, limit)
+		},
+	}
+}
+
+func (h *house) public() *storage.Account {
+	dir := filepath.Join(h.dir, "public")
+	return h.store.Account(storage.Spec{User: "public:" + dir, Dir: dir, UID: -1, GID: -1, Public: true})
 }
 
 func (h *house) account(user string) (a *storage.Account) {

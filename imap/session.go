@@ -74,6 +74,7 @@ type counts struct{ deleted, expunged int }
 // selection is the selected mailbox.
 type selection struct {
 	view   *storage.View
+	place  place
 	flags  string       // what FLAGS has told
 	recent uint32       // what RECENT has told
 	saved  imapwire.Set // UIDs of SEARCH RETURN (SAVE), RFC 5182

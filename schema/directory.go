@@ -114,6 +114,8 @@ const (
 	lookBScat
 	lookSQLMap
 	lookSendLimit
+	lookNamespaces
+	lookGroups
 	lookAppPasswords
 	lookDkimKey
 	lookSaslPassword

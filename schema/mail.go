@@ -16,6 +16,7 @@ var mailSteps = []migration{
 	{"listeners", mailListenDDL},
 	{"audit trail", mailAuditDDL},
 	{"second factors", mailTotpDDL},
+	{"mailboxes of others", mailSharingDDL},
 }
 
 // Mail is mail.sqlite: what the operator wants. Its methods may be called from

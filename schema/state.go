@@ -49,6 +49,7 @@ var stateSteps = []migration{
 	{"expiry by hand", stateQueue4DDL},
 	{"REQUIRETLS", stateRequireTLSDDL},
 	{"second factors", stateTotpDDL},
+	{"sharing", stateSharingDDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called

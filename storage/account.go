@@ -15,14 +15,26 @@ const Separator = '.'
 // Account is one user's mail. Names are UTF-8, hierarchy by Separator, INBOX
 // in any case. Safe for concurrent use; needs no Close.
 type Account struct {
-	s    *Store
-	spec Spec
+	s      *Store
+	spec   Spec
+	viewer *Account // whose private annotations are meant; nil: the account's own
+}
+
+// As is the account as another one's user sees it: private annotations are that
+// user's.
+func (a *Account) As(viewer *Account) *Account {
+	if viewer == nil || viewer.spec.User == a.spec.User {
+		return a
+	}
+	return &Account{s: a.s, spec: a.spec, viewer: viewer}
 }
 
 // AppendMeta is what APPEND says of a message.
 type AppendMeta struct {
 	Flags []imap.Flag
 	Time  time.Time // zero: now
+
+	email int64 // of the message that it is a copy of; 0: none
 }
 
 // Status is what STATUS tells.

@@ -58,7 +58,7 @@ func (b *box) append(ctx context.Context, drafts []*Draft, meta []AppendMeta) (u
 		if date.IsZero() {
 			date = now
 		}
-		return arrival{into: res, row: schema.IndexMessage{Flags: uint64(flags[i]), Date: date.Unix(), Saved: now.Unix()}}
+		return arrival{into: res, row: schema.IndexMessage{Flags: uint64(flags[i]), Date: date.Unix(), Saved: now.Unix(), Email: meta[i].email}}
 	})
 	if !placed {
 		b.t.reserved.Add(-size)

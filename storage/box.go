@@ -204,6 +204,9 @@ func (b *box) commit(ctx context.Context, next schema.IndexMailbox, fn func(*sch
 	}
 	b.t.bytes.Add(next.Size - b.row.Size)
 	b.t.messages.Add(int64(next.Messages) - int64(b.row.Messages))
+	if next.Size != b.row.Size || next.Messages != b.row.Messages {
+		b.t.sizesChanged()
+	}
 	if next.Name != b.row.Name || next.Dir != b.row.Dir {
 		b.place.Store(&place{next.Name, next.Dir})
 	}

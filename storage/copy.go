@@ -44,6 +44,7 @@ type transfer struct {
 	set  imap.NumSet
 	dst  *box
 	move bool
+	drop FlagSet // flags that copies do not have
 
 	keys [maxKeywords]FlagSet // bits of dst for keywords of the view's mailbox
 	at   []int                // positions of the messages
@@ -150,7 +151,7 @@ func (x *transfer) flags(flags FlagSet) FlagSet {
 			out |= bit
 		}
 	}
-	return out
+	return out &^ x.drop
 }
 
 // place puts the files into dst, all or none, and takes moved ones out of the

@@ -169,7 +169,7 @@ func list(dirs, special map[string]string, subscribed []string) []MailboxInfo {
 
 // Subscribe sets or clears a subscription, whether or not the mailbox exists.
 func (a *Account) Subscribe(ctx context.Context, name string, on bool) error {
-	name, err := canonical(name)
+	name, err := subscribable(name)
 	if err != nil {
 		return err
 	}
@@ -268,6 +268,9 @@ func (t *tree) create(ctx context.Context, name, special string) (id string, err
 	if row.Inode, err = t.inode(row.Dir); err != nil {
 		return "", fmt.Errorf("create mailbox %s: %w", name, err)
 	}
+	if err := t.inheritACL(ctx, name, row.Dir); err != nil {
+		return "", err
+	}
 	if err := t.addRow(ctx, &row); err != nil {
 		return "", err
 	}
@@ -300,6 +303,7 @@ func (t *tree) dropRow(ctx context.Context, row schema.IndexMailbox) error {
 	}
 	t.bytes.Add(-row.Size)
 	t.messages.Add(-int64(row.Messages))
+	t.sizesChanged()
 	t.s.background(t.s.purge)
 	return nil
 }

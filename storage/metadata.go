@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"mailserver/schema"
 )
@@ -15,7 +16,35 @@ var ErrManyAnnotations = errors.New("too many annotations")
 // maxAnnotations bounds those of a mailbox, and those of the account itself.
 const maxAnnotations = 100
 
-// annotated finds what annotations hang on: a mailbox, or with "" the account.
+// noteKey says where annotations are kept: by account and mailbox, 0 for the
+// account itself.
+type noteKey struct {
+	private, shared int64 // accounts
+	box             int64
+}
+
+func (k noteKey) account(name string) int64 {
+	if name == "/private" || strings.HasPrefix(name, "/private/") {
+		return k.private
+	}
+	return k.shared
+}
+
+// noteKey of a mailbox, or with "" of the account.
+func (a *Account) noteKey(ctx context.Context, mailbox string) (k noteKey, err error) {
+	err = a.annotated(ctx, mailbox, func(t *tree, box int64) error {
+		k = noteKey{t.account, t.account, box}
+		return nil
+	})
+	if err == nil && a.viewer != nil {
+		var own noteKey
+		own, err = a.viewer.noteKey(ctx, "")
+		k.private = own.private
+	}
+	return k, err
+}
+
+// annotated finds what annotations hang on.
 func (a *Account) annotated(ctx context.Context, mailbox string, fn func(t *tree, box int64) error) error {
 	t, err := a.s.tree(a.spec)
 	if err != nil {
@@ -42,13 +71,14 @@ func orInbox(name string) string {
 // Metadata calls fn for an annotation of a mailbox ("" is the account), and with
 // below for those beneath it. Names are in lower case.
 func (a *Account) Metadata(ctx context.Context, mailbox, name string, below bool, fn func(name string, value []byte)) error {
-	return a.annotated(ctx, mailbox, func(t *tree, box int64) error {
-		err := t.s.d.State.Annotations(ctx, t.account, box, name, below, fn)
-		if err != nil {
-			return fmt.Errorf("read annotations of %s: %w", t.key.user, err)
-		}
-		return nil
-	})
+	k, err := a.noteKey(ctx, mailbox)
+	if err != nil {
+		return err
+	}
+	if err := a.s.d.State.Annotations(ctx, k.account(name), k.box, name, below, fn); err != nil {
+		return fmt.Errorf("read annotations of %s: %w", a.spec.User, err)
+	}
+	return nil
 }
 
 // Annotation is one to be set; a Value of nil removes it.
@@ -59,22 +89,24 @@ type Annotation struct {
 
 // SetMetadata writes annotations, all or none. ErrManyAnnotations.
 func (a *Account) SetMetadata(ctx context.Context, mailbox string, list []Annotation) error {
-	return a.annotated(ctx, mailbox, func(t *tree, box int64) error {
-		err := t.s.d.State.Write(context.WithoutCancel(ctx), func(tx *schema.Tx) error {
-			for _, e := range list {
-				n, err := tx.SetAnnotation(t.account, box, e.Name, e.Value)
-				if err == nil && n > maxAnnotations {
-					err = ErrManyAnnotations
-				}
-				if err != nil {
-					return err
-				}
+	k, err := a.noteKey(ctx, mailbox)
+	if err != nil {
+		return err
+	}
+	err = a.s.d.State.Write(context.WithoutCancel(ctx), func(tx *schema.Tx) error {
+		for _, e := range list {
+			n, err := tx.SetAnnotation(k.account(e.Name), k.box, e.Name, e.Value)
+			if err == nil && n > maxAnnotations {
+				err = ErrManyAnnotations
 			}
-			return nil
-		})
-		if err != nil {
-			return fmt.Errorf("write annotations of %s: %w", t.key.user, err)
+			if err != nil {
+				return err
+			}
 		}
 		return nil
 	})
+	if err != nil {
+		return fmt.Errorf("write annotations of %s: %w", a.spec.User, err)
+	}
+	return nil
 }

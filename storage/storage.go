@@ -75,6 +75,8 @@ type Config struct {
 	// IdleCheck is how often open mailboxes are looked at for changes by other
 	// programs.
 	IdleCheck time.Duration `setting:"mailbox_idle_check_interval" default:"30s"`
+	// ACLFromInbox: a mailbox without an ACL has that of INBOX.
+	ACLFromInbox bool `setting:"acl_defaults_from_inbox" default:"no"`
 	// MaxMessages bounds the messages of an account; 0: no bound.
 	MaxMessages int `setting:"quota_message_count" default:"0"`
 	// FTS keeps an index of what messages hold, so that SEARCH of texts opens few
@@ -178,6 +180,7 @@ func (s *Store) Close() error {
 	s.news.close()
 	s.work.Wait()
 	s.fts.close()
+	s.lastSizes()
 	return nil
 }
 
@@ -200,4 +203,6 @@ type Spec struct {
 	UID   int    // owner of files; below 0 or without the right to change: ours
 	GID   int
 	Quota int64 // bytes; 0 none
+
+	Public bool // of a public namespace: nobody is the owner, and there is no INBOX
 }

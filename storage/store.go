@@ -46,6 +46,7 @@ func (v *View) Store(ctx context.Context, set imap.NumSet, op imap.StoreFlagsOp,
 	case imap.StoreFlagsSet:
 		c = flagChange{keep: hiddenFlags, set: bits}
 	}
+	c.keep, c.set = c.keep|v.keep, c.set&^v.keep
 	at := v.toStore(set, c, unchangedSince, &res)
 	if len(at) == 0 {
 		return res, nil

@@ -1,8 +1,11 @@
 package storage
 
 import (
+	"io/fs"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"mailserver/internal/mutf7"
 )
@@ -32,6 +35,12 @@ func parseSubscriptions(text string) []string {
 		if second {
 			line = strings.ReplaceAll(line, "\t", string(Separator))
 		}
+		if strings.Contains(line, "/") {
+			if name, err := mutf7.Decode(line); err == nil && ofOthers(name) {
+				list = append(list, name)
+			}
+			continue
+		}
 		if name, ok := nameOf("." + strings.TrimPrefix(line, ".")); ok {
 			list = append(list, name)
 		} else if strings.EqualFold(line, inbox) {
@@ -60,4 +69,18 @@ func formatSubscriptions(names []string) string {
 		b.WriteByte('\n')
 	}
 	return b.String()
+}
+
+// ofOthers says whether a name may be one of another namespace: it has a slash,
+// which those of the account have not.
+func ofOthers(name string) bool {
+	return strings.Contains(name, "/") && fs.ValidPath(name) && len(name) <= 1000 && utf8.ValidString(name) && !strings.ContainsFunc(name, unicode.IsControl)
+}
+
+// subscribable is canonical for names that may also be of other namespaces.
+func subscribable(name string) (string, error) {
+	if ofOthers(name) {
+		return name, nil
+	}
+	return canonical(name)
 }

@@ -70,7 +70,9 @@ func (s *Store) TakeIn(ctx context.Context, spec Spec, from string) (taken Taken
 		}
 		taken.Mailboxes = append(taken.Mailboxes, TakenBox{m.Name, st.Messages, st.UIDValidity, st.UIDNext})
 	}
-	return taken, nil
+	rights, err := account.takeACLs(ctx, src)
+	taken.Left = append(taken.Left, rights...)
+	return taken, err
 }
 
 func (a *Account) mustBeEmpty(ctx context.Context) error {
@@ -102,13 +104,10 @@ type source struct {
 
 // leftFiles are files of others that mean something, and that are not read.
 var leftFiles = map[string]string{
-	"dovecot-acl":         "rights of other users; set them again with SETACL",
 	"dovecot-shared":      "\\\\Seen was kept for each user of a shared mailbox",
-	"maildirsize":         "Courier's and Dovecot's count of the quota; limits are those of the mailbox here",
 	"dovecot-virtual":     "a virtual mailbox",
 	".dovecot.sieve":      "a filter",
 	"sieve":               "filters",
-	"courierimapacl":      "rights of other users; set them again with SETACL",
 	"dovecot-attributes":  "annotations",
 	".dovecot-attributes": "annotations",
 	"mailfilter":          "a filter of maildrop",
@@ -213,7 +212,7 @@ func (src *source) renameToMaildir() error {
 }
 
 // knownFiles come with a mailbox.
-var knownFiles = []string{uidListFile, keywordFile, courier.UIDs, courier.Sizes, courier.Keywords}
+var knownFiles = []string{uidListFile, keywordFile, aclFile, courier.UIDs, courier.Sizes, courier.Keywords}
 
 // takeAll links or copies all mailboxes into the account's tree.
 func (s *Store) takeAll(spec Spec, src *source) error {
@@ -234,7 +233,7 @@ func (s *Store) takeAll(spec Spec, src *source) error {
 		}
 		files := knownFiles
 		if dir == "" {
-			files = append(slices.Clone(files), subscriptionFile, courier.Subscriptions)
+			files = append(slices.Clone(files), subscriptionFile, sizeFile, courier.Subscriptions)
 		}
 		for _, file := range files {
 			if err := t.takeFile(filepath.Join(from, file), dir, file); err != nil {

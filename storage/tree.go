@@ -24,6 +24,10 @@ type tree struct {
 
 	refs int // guarded by Store.mu
 
+	acls   acls
+	sizes  sizes
+	public bool // has no owner
+
 	mu      sync.Mutex // guards what follows, and changes of the set of mailboxes
 	account int64      // 0: not known yet
 	boxes   map[string]*box
@@ -63,7 +67,7 @@ func (s *Store) tree(spec Spec) (*tree, error) {
 	t := s.trees[key]
 	if t == nil {
 		s.makeRoom()
-		t = &tree{s: s, key: key, owner: ownerOf(spec.UID, spec.GID, s.own), boxes: make(map[string]*box)}
+		t = &tree{s: s, key: key, public: spec.Public, owner: ownerOf(spec.UID, spec.GID, s.own), boxes: make(map[string]*box)}
 		s.trees[key] = t
 	}
 	t.refs++

@@ -28,6 +28,7 @@ type View struct {
 	modSeq  uint64   // changes up to here were told
 	told    uint64   // HighestModSeq
 	keys    FlagSet  // keywords that were told
+	keep    FlagSet  // flags that Store leaves
 	own     []uint64 // MODSEQs after modSeq that this view made itself
 	recent  []schema.UIDRange
 	recents uint32
@@ -145,6 +146,9 @@ func (v *View) Close() {
 
 // ReadOnly says whether it is one of EXAMINE.
 func (v *View) ReadOnly() bool { return v.readOnly }
+
+// Keep makes Store leave these flags as they are, whatever it is asked.
+func (v *View) Keep(flags FlagSet) { v.keep = flags &^ hiddenFlags }
 
 // Name is the mailbox's present name.
 func (v *View) Name() string { return v.b.name() }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -60,6 +61,7 @@ func commands() []command {
 		mailboxCommands,
 		mailCommands,
 		ftsCommands,
+		aclCommands,
 		importCommands,
 		sessionCommands,
 		classCommands,
@@ -160,8 +162,8 @@ func find(args []string) (command, []string, error) {
 		if !two {
 			return c, args[1:], nil
 		}
-		if len(args) > 1 && args[1] == verb {
-			return c, args[2:], nil
+		if words := strings.Fields(verb); len(args) > len(words) && slices.Equal(args[1:1+len(words)], words) {
+			return c, args[1+len(words):], nil
 		}
 		verbs = append(verbs, verb)
 	}

@@ -56,6 +56,7 @@ func (s *Server) startEdges(proc *config.Process) error {
 	read := imapEdge{imap.New(imap.Deps{
 		Auth:    s.Auth,
 		Account: s.Account,
+		Sharing: s.sharing(),
 		TLS:     func() *tls.Config { return tlsConf },
 		Config:  config.Of[imap.Config](s.Config),
 		Log:     s.Log,
