@@ -30,6 +30,9 @@ type Found struct {
 	Sure  Bits // it is there
 }
 
+// fewTexts are as well read as looked for among all words.
+const fewTexts = 50
+
 // Find looks for a needle that is not empty in a segment.
 func Find(src Source, s *Segment, q *Query) (f Found, err error) {
 	texts := 2 * (s.Last - s.First + 1)
@@ -47,7 +50,7 @@ func Find(src Source, s *Segment, q *Query) (f Found, err error) {
 	if len(n) == 3 {
 		sure = maybe
 	}
-	if len(n) > 3 {
+	if len(n) > 3 && maybe.Count() > fewTexts {
 		var part Bits
 		if sure, part, err = withWord(src, s.Num, n, texts); err != nil {
 			return f, err

@@ -128,7 +128,7 @@ func (m *model) text() (s string) {
 
 func (m *model) addSegment(t *testing.T) {
 	b := NewBatch(uint32(len(m.docs)))
-	for range 1 + m.r.IntN(40) {
+	for range 1 + m.r.IntN(140) {
 		if m.r.IntN(9) == 0 { // one that is given up
 			b.Header([]byte(m.text()))
 			b.Text([]byte(m.text()))
