@@ -65,6 +65,9 @@ type host struct {
 // one when dir is empty.
 func sampleHost(t *testing.T, dir string) *host {
 	t.Helper()
+	if underRace && testing.Short() {
+		t.Skip("short: the program under test is a process of its own, which the race detector does not see")
+	}
 	if dir == "" {
 		dir = filepath.Join(testenv.Dir(t), "data")
 	}
