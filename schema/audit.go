@@ -30,6 +30,7 @@ var audited = map[string]string{
 	"DkimKey":       `$.dkSelector || '._domainkey.' || $.dkDomain`,
 	"Domain":        `$.domName`,
 	"Listener":      `$.lsAddress`,
+	"Namespace":     `$.nsPrefix`,
 	"PatternAlias":  `$.paPattern || '@' || ifnull((SELECT domName FROM Domain WHERE domNum = $.paDomNum), '')`,
 	"Pipe":          `$.ppName`,
 	"RClass":        `$.rcName`,
@@ -44,6 +45,7 @@ var audited = map[string]string{
 	"TlsPolicy":     `$.tsNexthop`,
 	"Totp":          `$.ttUser`,
 	"Transport":     `$.tpNum`,
+	"UserGroup":     `$.ugGroup || ' ' || $.ugUser`,
 	"VAlias":        auditAddress("$.vaNum") + ` || ' -> ' || ` + auditAddress("$.vaTargetNum"),
 	"VMailbox":      auditAddress("$.vmNum"),
 }
