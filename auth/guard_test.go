@@ -268,45 +268,6 @@ func TestMasterUsers(t *testing.T) {
 	}
 }
 
-func stored(t *testing.T, s *Service, local string) string {
-	t.Helper()
-	view := must(s.d.Mail.View(context.Background()))
-	return must(view.Address(context.Background(), 2, local)).Mailbox.Passwd
-}
-
-func TestRehash(t *testing.T) {
-	ctx := context.Background()
-	s, _ := newService(t, func(c *Config) { c.RehashScheme = "SCRAM-SHA-256" })
-	if _, err := s.Plain(ctx, Client{}, "ann@box.example", "wrong"); err == nil || stored(t, s, "ann") != "{PLAIN}Ann secret" {
-		t.Error("a wrong password is stored")
-	}
-	for range 2 {
-		if _, err := s.Plain(ctx, Client{}, "ann@box.example", "Ann secret"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	now := stored(t, s, "ann")
-	if ok, err := Verify(now, "Ann secret"); !strings.HasPrefix(now, "{SCRAM-SHA-256}") || !ok || err != nil {
-		t.Errorf("%s: %v, %v", now, ok, err)
-	}
-	for _, tt := range []struct {
-		stored, want string
-		same         bool
-	}{
-		{"{SSHA512}x", "ssha512", true}, {"{SSHA512.HEX}x", "SSHA512", true}, {"{SSHA}x", "SSHA512", false}, {"$6$a$b", "SHA512-CRYPT", true},
-		{"{CRYPT}$2y$05$x", "{BLF-CRYPT}", true}, {"abcdefghijklm", "BLF-CRYPT", false}, {"{CLEAR}x", "PLAIN", true}, {"$y$j$x$y", "CRYPT", true},
-		{"$y$j$x$y", "SHA512-CRYPT", false},
-	} {
-		if sameScheme(tt.stored, "CRYPT", tt.want) != tt.same {
-			t.Errorf("%s as %s", tt.stored, tt.want)
-		}
-	}
-	s, _ = newService(t, func(c *Config) { c.RehashScheme = "NTLM" })
-	if _, err := s.Plain(ctx, Client{}, "ann@box.example", "Ann secret"); err != nil || stored(t, s, "ann") != "{PLAIN}Ann secret" {
-		t.Errorf("an unknown scheme of auth_rehash_scheme: %v", err)
-	}
-}
-
 func TestSystemUsers(t *testing.T) {
 	shadow := filepath.Join(t.TempDir(), "shadow")
 	text := "root:" + crypted + ":19000:0:99999:7:::\nsys:" + crypted + ":19000:0:99999:7:::\nlocked:!" + crypted + ":19000:0:99999:7:::\n" +

@@ -2,11 +2,9 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -274,125 +272,6 @@ func TestUnknownUserCostsWhatTheLastOneDid(t *testing.T) {
 	if calls != 5 {
 		t.Errorf("%d hashes for 5 log-ins without a user", calls)
 	}
-}
-
-func TestVerifiedPasswordIsRemembered(t *testing.T) {
-	s, path := newService(t, nil)
-	now := time.Unix(1e9, 0)
-	s.d.Now = func() time.Time { return now }
-	ctx := context.Background()
-	login := func() error {
-		_, err := s.Plain(ctx, Client{}, "bob@box.example", "correct horse")
-		return err
-	}
-	verified := func() bool { s.pattern.Store(nil); err := login(); return err == nil && s.pattern.Load() != nil }
-	if !verified() || verified() {
-		t.Error("verified not once")
-	}
-	now = now.Add(61 * time.Minute)
-	if !verified() {
-		t.Error("remembered after auth_cache_ttl")
-	}
-	other(t, path, `UPDATE VMailbox SET vmPasswd = '{CRYPT}' || vmPasswd WHERE vmNum = 2`)
-	if !verified() {
-		t.Error("remembered though the row has changed")
-	}
-	other(t, path, `DELETE FROM VMailbox WHERE vmNum = 2`)
-	if err := login(); err != ErrBadCredentials {
-		t.Errorf("remembered though the row is gone: %v", err)
-	}
-}
-
-func TestCacheIsBounded(t *testing.T) {
-	v := newVerified()
-	now := time.Unix(1e9, 0)
-	for i := range 10000 {
-		v.add(v.of("u", strings.Repeat("x", i), "h"), now, 100*cacheEntry)
-	}
-	if n := len(v.now) + len(v.old); n > 100 {
-		t.Errorf("%d entries, want at most 100", n)
-	}
-	v = newVerified()
-	v.add(v.of("u", "p", "h"), now, 0)
-	if len(v.now) != 0 {
-		t.Error("an entry though auth_cache_size is 0")
-	}
-	if v.of("ab", "c", "h") == v.of("a", "bc", "h") {
-		t.Error("names and passwords run together")
-	}
-}
-
-func TestSlotsBoundRunningAndMemory(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var s slots
-		lim := limits{running: 2, memory: 64}
-		a, err1 := s.take(t.Context(), 40, lim, known, "")
-		b, err2 := s.take(t.Context(), 0, lim, known, "")
-		if err1 != nil || err2 != nil {
-			t.Fatal(err1, err2)
-		}
-		var wg sync.WaitGroup
-		order := make(chan int64, 3)
-		for i, need := range []int64{1000, 30, 1} {
-			wg.Go(func() {
-				time.Sleep(time.Duration(i))
-				release, err := s.take(t.Context(), need, lim, known, "")
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				order <- need
-				time.Sleep(time.Second)
-				release(false)
-			})
-		}
-		synctest.Wait()
-		time.Sleep(time.Second)
-		b(false)
-		synctest.Wait()
-		if len(order) != 0 {
-			t.Error("a turn though the memory is taken")
-		}
-		a(false)
-		synctest.Wait()
-		if len(order) != 1 || <-order != 1000 {
-			t.Error("who needs more than all does not run alone, in its turn")
-		}
-		wg.Wait()
-		if s.running != 0 || s.memory != 0 || len(s.waiting) != 0 {
-			t.Errorf("left over: %+v", &s)
-		}
-	})
-}
-
-func TestSlotsGiveUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var s slots
-		lim := limits{running: 1, memory: 1}
-		release, _ := s.take(t.Context(), 0, lim, stranger, "")
-		start := time.Now()
-		if _, err := s.take(t.Context(), 0, lim, stranger, ""); !errors.Is(err, errBusy) || time.Since(start) != slotWait {
-			t.Errorf("%v after %v", err, time.Since(start))
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if _, err := s.take(ctx, 0, lim, stranger, ""); !errors.Is(err, context.Canceled) {
-			t.Errorf("gone client: %v", err)
-		}
-		var wg sync.WaitGroup
-		for range maxWaiting {
-			wg.Go(func() { s.take(t.Context(), 0, lim, stranger, "") })
-		}
-		synctest.Wait()
-		if _, err := s.take(t.Context(), 0, lim, stranger, ""); !errors.Is(err, errBusy) {
-			t.Errorf("one more than may wait: %v", err)
-		}
-		wg.Wait()
-		release(false)
-		if s.running != 0 || len(s.waiting) != 0 {
-			t.Errorf("left over: %+v", &s)
-		}
-	})
 }
 
 func TestNothingSecretIsLogged(t *testing.T) {

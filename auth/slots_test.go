@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -152,5 +153,78 @@ func TestTheQueueIsBounded(t *testing.T) {
 		mu.Unlock()
 		hold(false)
 		synctest.Wait()
+	})
+}
+
+func TestSlotsBoundRunningAndMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s slots
+		lim := limits{running: 2, memory: 64}
+		a, err1 := s.take(t.Context(), 40, lim, known, "")
+		b, err2 := s.take(t.Context(), 0, lim, known, "")
+		if err1 != nil || err2 != nil {
+			t.Fatal(err1, err2)
+		}
+		var wg sync.WaitGroup
+		order := make(chan int64, 3)
+		for i, need := range []int64{1000, 30, 1} {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i))
+				release, err := s.take(t.Context(), need, lim, known, "")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				order <- need
+				time.Sleep(time.Second)
+				release(false)
+			})
+		}
+		synctest.Wait()
+		time.Sleep(time.Second)
+		b(false)
+		synctest.Wait()
+		if len(order) != 0 {
+			t.Error("a turn though the memory is taken")
+		}
+		a(false)
+		synctest.Wait()
+		if len(order) != 1 || <-order != 1000 {
+			t.Error("who needs more than all does not run alone, in its turn")
+		}
+		wg.Wait()
+		if s.running != 0 || s.memory != 0 || len(s.waiting) != 0 {
+			t.Errorf("left over: %+v", &s)
+		}
+	})
+}
+
+func TestSlotsGiveUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s slots
+		lim := limits{running: 1, memory: 1}
+		release, _ := s.take(t.Context(), 0, lim, stranger, "")
+		start := time.Now()
+		if _, err := s.take(t.Context(), 0, lim, stranger, ""); !errors.Is(err, errBusy) || time.Since(start) != slotWait {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := s.take(ctx, 0, lim, stranger, ""); !errors.Is(err, context.Canceled) {
+			t.Errorf("gone client: %v", err)
+		}
+		var wg sync.WaitGroup
+		for range maxWaiting {
+			wg.Go(func() { s.take(t.Context(), 0, lim, stranger, "") })
+		}
+		synctest.Wait()
+		if _, err := s.take(t.Context(), 0, lim, stranger, ""); !errors.Is(err, errBusy) {
+			t.Errorf("one more than may wait: %v", err)
+		}
+		wg.Wait()
+		release(false)
+		if s.running != 0 || len(s.waiting) != 0 {
+			t.Errorf("left over: %+v", &s)
+		}
 	})
 }

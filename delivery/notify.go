@@ -101,9 +101,6 @@ func (s *Service) addressees(c *Config, kind bounce.Kind, m *queue.Message) []ad
 	case err != nil || from.Equal(double):
 		s.discard(m, "undeliverable postmaster notification discarded")
 	case kind != bounce.Failure && m.Sender == "":
-	case m.Sender == "" && m.RequireTLS && kind == bounce.Failure && !slices.Contains(c.NotifyClasses, "2bounce"):
-		// Nobody would hear of the mail: its report could not go either.
-		list = append(list, addressee{from: double, address: qualify(c.DoubleBounceNotice, c), copy: true})
 	case m.Sender != "":
 		list = append(list, addressee{address: from})
 		if kind == bounce.Delay && slices.Contains(c.NotifyClasses, "delay") {

@@ -208,6 +208,34 @@ func TestCommandLines(t *testing.T) {
 	}
 }
 
+// TestWrongSettingThatStands: to set a wrong value again fails, to set another
+// setting beside it does not, and a right value mends it.
+func TestWrongSettingThatStands(t *testing.T) {
+	dir := sampleDir(t)
+	if err := schema.Script(context.Background(), server.MailFile(dir), `INSERT INTO Setting VALUES ('smtpd_helo_required', 'maybe'), ('smtpd_nonsense', '1')`); err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range []struct {
+		line, want string
+		code       int
+	}{
+		{"config set smtpd_helo_required=maybe", "neither yes nor no", exitConfig},
+		{"config set SMTPD_HELO_REQUIRED=maybe", "neither yes nor no", exitConfig},
+		{"config set message_size_limit=20M smtpd_helo_required=maybe", "neither yes nor no", exitConfig},
+		{"config set smtpd_nonsense=1", "smtpd_nonsense", exitConfig},
+		{"config get -h message_size_limit", "10240000", 0}, // nothing of a line that fails
+		{"config set message_size_limit=30M", "", 0},
+		{"config set smtpd_helo_required=yes", "", 0},
+		{"config unset smtpd_nonsense", "", 0},
+		{"config set smtpd_helo_required=yes", "", 0},
+	} {
+		code, out, errs := run(t, dir, "", strings.Fields(l.line)...)
+		if code != l.code || !strings.Contains(out+errs, l.want) {
+			t.Errorf("%s\nexit %d, want %d, and %q\n%s%s", l.line, code, l.code, l.want, out, errs)
+		}
+	}
+}
+
 func TestCheckFindsFaults(t *testing.T) {
 	dir := sampleDir(t)
 	if err := schema.Script(context.Background(), server.MailFile(dir), `

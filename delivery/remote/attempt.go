@@ -130,10 +130,7 @@ func (a *attempt) try(ctx context.Context, h host) (reached bool) {
 			return false
 		}
 	}
-	if a.m.RequireTLS && !a.hop.Unix && !p.authenticates() {
-		p = tlsPolicy{level: levelSecure, reuse: "no"}
-	}
-	again, reached := a.converse(ctx, h, p)
+	again, reached := a.converse(ctx, h, a.requiring(p))
 	if again {
 		_, reached = a.converse(ctx, h, tlsPolicy{})
 	}

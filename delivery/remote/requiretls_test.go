@@ -49,6 +49,38 @@ func TestRequireTLS(t *testing.T) {
 	}
 }
 
+// TestRequireTLSOfReports: with the null sender mail goes in any case, and says
+// REQUIRETLS to who offers it and is who it must be, RFC 8689 §5.
+func TestRequireTLSOfReports(t *testing.T) {
+	good, roots := certificate(t, "mx.test", time.Now().Add(time.Hour))
+	with := &tls.Config{Certificates: []tls.Certificate{good}}
+	for _, tt := range []struct {
+		name, policy string
+		server       *tls.Config
+		roots        *x509.CertPool
+		exts         []string
+		status       Status
+		tls, says    bool
+	}{
+		{"offered", "may", with, roots, []string{"REQUIRETLS"}, Sent, true, true},
+		{"level none", "none", with, roots, []string{"REQUIRETLS"}, Sent, true, true},
+		{"not offered", "may", with, roots, nil, Sent, true, false},
+		{"certificate of nobody", "may", with, x509.NewCertPool(), []string{"REQUIRETLS"}, Sent, true, false},
+		{"no TLS", "may", nil, roots, []string{"REQUIRETLS"}, Sent, false, false},
+		{"no TLS, the row wants it", "encrypt", nil, roots, nil, Deferred, false, false},
+		{"certificate of nobody, the row wants one", "secure", with, x509.NewCertPool(), nil, Deferred, false, false},
+	} {
+		s := start(t, &remotetest.Sink{TLS: tt.server, Exts: tt.exts})
+		c := client(settings(), single, map[string]*remotetest.Sink{"192.0.2.1": s})
+		m := mail("x\r\n", "u@x.test")
+		m.RequireTLS, m.From = true, ""
+		r := c.Deliver(t.Context(), &Hop{Host: "mx.test", TLS: tt.policy, TLSConfig: &tls.Config{RootCAs: tt.roots}}, m)[0]
+		if r.Status != tt.status || tt.status == Sent && (s.Messages()[0].TLS != tt.tls || strings.Contains(strings.Join(s.Lines(), "\n"), " REQUIRETLS") != tt.says) {
+			t.Errorf("%s: %+v\n%v", tt.name, r, s.Lines())
+		}
+	}
+}
+
 func TestTLSNotRequired(t *testing.T) {
 	for text, want := range map[string]bool{
 		"TLS-Required: No\r\n\r\nx":                              true,

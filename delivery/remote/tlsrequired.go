@@ -1,11 +1,42 @@
 package remote
 
 import (
+	"crypto/tls"
 	"io"
 	"strings"
 
 	"mailserver/internal/message"
 )
+
+// requiring is the policy of mail with REQUIRETLS: a certificate that fits. A
+// report is not lost over it: with the null sender mail goes by the policy of
+// the hop, over TLS where it can, RFC 8689 §5.
+func (a *attempt) requiring(p tlsPolicy) tlsPolicy {
+	switch {
+	case !a.m.RequireTLS || a.hop.Unix || p.authenticates():
+		return p
+	case a.m.From == "":
+		p.level = max(p.level, levelMay)
+	default:
+		p = tlsPolicy{level: levelSecure}
+	}
+	p.reuse = "no"
+	return p
+}
+
+// maySayRequireTLS: only to a host that offers it and is who it must be, RFC
+// 8689 §4.2.
+func (s *session) maySayRequireTLS() bool {
+	tc, ok := s.nc.(*tls.Conn)
+	switch {
+	case !s.has("REQUIRETLS"):
+		return false
+	case s.policy.authenticates() || s.a.hop.Unix:
+		return true
+	}
+	p := tlsPolicy{level: levelSecure}
+	return ok && p.verdict(s.a, s.h, tc.ConnectionState()) == nil
+}
 
 // waives reports whether the sender asks that the TLS policies of recipients,
 // DANE and MTA-STS, be ignored: the field TLS-Required: No, RFC 8689 §5. Of

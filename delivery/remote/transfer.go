@@ -86,7 +86,7 @@ func (s *session) unfit() *Result {
 		return &Result{Status: Bounced, Enhanced: "5.6.3",
 			Text: fmt.Sprintf("BINARYMIME is required, but was not offered by host %s", s.h)}
 	}
-	if m.RequireTLS && !s.has("REQUIRETLS") && !s.a.hop.Unix {
+	if m.RequireTLS && m.From != "" && !s.has("REQUIRETLS") && !s.a.hop.Unix {
 		return &Result{Status: Bounced, Enhanced: "5.7.30", Text: fmt.Sprintf("REQUIRETLS is required, but was not offered by host %s", s.h)}
 	}
 	if !m.UTF8 || s.has("SMTPUTF8") {
@@ -238,7 +238,7 @@ func (s *session) mailCommand() string {
 	if m.UTF8 && s.has("SMTPUTF8") {
 		b.WriteString(" SMTPUTF8")
 	}
-	if m.RequireTLS && s.has("REQUIRETLS") {
+	if m.RequireTLS && s.maySayRequireTLS() {
 		b.WriteString(" REQUIRETLS")
 	}
 	if s.has("DSN") {
