@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -30,7 +29,7 @@ func TestHowto(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &howto{t: t, dir: testenv.Dir(t), base: freePorts(t)}
+	h := &howto{t: t, dir: testenv.Dir(t), base: freeBase(t)}
 	link := filepath.Join(h.dir, "mailserver")
 	if err := os.Symlink(howtoBinary(t), link); err != nil {
 		t.Fatal(err)
@@ -212,29 +211,6 @@ func reply(in *bufio.Reader) (string, error) {
 		}
 		return line, nil
 	}
-}
-
-// freePorts finds a base for init --port-base whose ports are free now.
-func freePorts(t *testing.T) int {
-	for range 100 {
-		base := 20000 + 10*rand.IntN(3900)
-		if portsFree(base, 24, 25, 110, 143, 465, 587, 993, 995) {
-			return base
-		}
-	}
-	t.Fatal("no free ports")
-	return 0
-}
-
-func portsFree(base int, offsets ...int) bool {
-	for _, o := range offsets {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", base+o))
-		if err != nil {
-			return false
-		}
-		l.Close()
-	}
-	return true
 }
 
 var buildHowto = sync.OnceValues(func() (string, error) {

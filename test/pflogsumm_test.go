@@ -50,7 +50,8 @@ func (k *knownTraffic) play(t *testing.T, h *host) string {
 	}
 	// What bounces comes back: the report is delivered to nobody's mailbox here.
 	k.received, k.bounced = k.received+1, k.bounced+1
-	if err := s.cmd(250, "MAIL FROM:<>"); err == nil {
+	err = s.cmd(250, "MAIL FROM:<>")
+	if err == nil {
 		err = s.cmd(250, "RCPT TO:<x@bounce.example>")
 	}
 	if err == nil {
