@@ -37,6 +37,7 @@ func TestMain(m *testing.M) {
 	}
 	program = filepath.Join(dir, "mailserver")
 	build := exec.Command("go", "build", "-o", program, "mailserver/cmd/mailserver")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // static, as it is installed
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		os.Exit(1)

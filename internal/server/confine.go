@@ -36,7 +36,7 @@ func confineAnew(ctx context.Context, dir string, p *config.Process) error {
 	if os.Getenv(confined) != "" {
 		return nil
 	}
-	exe, err := os.Executable()
+	exe, err := ownProgram()
 	if err != nil {
 		return fmt.Errorf("landlock: %w", err)
 	}
@@ -50,6 +50,15 @@ func confineAnew(ctx context.Context, dir string, p *config.Process) error {
 	}
 	runtime.LockOSThread() // never unlocked: execve replaces the thread, or it ends
 	return fmt.Errorf("start anew under landlock: %w", confinedExec(exe, rules))
+}
+
+// ownProgram is the path of this program; without /proc, as it was called.
+func ownProgram() (string, error) {
+	exe, err := os.Executable()
+	if errors.Is(err, os.ErrNotExist) && filepath.IsAbs(os.Args[0]) {
+		return os.Args[0], nil
+	}
+	return exe, err
 }
 
 // confinedExec starts the program anew, under rules if there are any. It

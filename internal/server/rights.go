@@ -67,7 +67,7 @@ func Settle(ctx context.Context, dir string, p *config.Process) (found bool, err
 	if err != nil {
 		return true, err
 	}
-	exe, err := os.Executable()
+	exe, err := ownProgram()
 	if err != nil {
 		return true, fmt.Errorf("leave root: %w", err)
 	}

@@ -1,0 +1,159 @@
+package test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mailserver/internal/testenv"
+)
+
+// containerfile is the file by instruction.
+func containerfile(t *testing.T) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile("../dist/container/Containerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := make(map[string][]string)
+	for line := range strings.Lines(string(text)) {
+		if word, rest, ok := strings.Cut(strings.TrimSpace(line), " "); ok && word != "#" {
+			all[word] = append(all[word], rest)
+		}
+	}
+	return all
+}
+
+// jsonWords are the strings of an instruction in its JSON form.
+func jsonWords(text string) []string {
+	var list []string
+	for _, m := range regexp.MustCompile(`"([^"]*)"`).FindAllStringSubmatch(text, -1) {
+		list = append(list, m[1])
+	}
+	return list
+}
+
+// jail is a root directory as the container has it: the program and the data.
+type jail struct {
+	t    *testing.T
+	root string
+	env  []string
+	uid  uint32
+}
+
+func newJail(t *testing.T, file map[string][]string) *jail {
+	t.Helper()
+	j := &jail{t: t, root: filepath.Join(testenv.Dir(t), "root"), env: strings.Fields(file["ENV"][0])}
+	if _, err := fmt.Sscanf(file["USER"][0], "%d", &j.uid); err != nil || j.uid == 0 {
+		t.Fatalf("USER %q", file["USER"])
+	}
+	data := filepath.Join(j.root, file["VOLUME"][0])
+	for _, dir := range []string{data, filepath.Join(j.root, "usr/bin")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chown(data, int(j.uid), int(j.uid)); err != nil {
+		t.Fatal(err)
+	}
+	for dir := j.root; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := copyProgram(filepath.Join(j.root, "usr/bin/mailserver")); err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
+func copyProgram(to string) error {
+	in, err := os.Open(program)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
+}
+
+// command is the program in the jail, as its user.
+func (j *jail) command(args ...string) *exec.Cmd {
+	cmd := exec.Command("/usr/bin/mailserver", args...)
+	cmd.Err = nil // it is looked for in the jail
+	cmd.Env, cmd.Dir = j.env, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: j.root, Credential: &syscall.Credential{Uid: j.uid, Gid: j.uid, NoSetGroups: true}}
+	return cmd
+}
+
+func (j *jail) run(args ...string) (int, string) {
+	j.t.Helper()
+	var out bytes.Buffer
+	cmd := j.command(args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Run(); cmd.ProcessState == nil {
+		j.t.Fatalf("%v: %v", args, err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String()
+}
+
+// TestContainer: what the container file names exists, and the program runs
+// with nothing around it but its data, as a user that no file knows.
+func TestContainer(t *testing.T) {
+	file := containerfile(t)
+	data := file["VOLUME"][0]
+	_, health, _ := strings.Cut(file["HEALTHCHECK"][0], "CMD ")
+	entry, serve, status := jsonWords(file["ENTRYPOINT"][0]), jsonWords(file["CMD"][0]), jsonWords(health)
+	if file["FROM"][0] != "scratch" || entry[0] != "/usr/bin/mailserver" || status[0] != entry[0] || len(serve) == 0 {
+		t.Fatalf("FROM %v, ENTRYPOINT %v, HEALTHCHECK %v, CMD %v", file["FROM"], entry, status, serve)
+	}
+	build, err := os.ReadFile("../dist/container/build")
+	if err != nil || !strings.Contains(string(build), "/root"+entry[0]+"\"") || !strings.Contains(string(build), "/root"+data+"\"") {
+		t.Errorf("dist/container/build does not make %s and %s: %v", entry[0], data, err)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("not root: a root directory of its own is not tried")
+	}
+	j, base := newJail(t, file), freeBase(t)
+	if code, out := j.run(status[1:]...); code == 0 {
+		t.Errorf("healthy without a server: %s", out)
+	}
+	code, out := j.run("setup", "--data", data, "--hostname", "mx.example", "--mailbox", "joe@vmail.example", "--port-base", fmt.Sprint(base))
+	if code != 0 || !strings.Contains(out, "added the mailbox joe@vmail.example, password ") {
+		t.Fatalf("setup: %d %s", code, out)
+	}
+	h := &host{t: t, dir: filepath.Join(j.root, data), base: base, log: new(syncBuffer), command: j.command(serve...)}
+	t.Cleanup(h.stop)
+	h.start(j.env...)
+	if code, out := j.run(status[1:]...); code != 0 {
+		t.Errorf("status: %d %s", code, out)
+	}
+	s, err := dialSender(h.addr(25))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.c.Close()
+	if err := s.send("joe@vmail.example", message("jailed", "s", "x")); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(messages(t, h.folder("joe"))); n != 1 {
+		t.Errorf("%d messages", n)
+	}
+	for _, args := range [][]string{{"check"}, {"backup", data + "/backups"}, {"verify", data + "/backups"}} {
+		if code, out := j.run(append(args, "--data", data)...); code != 0 {
+			t.Errorf("%v: %d %s", args, code, out)
+		}
+	}
+}
