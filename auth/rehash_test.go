@@ -50,7 +50,7 @@ func TestRehash(t *testing.T) {
 func TestRehashOfEveryScheme(t *testing.T) {
 	ctx := context.Background()
 	var cfg *Config
-	s, path := newService(t, func(c *Config) { c.CacheSize, cfg = 0, c })
+	s, path := newService(t, func(c *Config) { c.CacheSize, c.Throttle, cfg = 0, false, c })
 	moves := func(former, password, scheme string) {
 		t.Helper()
 		cfg.RehashScheme = scheme
