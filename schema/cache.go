@@ -35,7 +35,7 @@ func newCache(gen int64) *cache {
 
 // ofDomain reports whether there may be one such entry for each domain.
 func (k cacheKey) ofDomain() bool {
-	return k.kind == lookDomain || k.kind == lookAddress && k.key == "" || k.kind == lookPatterns
+	return k.kind == lookDomain || k.kind == lookDomNum || k.kind == lookPatterns
 }
 
 func (c *cache) get(k cacheKey) (val any, ok bool) {
@@ -84,7 +84,10 @@ func (s *shelf) get(k cacheKey) (val any, ok bool) {
 const entryBytes = 96
 
 func (s *shelf) put(k cacheKey, val any) {
-	n := entryBytes + len(k.key) + weight(reflect.ValueOf(val), 4)
+	n := entryBytes + len(k.key)
+	if k.kind != lookDomNum { // that is counted by its name
+		n += weight(reflect.ValueOf(val), 4)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, ok := s.young[k]; ok {
@@ -145,14 +148,15 @@ func cached[T any](v *View, k cacheKey, load func() (T, error)) (T, error) {
 
 // filled says which tables have rows at all. Most hosts leave most of them
 // empty; without this, each address asks each of them once.
-type filled struct{ relocated, pattern, bcc, owner, relayHost, tlsPolicy, backscatter bool }
+type filled struct{ relocated, pattern, bcc, owner, relayHost, tlsPolicy, backscatter, alias bool }
 
 func (v *View) filled(ctx context.Context) (*filled, error) {
 	return cached(v, cacheKey{kind: lookFilled}, func() (*filled, error) {
 		var f filled
 		_, err := v.m.one(ctx, `SELECT EXISTS (SELECT 1 FROM Relocated), EXISTS (SELECT 1 FROM PatternAlias), EXISTS (SELECT 1 FROM Bcc),
-			EXISTS (SELECT 1 FROM SenderOwner), EXISTS (SELECT 1 FROM RelayHost), EXISTS (SELECT 1 FROM TlsPolicy), EXISTS (SELECT 1 FROM BScat)`,
-			nil, &f.relocated, &f.pattern, &f.bcc, &f.owner, &f.relayHost, &f.tlsPolicy, &f.backscatter)
+			EXISTS (SELECT 1 FROM SenderOwner), EXISTS (SELECT 1 FROM RelayHost), EXISTS (SELECT 1 FROM TlsPolicy), EXISTS (SELECT 1 FROM BScat),
+			EXISTS (SELECT 1 FROM VAlias) OR EXISTS (SELECT 1 FROM Alias)`,
+			nil, &f.relocated, &f.pattern, &f.bcc, &f.owner, &f.relayHost, &f.tlsPolicy, &f.backscatter, &f.alias)
 		return &f, wrap("look for rows", err)
 	})
 }

@@ -54,6 +54,8 @@ type Domain struct {
 	Transport *Transport // nil: the class decides
 	RClass    int        // number of the restriction class; -1: the setting default_rclass
 	SysUser   int
+
+	noCatchAll bool // every address of the domain asks for it
 }
 
 // Address is a row of Address with all that a delivery or log-in asks about it.
@@ -122,6 +124,7 @@ const (
 	lookPipe
 	lookFilled
 	lookTransport
+	lookDomNum
 )
 
 // Domain returns the row of name, in any case, active or not; nil if none.
@@ -149,9 +152,8 @@ func (v *View) ownDomain(ctx context.Context, name string) (*Domain, error) {
 			return nil, wrap("look up domain "+name, err)
 		}
 		d.Transport = t.row()
-		if !catchAll { // every address of the domain asks for it
-			v.c.put(cacheKey{kind: lookAddress, num: d.Num}, (*Address)(nil))
-		}
+		d.noCatchAll = !catchAll
+		v.c.put(cacheKey{kind: lookDomNum, num: d.Num}, &d)
 		return &d, nil
 	})
 }
@@ -159,10 +161,10 @@ func (v *View) ownDomain(ctx context.Context, name string) (*Domain, error) {
 // Address returns the row of a local part in a domain, in any case, active or
 // not; nil if none. The empty local part asks for the catch-all.
 func (v *View) Address(ctx context.Context, domNum int64, localpart string) (*Address, error) {
-	if domNum > 0 {
+	if domNum > 0 && !(localpart == "" && v.noCatchAll(domNum)) {
 		key := strings.ToLower(localpart)
 		a, err := cached(v, cacheKey{kind: lookAddress, num: domNum, key: key}, func() (*Address, error) {
-			return v.address(ctx, `WHERE addDomNum = ? AND addLocalpart = ?`, domNum, localpart)
+			return v.address(ctx, byName, domNum, localpart)
 		})
 		if err != nil || a != nil {
 			return a, err
@@ -173,48 +175,7 @@ func (v *View) Address(ctx context.Context, domNum int64, localpart string) (*Ad
 
 // AddressByNum returns the row with that number; nil if none.
 func (v *View) AddressByNum(ctx context.Context, num int64) (*Address, error) {
-	return v.address(ctx, `WHERE addNum = ?`, num)
-}
-
-func (v *View) address(ctx context.Context, where string, args ...any) (*Address, error) {
-	var a Address
-	var transport sql.NullInt64
-	var box struct {
-		num    sql.NullInt64
-		active sql.NullBool
-		passwd string
-		uid    int
-		gid    int
-		home   string
-		quota  int64
-		host   string
-	}
-	found, err := v.m.one(ctx, `
-		SELECT addNum, a.active, addLocalpart, addDomNum, domName, ifnull(addRcNum, -1),
-		       EXISTS (SELECT 1 FROM VAlias WHERE vaNum = addNum AND active <> 0),
-		       EXISTS (SELECT 1 FROM Alias WHERE aliasNum = addNum AND active <> 0),
-		       vmNum, b.active, ifnull(vmPasswd, ''), ifnull(vmUid, -1), ifnull(vmGid, -1),
-		       ifnull(vmHome, ''), ifnull(vmQuota, -1), ifnull(vmHost, ''), addTpNum
-		FROM Address a JOIN Domain ON domNum = addDomNum
-		LEFT JOIN VMailbox b ON vmNum = addNum `+where, args,
-		&a.Num, &a.Active, &a.Localpart, &a.DomNum, &a.Domain, &a.RClass, &a.HasVAlias, &a.HasAlias,
-		&box.num, &box.active, &box.passwd, &box.uid, &box.gid, &box.home, &box.quota, &box.host, &transport)
-	if err != nil || !found {
-		if err != nil {
-			err = fmt.Errorf("look up address %v: %w", args, err)
-		}
-		return nil, err
-	}
-	if transport.Valid {
-		if a.Transport, err = v.transport(ctx, transport.Int64); err != nil {
-			return nil, err
-		}
-	}
-	if box.num.Valid {
-		a.Mailbox = &VMailbox{Active: box.active.Bool, Passwd: box.passwd, UID: box.uid, GID: box.gid,
-			Home: box.home, Quota: box.quota, Host: box.host}
-	}
-	return &a, nil
+	return v.address(ctx, byNum, num)
 }
 
 // transport returns the row of Transport with that number; nil if none.

@@ -19,6 +19,7 @@ type mailFile struct {
 	dir          string // where the file lies
 	r            *sql.DB
 	watch        watch
+	direct       direct
 
 	asked atomic.Int64 // statements run
 
@@ -53,7 +54,7 @@ func openMailFile(ctx context.Context, path string, gen int64) (*mailFile, error
 	if err != nil {
 		return nil, err
 	}
-	f := &mailFile{id: id, dir: filepath.Dir(path), r: r, stmts: make(map[string]*sql.Stmt)}
+	f := &mailFile{id: id, dir: filepath.Dir(path), r: r, stmts: make(map[string]*sql.Stmt), direct: direct{path: path}}
 	f.watch.first = gen
 	if err := f.watch.open(ctx, r, path); err != nil {
 		r.Close()
@@ -72,6 +73,7 @@ func openMailFile(ctx context.Context, path string, gen int64) (*mailFile, error
 
 func (m *mailFile) close() error {
 	m.watch.close()
+	m.direct.close()
 	return errors.Join(m.closeForeign(), m.r.Close())
 }
 
