@@ -114,6 +114,9 @@ func parseRights(s string) (r Rights, err error) {
 
 // ParseID reads an identifier of a file: anyone, user=joe.
 func ParseID(s string) (ID, error) {
+	if strings.ContainsAny(s, "\r\n\x00") {
+		return ID{}, ErrIdentifier
+	}
 	name, value, hasValue := strings.Cut(s, "=")
 	kinds := map[string]Kind{"user": User, "group": Group, "group-override": GroupOverride}
 	if hasValue {
@@ -154,6 +157,8 @@ func (i ID) String() string {
 // overrides), names of users. "-" before it was taken off.
 func IMAPID(s string) (ID, error) {
 	switch {
+	case s == "" || strings.ContainsAny(s, "\r\n\x00"): // it would not stay one line of the file
+		return ID{}, ErrIdentifier
 	case s == "anyone":
 		return ID{Kind: Anyone}, nil
 	case s == "authenticated":
@@ -166,8 +171,6 @@ func IMAPID(s string) (ID, error) {
 		return ID{Group, s[1:]}, nil
 	case strings.HasPrefix(s, "#"):
 		return ID{}, ErrGlobal
-	case s == "" || strings.ContainsAny(s, "\r\n\x00"):
-		return ID{}, ErrIdentifier
 	}
 	return ID{User, s}, nil
 }
