@@ -88,7 +88,7 @@ func perform(t *testing.T, addr string, from net.IP, say []string) []string {
 	for _, line := range say {
 		switch line {
 		case "<":
-			c.SetReadDeadline(time.Now().Add(8 * time.Second))
+			c.SetReadDeadline(time.Now().Add(30 * time.Second)) // a busy machine starts processes slowly
 			for {
 				text, err := r.ReadString('\n')
 				if err != nil {
