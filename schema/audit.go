@@ -69,6 +69,9 @@ const auditValueMost = 500
 // auditTriggers makes the triggers of all tables anew, for the columns that
 // they have now.
 func auditTriggers(ctx context.Context, tx *sql.Tx) error {
+	if _, err := tx.ExecContext(ctx, auditShort); err != nil {
+		return fmt.Errorf("trigger of long values: %w", err)
+	}
 	for table, name := range audited {
 		columns, err := columnsOf(ctx, tx, table)
 		if err != nil {
@@ -123,6 +126,15 @@ func auditTrigger(table, name string, columns []string) string {
 	return b.String()
 }
 
+// auditShort bounds long values once the row is there. The triggers of tables
+// stay small for it: every connection holds all of them in memory, parsed.
+var auditShort = fmt.Sprintf(`DROP TRIGGER IF EXISTS AuditShort;
+	CREATE TRIGGER AuditShort AFTER INSERT ON Audit WHEN length(NEW.auOld) > %[1]d OR length(NEW.auNew) > %[1]d BEGIN
+	UPDATE Audit SET
+	  auOld = iif(NEW.auOld IS NULL, NULL, (SELECT json_group_object(key, iif(type = 'text', substr(value, 1, %[1]d), value)) FROM json_each(NEW.auOld))),
+	  auNew = iif(NEW.auNew IS NULL, NULL, (SELECT json_group_object(key, iif(type = 'text', substr(value, 1, %[1]d), value)) FROM json_each(NEW.auNew)))
+	WHERE auNum = NEW.auNum; END;`, auditValueMost)
+
 // auditRow is a JSON object of the columns, with hidden in place of secrets,
 // where $ is the column.
 func auditRow(side string, columns []string, hidden string) string {
@@ -132,7 +144,7 @@ func auditRow(side string, columns []string, hidden string) string {
 		if i > 0 {
 			b.WriteString(", ")
 		}
-		value := fmt.Sprintf("iif(typeof(%[1]s.%[2]s) IN ('text', 'blob'), substr(%[1]s.%[2]s, 1, %[3]d), %[1]s.%[2]s)", side, c, auditValueMost)
+		value := side + "." + c
 		if when, ok := auditHidden[c]; ok {
 			value = fmt.Sprintf("CASE WHEN %s.%s IS NULL THEN NULL WHEN %s THEN %s ELSE %s END", side, c,
 				strings.ReplaceAll(when, "$", side), strings.ReplaceAll(hidden, "$", c), value)

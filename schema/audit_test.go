@@ -134,3 +134,32 @@ func TestAuditHasABound(t *testing.T) {
 		t.Errorf("%d changes are recorded with none wanted", n-before)
 	}
 }
+
+// TestAuditShort: a long value is cut, a value that was not there stays so.
+func TestAuditShort(t *testing.T) {
+	m, _ := newMail(t, someRows)
+	ctx := context.Background()
+	long := strings.Repeat("x", 3*auditValueMost)
+	if err := m.Write(ctx, func(tx *Tx) error {
+		return tx.exec(`INSERT INTO Relocated (rlAddress, rlTarget) VALUES ('a@b.example', ?)`, long)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got := auditLines(t, m, "a@b.example")
+	if !strings.Contains(got, long[:auditValueMost]) || strings.Contains(got, long[:auditValueMost+1]) {
+		t.Errorf("%s", got)
+	}
+	err := m.each(ctx, `SELECT auOld FROM Audit WHERE auRow = 'a@b.example'`, nil, func(rows *sql.Rows) error {
+		var old sql.NullString
+		if err := rows.Scan(&old); err != nil {
+			return err
+		}
+		if old.Valid {
+			t.Errorf("before it was made it was %s", old.String)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
