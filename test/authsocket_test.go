@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -58,14 +59,13 @@ smtp unix - - n - - smtp
 anvil unix - - n - 1 anvil
 proxymap unix - - n - - proxymap
 %s`, port, strings.Join(services, ""))
-	for name, text := range map[string]string{"main.cf": conf, "master.cf": master} {
+	for name, text := range map[string]string{"main.cf": lastOfEach(conf), "master.cf": master} {
 		if err := os.WriteFile(filepath.Join(dir, "etc", name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
 	postfix := func(verb string) (string, error) {
-		out, err := exec.Command("postfix", "-c", filepath.Join(dir, "etc"), verb).CombinedOutput()
-		return string(out), err
+		return outside(t, "", "postfix", "-c", filepath.Join(dir, "etc"), verb)
 	}
 	if out, err := postfix("start"); err != nil {
 		t.Fatalf("postfix start: %v\n%s", err, out)
@@ -85,6 +85,29 @@ proxymap unix - - n - - proxymap
 	}
 	t.Fatal("Postfix does not listen")
 	return 0, ""
+}
+
+// lastOfEach leaves the last entry of each parameter of a main.cf. Every program
+// of Postfix warns of an earlier one; before postlogd reads, ten such lines fill
+// its socket, and postlogd itself then waits for room there for ever.
+func lastOfEach(conf string) string {
+	name := regexp.MustCompile(`^([a-z]\w*)[ \t]*=`)
+	entries, at := []string{}, map[string]int{}
+	for _, line := range strings.SplitAfter(conf, "\n") {
+		m := name.FindStringSubmatch(line)
+		switch {
+		case m == nil && len(entries) > 0 && (strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t")):
+			entries[len(entries)-1] += line
+			continue
+		case m != nil:
+			if earlier, twice := at[m[1]]; twice {
+				entries[earlier] = ""
+			}
+			at[m[1]] = len(entries)
+		}
+		entries = append(entries, line)
+	}
+	return strings.Join(entries, "")
 }
 
 // TestPostfixAsksUs has Postfix authenticate its users through our socket.

@@ -37,6 +37,7 @@ func outside(t *testing.T, stdin string, name string, args ...string) (string, e
 	ctx, cancel := context.WithTimeout(context.Background(), peerTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, need(t, name), args...)
+	cmd.WaitDelay = 5 * time.Second // what it started may hold its output for ever
 	cmd.Stdin = strings.NewReader(stdin)
 	cmd.Env = append(os.Environ(), "HOME="+t.TempDir(), "LC_ALL=C")
 	out, err := cmd.CombinedOutput()
