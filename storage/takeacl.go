@@ -95,10 +95,6 @@ func courierEntry(line string) (e acl.Entry, err error) {
 	if e.ID, err = acl.ParseID(name); err != nil {
 		return e, err
 	}
-	if negative {
-		e.No, e.HasNo = r, true
-	} else {
-		e.Yes, e.HasYes = r, true
-	}
+	e.Set(r, negative)
 	return e, nil
 }

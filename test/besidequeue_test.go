@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -111,26 +109,10 @@ func TestIntakeBesideDeferredMail(t *testing.T) {
 // intake sends messages to live hosts over several connections, and gives the
 // milliseconds that one took, of time and of the server's processor.
 func (d *deadHosts) intake(prefix string, total int) (took, cpu float64) {
-	var next atomic.Int64
-	var wg sync.WaitGroup
 	begun, used := time.Now(), d.cpu()
-	for range 10 {
-		wg.Go(func() {
-			s, err := dialSender(d.addr(25))
-			if err != nil {
-				d.t.Error(err)
-				return
-			}
-			defer s.c.Close()
-			for i := int(next.Add(1)); i <= total; i = int(next.Add(1)) {
-				if err := s.send(fmt.Sprintf("%s%d@live%d.example", prefix, i, i%liveHosts), message(fmt.Sprint(prefix, i), "x", "x")); err != nil {
-					d.t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
+	d.sendMany(total, func(s *sender, i int) error {
+		return s.send(fmt.Sprintf("%s%d@live%d.example", prefix, i, i%liveHosts), message(fmt.Sprint(prefix, i), "x", "x"))
+	})
 	waitFor(d.t, "mail has gone on", func() bool { return d.count(prefix) == total })
 	each := 1000 / float64(total)
 	return time.Since(begun).Seconds() * each, (d.cpu() - used).Seconds() * each

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -227,4 +228,28 @@ func TestKillDuringACommand(t *testing.T) {
 		t.Errorf("the command began %d times and ended %d times\n%s", begun, done, h.log.tail(10))
 	}
 	h.check()
+}
+
+// sendMany sends n messages, numbered from 0, over ten connections; an error
+// fails the test.
+func (h *host) sendMany(n int, send func(s *sender, i int) error) {
+	h.t.Helper()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 10 {
+		wg.Go(func() {
+			s, err := dialSender(h.addr(25))
+			if err != nil {
+				h.t.Error(err)
+				return
+			}
+			defer s.c.Close()
+			for i := int(next.Add(1)) - 1; i < n && err == nil; i = int(next.Add(1)) - 1 {
+				if err = send(s, i); err != nil {
+					h.t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

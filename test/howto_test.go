@@ -31,7 +31,7 @@ func TestHowto(t *testing.T) {
 	}
 	h := &howto{t: t, dir: testenv.Dir(t), base: freeBase(t)}
 	link := filepath.Join(h.dir, "mailserver")
-	if err := os.Symlink(howtoBinary(t), link); err != nil {
+	if err := os.Symlink(program, link); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range blocks(string(page)) {
@@ -211,27 +211,6 @@ func reply(in *bufio.Reader) (string, error) {
 		}
 		return line, nil
 	}
-}
-
-var buildHowto = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "mailserver-test")
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(dir, "mailserver")
-	out, err := exec.Command("go", "build", "-o", bin, "mailserver/cmd/mailserver").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return bin, nil
-})
-
-func howtoBinary(t *testing.T) string {
-	bin, err := buildHowto()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bin
 }
 
 // howtoLog is written by the process and read by the test.

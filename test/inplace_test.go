@@ -145,11 +145,7 @@ func (p panel) test(t *testing.T) {
 	h.start()
 	for _, l := range p.lookups {
 		question, want, _ := strings.Cut(l, " = ")
-		name, key, _ := strings.Cut(question, " ")
-		out, err := h.run("", "lookup", name, key)
-		if got := strings.TrimSpace(out); got != want || (err != nil) != (want == "") {
-			t.Errorf("lookup %s: %q (%v), want %q", question, got, err, want)
-		}
+		h.wantLookup(question, want)
 	}
 	s, err := dialSender(h.addr(25))
 	if err != nil {
@@ -205,5 +201,15 @@ func (p panel) test(t *testing.T) {
 	}
 	if out, err := h.run("", "check"); err == nil || !strings.Contains(out, "SqlMap ") {
 		t.Errorf("check: %v %s", err, out)
+	}
+}
+
+// wantLookup asks a map of the host for a key, "MAP KEY"; want "": it has none.
+func (h *host) wantLookup(question, want string) {
+	h.t.Helper()
+	name, key, _ := strings.Cut(question, " ")
+	out, err := h.run("", "lookup", name, key)
+	if got := strings.TrimSpace(out); got != want || (err != nil) != (want == "") {
+		h.t.Errorf("lookup %s: %q (%v), want %q", question, got, err, want)
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -159,28 +158,12 @@ func numberOf(text string) int {
 func (h *host) sendSigned(total int) [][32]byte {
 	h.t.Helper()
 	sums := make([][32]byte, total)
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for range 10 {
-		wg.Go(func() {
-			s, err := dialSender(h.addr(25))
-			if err != nil {
-				h.t.Error(err)
-				return
-			}
-			defer s.c.Close()
-			for i := int(next.Add(1)) - 1; i < total; i = int(next.Add(1)) - 1 {
-				body := fmt.Sprintf("number %d\r\n..dots\r\n.\r\nFrom here \t \r\n\r\n%s\r\n\r\n", i, strings.Repeat("=20 caf\xc3\xa9 ", i%300))
-				sums[i] = sha256.Sum256([]byte(body))
-				if err := s.sendFrom("ann@vmail.example", "user@relay.example", fmt.Sprintf("From: Ann <ann@vmail.example>\r\nTo: user@relay.example\r\n"+
-					"Subject: number %d\r\nX-Number: %[1]d\r\n\r\n%s", i, body)); err != nil {
-					h.t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
+	h.sendMany(total, func(s *sender, i int) error {
+		body := fmt.Sprintf("number %d\r\n..dots\r\n.\r\nFrom here \t \r\n\r\n%s\r\n\r\n", i, strings.Repeat("=20 caf\xc3\xa9 ", i%300))
+		sums[i] = sha256.Sum256([]byte(body))
+		return s.sendFrom("ann@vmail.example", "user@relay.example", fmt.Sprintf("From: Ann <ann@vmail.example>\r\nTo: user@relay.example\r\n"+
+			"Subject: number %d\r\nX-Number: %[1]d\r\n\r\n%s", i, body))
+	})
 	return sums
 }
 

@@ -108,6 +108,22 @@ func splitAddress(text, host string) (local, domain string, err error) {
 	return text[:i], text[i+1:], nil
 }
 
+// withAddress opens the database for the address that an argument names, and
+// for host, the domain of bare names.
+func (a *app) withAddress(ctx context.Context, arg string, do func(m *schema.Mail, local, domain, host string) error) error {
+	return a.withMail(ctx, func(m *schema.Mail) error {
+		host, err := hostname(ctx, m)
+		if err != nil {
+			return err
+		}
+		local, domain, err := splitAddress(arg, host)
+		if err != nil {
+			return err
+		}
+		return do(m, local, domain, host)
+	})
+}
+
 // tableRows is how many rows are kept to find the width of columns: a list may
 // be longer than the memory.
 const tableRows = 1000

@@ -62,15 +62,7 @@ func activeField(given map[string]string) (schema.Field, error) {
 
 // onAddress runs a change of the address that the argument names.
 func (a *app) onAddress(ctx context.Context, arg string, do func(t *schema.Tx, local, domain string) error) error {
-	return a.withMail(ctx, func(m *schema.Mail) error {
-		host, err := hostname(ctx, m)
-		if err != nil {
-			return err
-		}
-		local, domain, err := splitAddress(arg, host)
-		if err != nil {
-			return err
-		}
+	return a.withAddress(ctx, arg, func(m *schema.Mail, local, domain, _ string) error {
 		return m.Write(ctx, func(t *schema.Tx) error { return do(t, local, domain) })
 	})
 }
@@ -134,15 +126,7 @@ type shownAddress struct {
 func addressShow(fs *flag.FlagSet) action {
 	asJSON := fs.Bool("json", false, "as JSON")
 	return func(ctx context.Context, a *app, args []string) error {
-		return a.withMail(ctx, func(m *schema.Mail) error {
-			host, err := hostname(ctx, m)
-			if err != nil {
-				return err
-			}
-			local, domain, err := splitAddress(args[0], host)
-			if err != nil {
-				return err
-			}
+		return a.withAddress(ctx, args[0], func(m *schema.Mail, local, domain, _ string) error {
 			r, err := m.Address(ctx, local, domain)
 			if err != nil {
 				return err

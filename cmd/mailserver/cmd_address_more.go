@@ -34,15 +34,7 @@ type shownRefs struct {
 func addressRefs(fs *flag.FlagSet) action {
 	asJSON := fs.Bool("json", false, "as JSON")
 	return func(ctx context.Context, a *app, args []string) error {
-		return a.withMail(ctx, func(m *schema.Mail) error {
-			host, err := hostname(ctx, m)
-			if err != nil {
-				return err
-			}
-			local, domain, err := splitAddress(args[0], host)
-			if err != nil {
-				return err
-			}
+		return a.withAddress(ctx, args[0], func(m *schema.Mail, local, domain, _ string) error {
 			refs := shownRefs{Address: local + "@" + domain, Rows: []string{}, Mentions: []string{}}
 			row, err := m.Address(ctx, local, domain)
 			if err != nil && !errors.Is(err, schema.ErrNotFound) {

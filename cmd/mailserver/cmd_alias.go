@@ -24,15 +24,7 @@ func aliasCommands() []command {
 func aliasAdd(fs *flag.FlagSet) action {
 	ext := fs.String("extension", "", "address `extension` to add to the targets")
 	return func(ctx context.Context, a *app, args []string) error {
-		return a.withMail(ctx, func(m *schema.Mail) error {
-			host, err := hostname(ctx, m)
-			if err != nil {
-				return err
-			}
-			local, domain, err := splitAddress(args[0], host)
-			if err != nil {
-				return err
-			}
+		return a.withAddress(ctx, args[0], func(m *schema.Mail, local, domain, host string) error {
 			return m.Write(ctx, func(t *schema.Tx) error {
 				from, err := t.EnsureAddress(local, domain)
 				if err != nil {
@@ -129,17 +121,9 @@ func aliasList(fs *flag.FlagSet) action {
 func aliasShow(fs *flag.FlagSet) action {
 	asJSON := fs.Bool("json", false, "as JSON")
 	return func(ctx context.Context, a *app, args []string) error {
-		return a.withMail(ctx, func(m *schema.Mail) error {
-			host, err := hostname(ctx, m)
-			if err != nil {
-				return err
-			}
-			local, domain, err := splitAddress(args[0], host)
-			if err != nil {
-				return err
-			}
+		return a.withAddress(ctx, args[0], func(m *schema.Mail, local, domain, _ string) error {
 			t := a.table(*asJSON, "TARGET", "ACTIVE", "KIND")
-			err = m.Aliases(ctx, domain, func(r schema.AliasRow) error {
+			err := m.Aliases(ctx, domain, func(r schema.AliasRow) error {
 				if !strings.EqualFold(r.Address, local+"@"+domain) {
 					return nil
 				}

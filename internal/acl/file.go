@@ -56,11 +56,7 @@ func parseLine(line string) (e Entry, err error) {
 	if e.ID, err = ParseID(id); err != nil {
 		return e, err
 	}
-	if negative {
-		e.No, e.HasNo = r, true
-	} else {
-		e.Yes, e.HasYes = r, true
-	}
+	e.Set(r, negative)
 	return e, nil
 }
 

@@ -32,6 +32,15 @@ type Entry struct {
 	HasYes, HasNo bool // there is a line of the kind; it may give nothing
 }
 
+// Set makes r the rights that the entry gives, or takes where it is negative.
+func (e *Entry) Set(r Rights, negative bool) {
+	if negative {
+		e.No, e.HasNo = r, true
+	} else {
+		e.Yes, e.HasYes = r, true
+	}
+}
+
 // List is the access control list of a mailbox, sorted by identifier.
 type List []Entry
 
