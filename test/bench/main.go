@@ -90,6 +90,7 @@ func measure(o options, list []row) error {
 	defer func() {
 		for _, s := range all {
 			s.stop()
+			s.group.remove()
 		}
 	}()
 	if err != nil {

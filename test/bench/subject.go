@@ -36,6 +36,7 @@ type subject struct {
 	group    *group
 	cold     func() error // forgets what the server has computed about mailboxes
 	stop     func()
+	used     bool // every mailbox has had mail
 }
 
 // inbox is the Maildir of user i.
@@ -51,10 +52,11 @@ type group struct {
 	v2    bool
 }
 
-// newGroup makes an empty group. It needs root.
+// newGroup makes an empty group, which no other run of bench uses. It needs
+// root.
 func newGroup(name string) (*group, error) {
 	const root = "/sys/fs/cgroup"
-	name = "mailbench-" + name
+	name = fmt.Sprintf("mailbench-%d-%s", os.Getpid(), name)
 	if _, err := os.Stat(root + "/cgroup.controllers"); err == nil {
 		dir := filepath.Join(root, name)
 		return &group{[]string{dir + "/cgroup.procs"}, dir + "/cpu.stat", true}, mkdir(dir)
@@ -97,6 +99,14 @@ func (g *group) cpu() time.Duration {
 	}
 	n, _ := strconv.ParseInt(f[0], 10, 64)
 	return time.Duration(n)
+}
+
+// remove removes the group, when its processes have ended.
+func (g *group) remove() {
+	g.empty(5 * time.Second)
+	for _, file := range g.procs {
+		os.Remove(filepath.Dir(file))
+	}
 }
 
 // pids are the processes of the group.
