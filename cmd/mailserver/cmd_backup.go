@@ -21,7 +21,8 @@ func backupCommands() []command {
 	return []command{
 		{name: "backup", args: "DIR", min: 1, max: 1, about: "copy everything into a new directory below DIR, while the server runs",
 			more: "Databases, keys, the queue, and all mail: as hard links where DIR is on the same file system, so that\na backup takes hardly any room there. Elsewhere, unchanged messages are linked to the backup before.", setup: runBackup},
-		{name: "verify", args: "DIR", min: 1, max: 1, about: "is the newest backup in DIR whole: sums, databases, mail; exit 78", setup: runVerify},
+		{name: "verify", args: "DIR", min: 1, max: 1, about: "is the newest backup in DIR whole: the sum of each file, databases; exit 78",
+			more: "Each file that has changed, is missing, or was not there is named. \"sha256sum -c sums/USER.sha256\" in a\nbackup compares the mail of a user, too.", setup: runVerify},
 		{name: "restore", args: "DIR", min: 1, max: 1, about: "put the newest backup in DIR back: everything, or what is missing of one mailbox",
 			more: "Without --mailbox it makes the data directory that --data names; no server starts on it before all\nis there. Mail that waited in the queue is on hold: it may have gone out since.", setup: runRestore},
 	}
@@ -91,12 +92,13 @@ type madeBackup struct {
 	Messages int64     `json:"messages"`
 	Bytes    int64     `json:"bytes"`
 	Linked   int64     `json:"linked"`
+	Read     int64     `json:"read"`
 }
 
 func (a *app) sayBackup(dir string, m *backup.Manifest, asJSON bool) error {
 	took := m.Finished.Sub(m.Started)
-	return a.object(asJSON, madeBackup{dir, m.Started, took.Seconds(), len(m.Trees), m.Messages, m.Bytes, m.Linked},
-		"backup", dir, "mailboxes", len(m.Trees), "messages", fmt.Sprintf("%d, %s (%d linked)", m.Messages, size(m.Bytes), m.Linked), "took", took.Round(time.Millisecond))
+	return a.object(asJSON, madeBackup{dir, m.Started, took.Seconds(), len(m.Trees), m.Messages, m.Bytes, m.Linked, m.Read},
+		"backup", dir, "mailboxes", len(m.Trees), "messages", fmt.Sprintf("%d, %s (%d linked)", m.Messages, size(m.Bytes), m.Linked), "summed", size(m.Read), "took", took.Round(time.Millisecond))
 }
 
 // chosen is the backup that the flags name.
@@ -118,13 +120,14 @@ func chosen(dir, at string) (string, error) {
 
 func runVerify(fs *flag.FlagSet) action {
 	at := fs.String("at", "", "the newest no younger than this `time`")
+	quick := fs.Bool("quick", false, "do not read the mail: compare names, number and sizes")
 	return func(ctx context.Context, a *app, args []string) error {
 		dir, err := chosen(args[0], *at)
 		if err != nil {
 			return err
 		}
 		faults := 0
-		m, err := backup.Verify(ctx, dir, func(what string) {
+		m, err := backup.Verify(ctx, dir, *quick, func(what string) {
 			faults++
 			fmt.Fprintf(a.out, "%s: %s\n", dir, what)
 		})

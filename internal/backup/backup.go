@@ -6,6 +6,7 @@
 //	manifest.json    what is in it
 //	data/            the data directory: both databases, keys, spool
 //	mail/USER/       a Maildir each; messages are hard links where they can be
+//	sums/USER.sha256 the SHA-256 of each file of it, for verify and sha256sum -c
 //
 // Its moment is its beginning: mail that had been accepted then is in it, mail
 // that came while it was made is not.
@@ -24,6 +25,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +37,8 @@ import (
 type Tree struct {
 	User string `json:"user"`
 	Dir  string `json:"dir"` // where it lay
+	// Sums is the SHA-256 of the list of sums; '' in a backup made without.
+	Sums string `json:"sums,omitempty"`
 }
 
 // Manifest says what a backup holds.
@@ -49,6 +53,7 @@ type Manifest struct {
 	Messages int64             `json:"messages"`
 	Bytes    int64             `json:"bytes"`
 	Linked   int64             `json:"linked"` // messages that take no room of their own
+	Read     int64             `json:"read"`   // bytes of mail read for their sums
 }
 
 const (
@@ -80,7 +85,7 @@ type maker struct {
 // Make makes a backup in the directory to, which holds a directory for each.
 // It returns where it is. An unfinished one has a name that begins with a dot.
 func Make(ctx context.Context, src Source, to string) (string, *Manifest, error) {
-	b := &maker{src: src, m: Manifest{Version: form, Host: src.Host, Started: src.Now().UTC(), Dir: src.Dir, Trees: src.Trees, Files: map[string]string{}}}
+	b := &maker{src: src, m: Manifest{Version: form, Host: src.Host, Started: src.Now().UTC(), Dir: src.Dir, Trees: slices.Clone(src.Trees), Files: map[string]string{}}}
 	name := b.m.Started.Format(stamp)
 	if _, err := os.Stat(filepath.Join(to, name)); err == nil {
 		return "", nil, fmt.Errorf("%s: %w", filepath.Join(to, name), fs.ErrExist)
@@ -92,7 +97,7 @@ func Make(ctx context.Context, src Source, to string) (string, *Manifest, error)
 	if err := os.MkdirAll(b.to, 0o700); err != nil {
 		return "", nil, fmt.Errorf("make backup: %w", err)
 	}
-	for _, step := range []func(context.Context) error{b.mail, b.data, b.databases, b.later, b.spool, b.finish} {
+	for _, step := range []func(context.Context) error{b.mail, b.data, b.databases, b.later, b.spool, b.sums, b.finish} {
 		if err := step(ctx); err != nil {
 			return "", nil, errors.Join(err, os.RemoveAll(b.to))
 		}
@@ -216,7 +221,7 @@ func copyFile(from, to string) (sum string, err error) {
 
 // like gives a file the owner and times of another, as far as we may.
 func like(f *os.File, st os.FileInfo) error {
-	if sys, ok := st.Sys().(*unix.Stat_t); ok && os.Geteuid() == 0 {
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
 		if err := f.Chown(int(sys.Uid), int(sys.Gid)); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -87,7 +88,7 @@ func (b *maker) dir(from, to string) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
-	if sys, ok := st.Sys().(*unix.Stat_t); ok && os.Geteuid() == 0 {
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok && os.Geteuid() == 0 {
 		return os.Chown(to, int(sys.Uid), int(sys.Gid))
 	}
 	return nil
