@@ -14,6 +14,9 @@ import (
 //go:embed mail_audit.sql
 var mailAuditDDL string
 
+//go:embed mail_audit_row.sql
+var mailAuditRowDDL string
+
 // audited are the tables whose changes are recorded, and how a row of each is
 // called; $ is OLD or NEW.
 var audited = map[string]string{
@@ -69,8 +72,8 @@ const auditValueMost = 500
 // auditTriggers makes the triggers of all tables anew, for the columns that
 // they have now.
 func auditTriggers(ctx context.Context, tx *sql.Tx) error {
-	if _, err := tx.ExecContext(ctx, auditShort); err != nil {
-		return fmt.Errorf("trigger of long values: %w", err)
+	if _, err := tx.ExecContext(ctx, auditChange+auditShort); err != nil {
+		return fmt.Errorf("triggers of changes: %w", err)
 	}
 	for table, name := range audited {
 		columns, err := columnsOf(ctx, tx, table)
@@ -106,28 +109,33 @@ func columnsOf(ctx context.Context, tx *sql.Tx, table string) ([]string, error) 
 
 const auditOn = `ifnull((SELECT CAST(stValue AS INTEGER) FROM Setting WHERE stName = 'audit_rows'), 50000) > 0`
 
+// auditTrigger makes the triggers of a table. They hold what only they know, the
+// columns; all else stands once, in AuditChange: every connection holds all
+// triggers in memory, parsed.
 func auditTrigger(table, name string, columns []string) string {
-	var changed []string
-	for _, c := range columns {
-		changed = append(changed, fmt.Sprintf("NEW.%s IS NOT OLD.%s", c, c))
-	}
+	old, inserted := auditRow("OLD", columns, "'***'"), auditRow("NEW", columns, "'***'")
+	changed := auditRow("NEW", columns, "iif(NEW.$ IS OLD.$, '***', '*** (new)')")
 	var b strings.Builder
-	for _, t := range []struct{ verb, side, when, old, new string }{
-		{"insert", "NEW", "", "NULL", auditRow("NEW", columns, "'***'")},
-		{"update", "NEW", " AND (" + strings.Join(changed, " OR ") + ")", auditRow("OLD", columns, "'***'"), auditRow("NEW", columns, "iif(NEW.$ IS OLD.$, '***', '*** (new)')")},
-		{"delete", "OLD", "", auditRow("OLD", columns, "'***'"), "NULL"},
+	for _, t := range []struct{ verb, side, old, new string }{
+		{"insert", "NEW", "NULL", inserted}, {"update", "NEW", old, changed}, {"delete", "OLD", old, "NULL"},
 	} {
 		fmt.Fprintf(&b, `DROP TRIGGER IF EXISTS Audit%[1]s_%[2]s;
-			CREATE TRIGGER Audit%[1]s_%[2]s AFTER %[2]s ON %[1]s WHEN %[3]s%[4]s BEGIN
-			INSERT INTO Audit (auWho, auAction, auTable, auRow, auOld, auNew)
-			VALUES (ifnull((SELECT abWho FROM AuditBy), ''), '%[2]s', '%[1]s', %[5]s, %[6]s, %[7]s); END;`,
-			table, t.verb, auditOn, t.when, strings.ReplaceAll(name, "$", t.side), t.old, t.new)
+			CREATE TRIGGER Audit%[1]s_%[2]s AFTER %[2]s ON %[1]s BEGIN
+			INSERT INTO AuditRow VALUES ('%[1]s', %[3]s, %[4]s, %[5]s); END;`,
+			table, t.verb, strings.ReplaceAll(name, "$", t.side), t.old, t.new)
 	}
 	return b.String()
 }
 
-// auditShort bounds long values once the row is there. The triggers of tables
-// stay small for it: every connection holds all of them in memory, parsed.
+// auditChange records what the triggers of tables say: nothing if no column has
+// changed.
+const auditChange = `DROP TRIGGER IF EXISTS AuditChange;
+	CREATE TRIGGER AuditChange INSTEAD OF INSERT ON AuditRow WHEN NEW.auOld IS NOT NEW.auNew AND ` + auditOn + ` BEGIN
+	INSERT INTO Audit (auWho, auAction, auTable, auRow, auOld, auNew)
+	VALUES (ifnull((SELECT abWho FROM AuditBy), ''), iif(NEW.auOld IS NULL, 'insert', iif(NEW.auNew IS NULL, 'delete', 'update')),
+		NEW.auTable, NEW.auRow, NEW.auOld, NEW.auNew); END;`
+
+// auditShort bounds long values once the row is there.
 var auditShort = fmt.Sprintf(`DROP TRIGGER IF EXISTS AuditShort;
 	CREATE TRIGGER AuditShort AFTER INSERT ON Audit WHEN length(NEW.auOld) > %[1]d OR length(NEW.auNew) > %[1]d BEGIN
 	UPDATE Audit SET

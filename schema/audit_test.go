@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -159,6 +160,40 @@ func TestAuditShort(t *testing.T) {
 		}
 		return nil
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAuditTriggersAreSmall: every connection holds them parsed, so what all
+// tables share stands once; a file of an older program gets the small ones.
+func TestAuditTriggersAreSmall(t *testing.T) {
+	ctx, path := context.Background(), filepath.Join(t.TempDir(), "mail.sqlite")
+	if err := migrate(ctx, path, mailSteps[:5], nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := Script(ctx, path, `CREATE TRIGGER AuditSetting_update AFTER UPDATE ON Setting WHEN `+auditOn+` BEGIN
+		INSERT INTO Audit (auAction) VALUES ('as it was'); END;`); err != nil {
+		t.Fatal(err)
+	}
+	m, err := OpenMail(ctx, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := Script(ctx, path, `INSERT INTO Setting VALUES ('a', '1'); UPDATE Setting SET stValue = '2'`); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := auditLines(t, m, ""), "|insert|Setting|a|stName: a; stValue: 1\n|update|Setting|a|stValue: 1 -> 2\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	err = m.each(ctx, `SELECT name FROM sqlite_schema WHERE type = 'trigger' AND name GLOB 'Audit*_*' AND (sql LIKE '%audit_rows%' OR sql LIKE '%AuditBy%')`,
+		nil, func(rows *sql.Rows) error {
+			var name string
+			err := rows.Scan(&name)
+			t.Errorf("%s holds what AuditChange has", name)
+			return err
+		})
 	if err != nil {
 		t.Fatal(err)
 	}

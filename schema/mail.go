@@ -17,6 +17,7 @@ var mailSteps = []migration{
 	{"audit trail", mailAuditDDL},
 	{"second factors", mailTotpDDL},
 	{"mailboxes of others", mailSharingDDL},
+	{"smaller audit triggers", mailAuditRowDDL},
 }
 
 // Mail is mail.sqlite: what the operator wants. Its methods may be called from
