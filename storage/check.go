@@ -77,15 +77,40 @@ func (s *Store) Check(ctx context.Context, spec Spec) ([]Difference, error) {
 }
 
 func (t *tree) checkAccount(ctx context.Context, num int64) (all []Difference) {
-	bytes, messages, err := t.s.d.State.IndexUsage(ctx, num)
-	if t.counted && err == nil && (bytes != t.bytes.Load() || messages != t.messages.Load()) && t.reserved.Load() == 0 {
-		all = append(all, Difference{What: fmt.Sprintf("quota counts %d bytes in %d messages, the index has %d in %d",
-			t.bytes.Load(), t.messages.Load(), bytes, messages)})
+	if d := t.checkUsage(ctx, num); d != nil {
+		all = append(all, *d)
 	}
 	if n, err := t.s.d.State.StrayRows(ctx); err == nil && n > 0 {
 		all = append(all, Difference{What: fmt.Sprintf("%d rows of the index belong to no mailbox or message", n)})
 	}
 	return all
+}
+
+// checkUsage compares what quotas count with the index, without what came
+// meanwhile, by this process or another. t.mu is held.
+func (t *tree) checkUsage(ctx context.Context, num int64) (d *Difference) {
+	for range checkTries {
+		bytes, messages, err := t.s.d.State.IndexUsage(ctx, num)
+		if err != nil || !t.counted || t.reserved.Load() != 0 || bytes == t.bytes.Load() && messages == t.messages.Load() {
+			return nil
+		}
+		d = &Difference{What: fmt.Sprintf("quota counts %d bytes in %d messages, the index has %d in %d",
+			t.bytes.Load(), t.messages.Load(), bytes, messages)}
+		for _, b := range t.boxes {
+			b.catchRow(ctx)
+		}
+	}
+	return d
+}
+
+// catchRow reads the mailbox again if another process has written it. One that
+// has gone is found by whoever uses it next.
+func (b *box) catchRow(ctx context.Context) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if row, found, err := b.t.s.d.State.IndexMailbox(ctx, b.num); err == nil && found && row.Gen != b.row.Gen {
+		b.reload(ctx)
+	}
 }
 
 func (t *tree) check(ctx context.Context, row schema.IndexMailbox) (all []Difference, err error) {

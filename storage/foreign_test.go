@@ -188,6 +188,35 @@ func TestIndexIsRebuiltFromTheTree(t *testing.T) {
 	}
 }
 
+// TestCheckBesideAnotherProcess: `check` has counted what an account holds when
+// the server delivers to it. That is no difference; a wrong count is one.
+func TestCheckBesideAnotherProcess(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	w.deliver("INBOX", mail)
+	v := w.sel("INBOX")
+	if _, err := w.acc.Quota(ctx); err != nil {
+		t.Fatal(err)
+	}
+	other := &world{t: t, spec: w.spec, now: w.now}
+	other.open(w.statePath())
+	defer other.state.Close()
+	defer other.Close()
+	for range 3 {
+		other.append("INBOX", mail)
+	}
+	w.check()
+	if q, err := w.acc.Quota(ctx); err != nil || q.Messages != 4 || q.Bytes != int64(4*len(mail)) {
+		t.Errorf("quota after that: %+v %v", q, err)
+	}
+	v.b.t.bytes.Add(7)
+	diffs, err := w.Check(ctx, w.spec)
+	v.b.t.bytes.Add(-7)
+	if err != nil || len(diffs) != 1 || !strings.Contains(diffs[0].What, "quota counts") {
+		t.Errorf("check of a wrong count: %v %v", diffs, err)
+	}
+}
+
 func TestCheckNamesEveryDifference(t *testing.T) {
 	w := newWorld(t)
 	ctx := context.Background()
