@@ -7,6 +7,7 @@ import (
 
 	"mailserver/imap"
 	"mailserver/internal/acl"
+	"mailserver/internal/dialogtest"
 )
 
 // grant gives ann rights on a mailbox of joe's, and no others.
@@ -29,9 +30,9 @@ func (h *house) grant(box, rights string) {
 func (h *house) loginAs(user string) *client {
 	h.t.Helper()
 	c := h.dial()
-	c.until(`^\* OK `)
-	c.send("login LOGIN " + user + " " + users[user])
-	c.until(`^login OK `)
+	c.Until(`^\* OK `)
+	c.Send("login LOGIN " + user + " " + dialogtest.Password(user))
+	c.Until(`^login OK `)
 	return c
 }
 
@@ -158,7 +159,7 @@ func without(set, taken string) string {
 func put(h *house, user, box, flags string) {
 	h.t.Helper()
 	c := h.loginAs(user)
-	defer c.conn.Close()
+	defer c.Conn.Close()
 	c.do("CREATE " + box)
 	c.do("APPEND " + box + " (" + flags + ") {10+}\r\nA: b\r\n\r\nc\r")
 }

@@ -28,11 +28,11 @@ func compressed(t *testing.T, h *house) *deflated {
 	if got := c.do("COMPRESS DEFLATE"); !strings.HasPrefix(got[len(got)-1], "x OK") {
 		t.Fatal(got)
 	}
-	w, err := flate.NewWriter(c.conn, 6)
+	w, err := flate.NewWriter(c.Conn, 6)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.r = bufio.NewReader(flate.NewReader(c.r))
+	c.R = bufio.NewReader(flate.NewReader(c.R))
 	return &deflated{c, w}
 }
 
@@ -47,23 +47,23 @@ func TestCompress(t *testing.T) {
 	}
 	d := compressed(t, h)
 	d.send("a SELECT INBOX")
-	d.c.until("^a OK")
+	d.c.Until("^a OK")
 	d.send("b COMPRESS DEFLATE")
-	d.c.until(`^b NO \[COMPRESSIONACTIVE\]`)
+	d.c.Until(`^b NO \[COMPRESSIONACTIVE\]`)
 	d.send("c UID FETCH 1:* (FLAGS BODY.PEEK[])")
-	d.c.until("^c OK")
+	d.c.Until("^c OK")
 	text := "Subject: x\r\n\r\n" + strings.Repeat("a line of text\r\n", 20000)
 	d.send("d APPEND INBOX {320014+}\r\n" + text)
-	d.c.until("^d OK")
+	d.c.Until("^d OK")
 	d.send("e IDLE")
-	d.c.until(`^\+ idling`)
+	d.c.Until(`^\+ idling`)
 	plain.do("SELECT INBOX")
 	plain.do(`STORE 1 +FLAGS (\Flagged)`)
-	d.c.until(`^\* 1 FETCH \(FLAGS`)
+	d.c.Until(`^\* 1 FETCH \(FLAGS`)
 	d.send("DONE")
-	d.c.until("^e OK")
+	d.c.Until("^e OK")
 	d.send("f LOGOUT")
-	d.c.until("^f OK")
+	d.c.Until("^f OK")
 }
 
 // TestCompressedIdleHoldsLittle: 40 KB of compress/flate for each would be most
@@ -84,13 +84,13 @@ func TestCompressedIdleHoldsLittle(t *testing.T) {
 	}
 	before := measure()
 	for _, c := range list { // not flate, whose memory would count
-		c.conn.Write([]byte{0x00, 17, 0, 0xee, 0xff})
-		io.WriteString(c.conn, "a SELECT INBOX\r\n\r")
-		c.conn.Write([]byte{0x00, 9, 0, 0xf6, 0xff})
-		io.WriteString(c.conn, "\na IDLE\r\n")
+		c.Conn.Write([]byte{0x00, 17, 0, 0xee, 0xff})
+		io.WriteString(c.Conn, "a SELECT INBOX\r\n\r")
+		c.Conn.Write([]byte{0x00, 9, 0, 0xf6, 0xff})
+		io.WriteString(c.Conn, "\na IDLE\r\n")
 		var buf [2048]byte
 		for got := 0; got < 200; {
-			k, err := c.conn.Read(buf[:])
+			k, err := c.Conn.Read(buf[:])
 			if err != nil {
 				t.Fatal(err)
 			}

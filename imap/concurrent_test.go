@@ -27,10 +27,10 @@ var (
 
 // run sends a command and follows what the server tells.
 func (p *picture) run(command string) (string, error) {
-	p.send("x " + command)
+	p.Send("x " + command)
 	quiet := regexp.MustCompile(`^(FETCH|STORE|SEARCH) `).MatchString(command)
 	for {
-		line := p.line()
+		line := p.Line()
 		if strings.HasPrefix(line, "x ") {
 			if strings.HasPrefix(line, "x BAD") || strings.Contains(line, "SERVERBUG") {
 				return line, fmt.Errorf("%s: %s", command, line)

@@ -201,14 +201,14 @@ func compareQueries(t *testing.T, h *house, c *client, b letterBox) {
 }
 
 func (c *client) append(box string, letters ...string) {
-	c.t.Helper()
+	c.T.Helper()
 	s := "APPEND " + box
 	for _, text := range letters {
 		s += fmt.Sprintf(" {%d+}\r\n%s", len(text), text)
 	}
 	got := c.do(s)
 	if !strings.HasPrefix(got[len(got)-1], "x OK") {
-		c.t.Fatal(got)
+		c.T.Fatal(got)
 	}
 }
 
@@ -223,18 +223,18 @@ func TestFullText(t *testing.T) {
 	dir := filepath.Join(h.dir, "mail", "joe@vmail.example")
 	total := fullTextTree(t, dir, n)
 	c := h.login()
-	c.send("x SELECT INBOX")
+	c.Send("x SELECT INBOX")
 	c.discard("x ")
 	search := func(key string) (answer string, took time.Duration) {
 		start := time.Now()
-		c.send("x UID SEARCH RETURN (COUNT) " + key)
-		c.conn.SetReadDeadline(time.Now().Add(5 * time.Minute))
+		c.Send("x UID SEARCH RETURN (COUNT) " + key)
+		c.Conn.SetReadDeadline(time.Now().Add(5 * time.Minute))
 		for !strings.HasPrefix(answer, "* ESEARCH ") { // a slow machine tells its progress before
 			var err error
-			answer, err = c.r.ReadString('\n')
+			answer, err = c.R.ReadString('\n')
 			must(t, err)
 		}
-		c.until("^x ")
+		c.Until("^x ")
 		return strings.TrimSpace(answer), time.Since(start)
 	}
 	keys := []string{"TEXT zyxneedle", "BODY zyxneedle", "TEXT " + ftsWord(2), "BODY " + ftsWord(100), "BODY " + ftsWord(3000),

@@ -33,12 +33,12 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		c := h.by(t).login()
 		go func() {
-			c.conn.Write(in)
-			c.conn.(*net.TCPConn).CloseWrite()
+			c.Conn.Write(in)
+			c.Conn.(*net.TCPConn).CloseWrite()
 		}()
-		c.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
-		out, err := io.ReadAll(c.r)
-		c.conn.Close()
+		c.Conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		out, err := io.ReadAll(c.R)
+		c.Conn.Close()
 		if err != nil && !strings.Contains(err.Error(), "reset") {
 			t.Fatalf("%v after %q", err, out)
 		}

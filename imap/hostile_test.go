@@ -70,7 +70,7 @@ func TestHostileMail(t *testing.T) {
 func (c *client) within(t *testing.T, command, want string) {
 	t.Helper()
 	start, before := time.Now(), allocated()
-	c.send("x " + command)
+	c.Send("x " + command)
 	status := c.discard("x ")
 	took, cost := time.Since(start), allocated()-before
 	name := command[:min(len(command), 60)]
@@ -86,12 +86,12 @@ func (c *client) within(t *testing.T, command, want string) {
 // discard reads to the tagged line without keeping what comes before, and
 // returns that.
 func (c *client) discard(tag string) string {
-	c.conn.SetReadDeadline(time.Now().Add(60 * time.Second))
+	c.Conn.SetReadDeadline(time.Now().Add(60 * time.Second))
 	start := true
 	for {
-		part, prefix, err := c.r.ReadLine()
+		part, prefix, err := c.R.ReadLine()
 		if err != nil {
-			c.t.Fatal(err)
+			c.T.Fatal(err)
 		}
 		if start && strings.HasPrefix(string(part), tag) {
 			return strings.TrimPrefix(string(part), tag)
@@ -181,16 +181,16 @@ func TestHostileCommands(t *testing.T) {
 func TestHostileBeforeLogin(t *testing.T) {
 	h := open(t, imap.ListenerOptions{}, nil)
 	c := h.dial()
-	c.line()
+	c.Line()
 	go func() { // the server closes on the way
 		for range 100 {
-			if _, err := io.WriteString(c.conn, strings.Repeat("x", 100<<10)); err != nil {
+			if _, err := io.WriteString(c.Conn, strings.Repeat("x", 100<<10)); err != nil {
 				return
 			}
 		}
 	}()
-	c.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
-	out, _ := io.ReadAll(c.r)
+	c.Conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+	out, _ := io.ReadAll(c.R)
 	if len(out) > 1000 {
 		t.Errorf("%d bytes of answer", len(out))
 	}

@@ -36,7 +36,7 @@ func idleCost(t *testing.T, opt imap.ListenerOptions, tls bool) (bytes int, rout
 	all := make([]*client, n)
 	for i := range all {
 		all[i] = idleClient(h, tls)
-		all[i].r = nil // the test's own buffer
+		all[i].R = nil // the test's own buffer
 	}
 	after := inUse()
 	routines = float64(runtime.NumGoroutine()-g) / n
@@ -46,17 +46,17 @@ func idleCost(t *testing.T, opt imap.ListenerOptions, tls bool) (bytes int, rout
 
 func idleClient(h *house, tls bool) *client {
 	c := h.dial()
-	c.line()
+	c.Line()
 	if tls {
 		c.do("STARTTLS")
-		if err := startTLS(c); err != nil {
+		if err := c.TLS(""); err != nil {
 			h.t.Fatal(err)
 		}
 	}
 	c.do("LOGIN joe@vmail.example joes-secret")
 	c.do("SELECT INBOX")
-	c.send("i IDLE")
-	c.until(`^\+ idling`)
+	c.Send("i IDLE")
+	c.Until(`^\+ idling`)
 	return c
 }
 
@@ -98,12 +98,12 @@ func BenchmarkFetch(b *testing.B) {
 // fill appends n messages, many in one command.
 func fill(c *client, n int) {
 	for i := 0; i < n; i += 100 {
-		c.raw("f APPEND INBOX")
+		c.Raw("f APPEND INBOX")
 		for j := range min(100, n-i) {
 			text := fmt.Sprintf("From: a%d@remote.example\r\nTo: joe@vmail.example\r\nSubject: number %d\r\nMessage-ID: <%d@x>\r\nDate: Mon, 1 Jan 2024 10:00:00 +0000\r\n\r\n%s", j, i+j, i+j, letter)
-			c.raw(fmt.Sprintf(" {%d+}\r\n%s", len(text), text))
+			c.Raw(fmt.Sprintf(" {%d+}\r\n%s", len(text), text))
 		}
-		c.raw("\r\n")
-		c.until("^f OK")
+		c.Raw("\r\n")
+		c.Until("^f OK")
 	}
 }

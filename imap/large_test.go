@@ -27,21 +27,21 @@ func TestLargeMessageIsNotHeld(t *testing.T) {
 	size := len(head) + n*len(chunk) + len(tail)
 
 	before := allocated()
-	c.raw(fmt.Sprintf("a APPEND INBOX {%d+}\r\n%s", size, head))
+	c.Raw(fmt.Sprintf("a APPEND INBOX {%d+}\r\n%s", size, head))
 	for range n {
-		if _, err := c.conn.Write(chunk); err != nil {
+		if _, err := c.Conn.Write(chunk); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c.raw(tail + "\r\n")
-	c.until("^a OK")
+	c.Raw(tail + "\r\n")
+	c.Until("^a OK")
 	t.Logf("APPEND allocates %d KB", (allocated()-before)>>10)
 	c.do("SELECT INBOX")
 	for _, item := range []string{"BODYSTRUCTURE", "BODY.PEEK[]", "BODY.PEEK[1]", "BINARY.PEEK[1]", "BODY.PEEK[]<1000.40000000>"} {
 		from := allocated()
-		c.send("f FETCH 1 " + item)
+		c.Send("f FETCH 1 " + item)
 		got := c.literal()
-		c.until("^f OK")
+		c.Until("^f OK")
 		t.Logf("FETCH %s: %d bytes, allocates %d KB", item, got, (allocated()-from)>>10)
 	}
 	c.do("SEARCH BODY nothing")
@@ -52,15 +52,15 @@ func TestLargeMessageIsNotHeld(t *testing.T) {
 
 // literal reads the first line, and a literal at its end without keeping it.
 func (c *client) literal() int64 {
-	first := c.line()
+	first := c.Line()
 	m := regexp.MustCompile(`\{(\d+)\}$`).FindStringSubmatch(first)
 	if m == nil {
 		return 0
 	}
 	n, _ := strconv.ParseInt(m[1], 10, 64)
-	c.conn.SetReadDeadline(time.Now().Add(time.Minute))
-	if _, err := io.CopyN(io.Discard, c.r, n); err != nil {
-		c.t.Fatal(err)
+	c.Conn.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := io.CopyN(io.Discard, c.R, n); err != nil {
+		c.T.Fatal(err)
 	}
 	return n
 }
@@ -80,7 +80,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	other.do("SELECT INBOX")
 	go func() {
 		for range 2000 { // far more than the kernel keeps for it
-			if _, err := io.WriteString(lazy.conn, "x FETCH 1:* BODY.PEEK[]\r\n"); err != nil {
+			if _, err := io.WriteString(lazy.Conn, "x FETCH 1:* BODY.PEEK[]\r\n"); err != nil {
 				return
 			}
 		}
@@ -94,7 +94,7 @@ func TestClientThatDoesNotRead(t *testing.T) {
 	if got := other.do("EXPUNGE"); got[0] != "x OK Expunge completed." {
 		t.Error(got)
 	}
-	lazy.conn.Close()
+	lazy.Conn.Close()
 }
 
 // TestShutdownLetsAppendFinish: what is being appended is stored and answered,
@@ -102,15 +102,15 @@ func TestClientThatDoesNotRead(t *testing.T) {
 func TestShutdownLetsAppendFinish(t *testing.T) {
 	h := open(t, imap.ListenerOptions{}, nil)
 	c := h.login()
-	c.send("a APPEND INBOX {20}")
-	c.until(`^\+ OK`)
-	c.raw("Subject: x")
+	c.Send("a APPEND INBOX {20}")
+	c.Until(`^\+ OK`)
+	c.Raw("Subject: x")
 	down := make(chan error, 1)
 	go func() { down <- h.srv.Shutdown(t.Context()) }()
 	idle := h.dialUntilRefused()
-	c.raw("\r\n\r\nabcd\r\n\r\n")
-	c.until(`^a OK \[APPENDUID \d+ 1\] Append completed\.`)
-	c.until(`^\* BYE Server shutting down\.`)
+	c.Raw("\r\n\r\nabcd\r\n\r\n")
+	c.Until(`^a OK \[APPENDUID \d+ 1\] Append completed\.`)
+	c.Until(`^\* BYE Server shutting down\.`)
 	if err := <-down; err != nil || !idle {
 		t.Error(err, idle)
 	}
@@ -132,10 +132,10 @@ func (h *house) dialUntilRefused() bool {
 func TestBrokenAppendLeavesNothing(t *testing.T) {
 	h := open(t, imap.ListenerOptions{}, nil)
 	c := h.login()
-	c.raw("a APPEND INBOX {6+}\r\na: 1\r\n {1000}\r\n")
-	c.until(`^\+ OK`)
-	c.raw("half")
-	c.conn.Close()
+	c.Raw("a APPEND INBOX {6+}\r\na: 1\r\n {1000}\r\n")
+	c.Until(`^\+ OK`)
+	c.Raw("half")
+	c.Conn.Close()
 	other := h.login()
 	if got := other.do("STATUS INBOX (MESSAGES)"); got[0] != "* STATUS INBOX (MESSAGES 0)" {
 		t.Error(got)

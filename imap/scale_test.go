@@ -51,7 +51,7 @@ func TestLargeMailbox(t *testing.T) {
 	}
 	run := func(cmd string) func() {
 		return func() {
-			c.send("x " + cmd)
+			c.Send("x " + cmd)
 			if got := c.discard("x "); !strings.HasPrefix(got, "OK") {
 				t.Errorf("%s: %s", cmd, got)
 			}
@@ -99,19 +99,19 @@ func TestManySessionsOnOneMailbox(t *testing.T) {
 		c.do("SELECT INBOX")
 		ready.Add(1)
 		told.Go(func() {
-			c.send("i IDLE")
-			c.until(`^\+ idling`)
+			c.Send("i IDLE")
+			c.Until(`^\+ idling`)
 			ready.Done()
 			// Bursts that come close together are told as one.
-			c.until(fmt.Sprintf(`^\* 1000 FETCH .*burst%d`, bursts-1))
-			c.send("DONE")
-			c.until("^i OK")
+			c.Until(fmt.Sprintf(`^\* 1000 FETCH .*burst%d`, bursts-1))
+			c.Send("DONE")
+			c.Until("^i OK")
 		})
 	}
 	ready.Wait()
 	start := time.Now()
 	for k := range bursts {
-		one.send(fmt.Sprintf("x STORE 1:1000 +FLAGS.SILENT (burst%d)", k))
+		one.Send(fmt.Sprintf("x STORE 1:1000 +FLAGS.SILENT (burst%d)", k))
 		one.discard("x ")
 	}
 	told.Wait()

@@ -19,9 +19,9 @@ func BenchmarkRETR(b *testing.B) {
 	c := h.login()
 	b.ResetTimer()
 	for i := range b.N {
-		c.send(fmt.Sprintf("RETR %d", i%n+1))
+		c.Send(fmt.Sprintf("RETR %d", i%n+1))
 		for {
-			line, err := c.r.ReadSlice('\n')
+			line, err := c.R.ReadSlice('\n')
 			if err != nil {
 				b.Fatal(err)
 			}

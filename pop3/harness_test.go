@@ -1,28 +1,15 @@
 package pop3_test
 
 import (
-	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"fmt"
-	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"path/filepath"
-	"regexp"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/emersion/go-sasl"
-
-	"mailserver/auth"
+	"mailserver/internal/dialogtest"
 	"mailserver/internal/login"
 	"mailserver/internal/setting"
 	"mailserver/internal/testenv"
@@ -30,39 +17,6 @@ import (
 	"mailserver/schema"
 	"mailserver/storage"
 )
-
-// users are those of the sample database.
-var users = map[string]string{"joe@vmail.example": "joes-secret", "ann@vmail.example": "anns-secret"}
-
-// who is an Authenticator that knows users; down makes it undecided.
-type who struct{ down bool }
-
-func (w who) Plain(_ context.Context, _ auth.Client, user, password string) (auth.Identity, error) {
-	switch {
-	case w.down:
-		return auth.Identity{}, auth.ErrUnavailable
-	case users[user] == "" || users[user] != password:
-		return auth.Identity{}, auth.ErrBadCredentials
-	}
-	return auth.Identity{User: user, Mechanism: "PLAIN"}, nil
-}
-
-func (w who) Mechanisms(_ context.Context, c auth.Client, plaintext bool) []string {
-	if c.TLS || plaintext {
-		return []string{"PLAIN"}
-	}
-	return nil
-}
-
-func (w who) Begin(ctx context.Context, c auth.Client, _ string, done func(auth.Identity)) sasl.Server {
-	return sasl.NewPlainServer(func(_, user, password string) error {
-		id, err := w.Plain(ctx, c, user, password)
-		if err == nil {
-			done(id)
-		}
-		return err
-	})
-}
 
 // house is a server on a port of its own.
 type house struct {
@@ -72,7 +26,7 @@ type house struct {
 	dir   string
 	addr  string
 	rows  map[string]string
-	log   *lockedBuffer
+	log   *dialogtest.Buffer
 	auth  login.Authenticator
 	level slog.Level
 	late  time.Duration // the server's clock is behind by
@@ -80,7 +34,7 @@ type house struct {
 
 func open(t testing.TB, opt pop3.ListenerOptions, rows map[string]string) *house {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), rows: rows, log: &lockedBuffer{}, auth: who{}}
+	h := &house{t: t, dir: t.TempDir(), rows: rows, log: &dialogtest.Buffer{}, auth: dialogtest.Who{}}
 	if _, fuzz := t.(*testing.F); fuzz {
 		h.level = slog.LevelError
 	}
@@ -101,7 +55,7 @@ func (h *house) serve(opt pop3.ListenerOptions) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	cert := certificate(h.t)
+	cert := dialogtest.Certificate(h.t)
 	h.srv = pop3.New(pop3.Deps{
 		Auth:    h.auth,
 		Account: func(_ context.Context, user string) (*storage.Account, error) { return h.account(user), nil },
@@ -137,36 +91,10 @@ func (h *house) account(user string) (a *storage.Account) {
 	return h.store.Account(storage.Spec{User: user, Dir: filepath.Join(h.dir, "mail", user), UID: -1, GID: -1})
 }
 
-func certificate(t testing.TB) *tls.Config {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mx.example"}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-}
-
 // client is one connection of a dialog.
-type client struct {
-	t    testing.TB
-	conn net.Conn
-	r    *bufio.Reader
-	vars map[string]string
-}
+type client struct{ *dialogtest.Client }
 
-func (h *house) dial() *client {
-	h.t.Helper()
-	conn, err := net.Dial("tcp", h.addr)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.t.Cleanup(func() { conn.Close() })
-	return &client{t: h.t, conn: conn, r: bufio.NewReader(conn), vars: map[string]string{}}
-}
+func (h *house) dial() *client { h.t.Helper(); return &client{dialogtest.Dial(h.t, h.addr)} }
 
 // by is the same house for a subtest.
 func (h *house) by(t testing.TB) *house {
@@ -177,175 +105,35 @@ func (h *house) by(t testing.TB) *house {
 func (h *house) login() *client {
 	h.t.Helper()
 	c := h.dial()
-	c.line()
-	c.send("USER joe@vmail.example")
-	c.send("PASS joes-secret")
-	c.until(`^\+OK Logged in\.$`)
+	c.Line()
+	c.Send("USER joe@vmail.example")
+	c.Send("PASS joes-secret")
+	c.Until(`^\+OK Logged in\.$`)
 	return c
-}
-
-func (c *client) raw(s string) {
-	c.t.Helper()
-	if _, err := io.WriteString(c.conn, s); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-func (c *client) send(s string) { c.t.Helper(); c.raw(s + "\r\n") }
-
-func (c *client) line() string {
-	c.t.Helper()
-	c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	s, err := c.r.ReadString('\n')
-	if err != nil {
-		c.t.Fatalf("after %q: %v", s, err)
-	}
-	return strings.TrimSuffix(s, "\r\n")
-}
-
-// until reads up to a line that matches, and returns all lines.
-func (c *client) until(pattern string) []string {
-	c.t.Helper()
-	re := regexp.MustCompile(pattern)
-	var lines []string
-	for {
-		s := c.line()
-		lines = append(lines, s)
-		if m := re.FindStringSubmatch(s); m != nil {
-			for i, name := range re.SubexpNames() {
-				if name != "" {
-					c.vars[name] = m[i]
-				}
-			}
-			return lines
-		}
-	}
 }
 
 // do sends a command and returns the line of its answer.
 func (c *client) do(command string) string {
-	c.t.Helper()
-	c.send(command)
-	return c.line()
+	c.T.Helper()
+	c.Send(command)
+	return c.Line()
 }
 
 // list sends a command and returns the lines of its answer, without the last.
 func (c *client) list(command string) []string {
-	c.t.Helper()
-	c.send(command)
-	lines := c.until(`^\.$|^-ERR`)
+	c.T.Helper()
+	c.Send(command)
+	lines := c.Until(`^\.$|^-ERR`)
 	return lines[:len(lines)-1]
-}
-
-func (c *client) closed() {
-	c.t.Helper()
-	c.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
-	if rest, err := io.ReadAll(c.r); err == nil && len(rest) > 0 {
-		c.t.Errorf("before closing: %q", rest)
-	}
-}
-
-var variable = regexp.MustCompile(`\$\{?[a-zA-Z]+\}?`)
-
-func (c *client) expand(s string, quote bool) string {
-	return variable.ReplaceAllStringFunc(s, func(name string) string {
-		v, ok := c.vars[strings.Trim(name, "${}")]
-		if !ok {
-			return name
-		}
-		if quote {
-			return regexp.QuoteMeta(v)
-		}
-		return v
-	})
 }
 
 // run plays a script.
 func (h *house) run(s *testenv.Script) {
-	t := h.t
 	for _, m := range s.Mail {
 		h.put(m)
 	}
-	clients := map[string]*client{}
-	vars := map[string]string{}
-	for _, st := range s.Steps {
-		c := clients[st.Client]
-		if c == nil {
-			c = h.dial()
-			c.vars = vars
-			clients[st.Client] = c
-		}
-		if err := c.step(st); err != nil {
-			t.Fatalf("%s:%d: %s %s\n%v", s.Name, st.Line, st.Verb, st.Text, err)
-		}
-	}
-}
-
-func (c *client) step(st testenv.Step) error {
-	switch st.Verb {
-	case "C:":
-		c.send(c.expand(st.Text, false))
-	case "C=":
-		text, err := strconv.Unquote(st.Text)
-		if err != nil {
-			return err
-		}
-		c.raw(c.expand(text, false))
-	case "S:":
-		if got, want := c.line(), c.expand(st.Text, false); got != want {
-			return fmt.Errorf("got  %s\nwant %s", got, want)
-		}
-	case "S~":
-		re, got := c.expand(st.Text, true), c.line()
-		m := regexp.MustCompile(re).FindStringSubmatch(got)
-		if m == nil {
-			return fmt.Errorf("got  %s\nwant a match", got)
-		}
-		for i, name := range regexp.MustCompile(re).SubexpNames() {
-			if name != "" {
-				c.vars[name] = m[i]
-			}
-		}
-	case "S...":
-		c.until(c.expand(st.Text, true))
-	case "TLS":
-		return startTLS(c)
-	case "CLOSED":
-		c.closed()
-	case "CLOSE":
-		c.conn.Close()
-	default:
-		return fmt.Errorf("verb %s", st.Verb)
-	}
-	return nil
+	dialogtest.Play(h.t, s, func() *dialogtest.Client { return h.dial().Client })
 }
 
 // put appends the message of a section mail/USER/FOLDER:FLAGS.
-func (h *house) put(m testenv.Section) {
-	h.t.Helper()
-	user, folder, _ := strings.Cut(m.Path, "/")
-	folder, flags, _ := strings.Cut(folder, ":")
-	folder = strings.TrimPrefix(folder, ".")
-	ctx, a := h.t.Context(), h.account(user)
-	if folder != "INBOX" {
-		a.Create(ctx, folder, nil)
-	}
-	d, err := a.NewDraft(ctx, folder, 0)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	io.WriteString(d, strings.ReplaceAll(m.Text, "\n", "\r\n"))
-	var meta storage.AppendMeta
-	for _, f := range flags {
-		meta.Flags = append(meta.Flags, maildirFlags[f])
-	}
-	if _, _, err := a.Append(ctx, folder, []*storage.Draft{d}, []storage.AppendMeta{meta}); err != nil {
-		h.t.Fatal(err)
-	}
-}
-
-func startTLS(c *client) error {
-	tc := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
-	c.conn, c.r = tc, bufio.NewReader(tc)
-	return tc.Handshake()
-}
+func (h *house) put(m testenv.Section) { h.t.Helper(); dialogtest.Put(h.t, h.account, m) }

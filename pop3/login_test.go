@@ -1,39 +1,17 @@
 package pop3_test
 
 import (
-	"bytes"
 	"context"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	goimap "github.com/emersion/go-imap/v2"
-
+	"mailserver/internal/dialogtest"
 	"mailserver/internal/login"
 	"mailserver/internal/testenv"
 	"mailserver/pop3"
 )
-
-var maildirFlags = map[rune]goimap.Flag{'S': goimap.FlagSeen, 'R': goimap.FlagAnswered, 'F': goimap.FlagFlagged, 'T': goimap.FlagDeleted, 'D': goimap.FlagDraft}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // TestScripts plays every dialog of testdata.
 func TestScripts(t *testing.T) {
@@ -57,7 +35,7 @@ func TestScripts(t *testing.T) {
 func TestEncryptMode(t *testing.T) {
 	h := open(t, pop3.ListenerOptions{TLS: login.TLSEncrypt}, nil)
 	c := h.dial()
-	c.line()
+	c.Line()
 	if got := strings.Join(c.list("CAPA"), " "); strings.Contains(got, "USER") || strings.Contains(got, "SASL") || !strings.Contains(got, "STLS") {
 		t.Error(got)
 	}
@@ -67,7 +45,7 @@ func TestEncryptMode(t *testing.T) {
 		}
 	}
 	c.do("STLS")
-	c.step(testenv.Step{Verb: "TLS"})
+	c.Do(testenv.Step{Verb: "TLS"})
 	c.do("USER joe@vmail.example")
 	if got := c.do("PASS joes-secret"); got != "+OK Logged in." {
 		t.Error(got)
@@ -77,10 +55,10 @@ func TestEncryptMode(t *testing.T) {
 func TestWrapperMode(t *testing.T) {
 	h := open(t, pop3.ListenerOptions{TLS: login.TLSWrapper, Hostname: "mx.example"}, nil)
 	c := h.dial()
-	if err := c.step(testenv.Step{Verb: "TLS"}); err != nil {
+	if err := c.Do(testenv.Step{Verb: "TLS"}); err != nil {
 		t.Fatal(err)
 	}
-	if got := c.line(); got != "+OK mx.example ready." {
+	if got := c.Line(); got != "+OK mx.example ready." {
 		t.Error(got)
 	}
 	if got := strings.Join(c.list("CAPA"), " "); strings.Contains(got, "STLS") {
@@ -92,13 +70,13 @@ func TestUserIPLimit(t *testing.T) {
 	h := open(t, pop3.ListenerOptions{}, map[string]string{"mail_max_userip_connections": "2"})
 	a, _ := h.login(), h.login()
 	c := h.dial()
-	c.line()
+	c.Line()
 	c.do("USER joe@vmail.example")
 	if got := c.do("PASS joes-secret"); got != "-ERR [IN-USE] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=2)" {
 		t.Error(got)
 	}
 	a.do("QUIT")
-	a.closed()
+	a.Closed()
 	for range 100 { // the server counts a moment after it closes
 		c.do("USER joe@vmail.example")
 		if got := c.do("PASS joes-secret"); got == "+OK Logged in." {
@@ -113,24 +91,24 @@ func TestLockSession(t *testing.T) {
 	h := open(t, pop3.ListenerOptions{}, map[string]string{"pop3_lock_session": "yes"})
 	a := h.login()
 	c := h.dial()
-	c.line()
-	c.send("USER joe@vmail.example\r\nPASS joes-secret\r\nSTAT")
-	c.until(`^\+OK$`)
+	c.Line()
+	c.Send("USER joe@vmail.example\r\nPASS joes-secret\r\nSTAT")
+	c.Until(`^\+OK$`)
 	if got := a.do("NOOP"); got != "+OK" {
 		t.Fatal(got)
 	}
 	a.do("QUIT")
-	if got := c.line(); got != "+OK Logged in." {
+	if got := c.Line(); got != "+OK Logged in." {
 		t.Error(got)
 	}
 }
 
 func TestAuthUnavailable(t *testing.T) {
 	h := open(t, pop3.ListenerOptions{}, nil)
-	h2 := &house{t: t, dir: h.dir, store: h.store, log: h.log, auth: who{down: true}}
+	h2 := &house{t: t, dir: h.dir, store: h.store, log: h.log, auth: dialogtest.Who{Down: true}}
 	h2.serve(pop3.ListenerOptions{})
 	c := h2.dial()
-	c.line()
+	c.Line()
 	c.do("USER joe@vmail.example")
 	if got := c.do("PASS joes-secret"); got != "-ERR [SYS/TEMP] Temporary authentication failure." {
 		t.Error(got)
@@ -142,18 +120,18 @@ func TestLogLines(t *testing.T) {
 	h.put(testenv.Section{Path: "joe@vmail.example/INBOX", Text: "Subject: one\n\nhello\n.dot\nline3\n"})
 	h.put(testenv.Section{Path: "joe@vmail.example/INBOX", Text: "Subject: two\nX-UIDL: abc\n\nno newline at end"})
 	c := h.dial()
-	c.line()
+	c.Line()
 	c.do("USER joe@vmail.example <>")
 	c.do("PASS wrong")
 	c.do("QUIT")
-	c.closed()
+	c.Closed()
 	c = h.login()
 	for _, cmd := range []string{"TOP 1 1", "TOP 1 0", "TOP 2 5", "RETR 1", "RETR 2"} {
 		c.list(cmd)
 	}
 	c.do("DELE 2")
 	c.do("QUIT")
-	c.closed()
+	c.Closed()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	if err := h.srv.Shutdown(ctx); err != nil {
@@ -179,20 +157,20 @@ func TestLogLines(t *testing.T) {
 func TestManyBadCommands(t *testing.T) {
 	h := open(t, pop3.ListenerOptions{}, nil)
 	c := h.dial()
-	c.line()
-	c.raw("GET / HTTP/1.1\r\nHost: x\r\nAccept: y\r\n\r\n")
-	c.until(`^-ERR Too many invalid bad commands\.$`)
-	c.closed()
+	c.Line()
+	c.Raw("GET / HTTP/1.1\r\nHost: x\r\nAccept: y\r\n\r\n")
+	c.Until(`^-ERR Too many invalid bad commands\.$`)
+	c.Closed()
 	c = h.login()
-	c.raw(strings.Repeat("X\r\n", 21))
-	c.until(`^-ERR Too many bad commands\.$`)
-	c.closed()
+	c.Raw(strings.Repeat("X\r\n", 21))
+	c.Until(`^-ERR Too many bad commands\.$`)
+	c.Closed()
 	c = h.login()
-	c.raw(strings.Repeat("x", 9000) + "\r\nNOOP\r\n")
-	if got := c.line(); got != "-ERR Input line too long." {
+	c.Raw(strings.Repeat("x", 9000) + "\r\nNOOP\r\n")
+	if got := c.Line(); got != "-ERR Input line too long." {
 		t.Error(got)
 	}
-	c.closed()
+	c.Closed()
 }
 
 func TestShutdownSaysSo(t *testing.T) {
@@ -209,10 +187,10 @@ func TestShutdownSaysSo(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, c := range all {
-		if got := c.line(); got != "-ERR [SYS/TEMP] Server shutting down." {
+		if got := c.Line(); got != "-ERR [SYS/TEMP] Server shutting down." {
 			t.Error(i, got)
 		}
-		c.closed()
+		c.Closed()
 	}
 	if st, err := h.account("joe@vmail.example").Status(t.Context(), "INBOX"); err != nil || st.Messages != 1 {
 		t.Errorf("%+v, %v: DELE without QUIT", st, err)
@@ -222,12 +200,12 @@ func TestShutdownSaysSo(t *testing.T) {
 // TestLoginTimeout: three minutes, by a clock that is nearly there.
 func TestLoginTimeout(t *testing.T) {
 	h := open(t, pop3.ListenerOptions{}, nil)
-	h2 := &house{t: t, dir: h.dir, store: h.store, log: h.log, auth: who{}, late: 3*time.Minute - 100*time.Millisecond}
+	h2 := &house{t: t, dir: h.dir, store: h.store, log: h.log, auth: dialogtest.Who{}, late: 3*time.Minute - 100*time.Millisecond}
 	h2.serve(pop3.ListenerOptions{})
 	c := h2.dial()
-	c.line()
-	if got := c.line(); got != "-ERR Disconnected for inactivity." {
+	c.Line()
+	if got := c.Line(); got != "-ERR Disconnected for inactivity." {
 		t.Error(got)
 	}
-	c.closed()
+	c.Closed()
 }

@@ -38,7 +38,7 @@ func TestUpdateAtQuit(t *testing.T) {
 	c := h.login()
 	c.list("RETR 1")
 	c.do("DELE 2")
-	c.conn.Close()
+	c.Conn.Close()
 	c = h.login()
 	if n, unseen, _ := h.status(); n != 5 || unseen != 5 {
 		t.Errorf("%d messages, %d unseen after a session without QUIT", n, unseen)
@@ -100,8 +100,8 @@ func TestLast(t *testing.T) {
 	for _, step := range []struct{ cmd, last string }{
 		{"NOOP", "+OK 0"}, {"DELE 4", "+OK 0"}, {"RETR 3", "+OK 3"}, {"RETR 2", "+OK 3"},
 	} {
-		c.send(step.cmd)
-		c.until(map[bool]string{true: `^\.$`, false: `^\+OK`}[strings.HasPrefix(step.cmd, "RETR")])
+		c.Send(step.cmd)
+		c.Until(map[bool]string{true: `^\.$`, false: `^\+OK`}[strings.HasPrefix(step.cmd, "RETR")])
 		if got := c.do("LAST"); got != step.last {
 			t.Errorf("after %s: %s", step.cmd, got)
 		}
@@ -207,14 +207,14 @@ func TestPipelining(t *testing.T) {
 	h := open(t, pop3.ListenerOptions{}, nil)
 	h.fill(100)
 	c := h.dial()
-	c.line()
+	c.Line()
 	var all strings.Builder
 	all.WriteString("USER joe@vmail.example\r\nPASS joes-secret\r\n")
 	for i := 1; i <= 100; i++ {
 		fmt.Fprintf(&all, "RETR %d\r\nDELE %d\r\n", i, i)
 	}
-	go c.raw(all.String() + "QUIT\r\n")
-	if got := c.until("^\\+OK Logging out"); len(got) != 2+100*6+1 {
+	go c.Raw(all.String() + "QUIT\r\n")
+	if got := c.Until("^\\+OK Logging out"); len(got) != 2+100*6+1 {
 		t.Errorf("%d lines: %q", len(got), got[:10])
 	}
 	if n, _, _ := h.status(); n != 0 {
@@ -240,12 +240,12 @@ func FuzzSession(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		c := h.by(t).login()
 		go func() {
-			c.conn.Write(in)
-			c.conn.(*net.TCPConn).CloseWrite()
+			c.Conn.Write(in)
+			c.Conn.(*net.TCPConn).CloseWrite()
 		}()
-		c.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
-		out, err := io.ReadAll(c.r)
-		c.conn.Close()
+		c.Conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		out, err := io.ReadAll(c.R)
+		c.Conn.Close()
 		if err != nil && !strings.Contains(err.Error(), "reset") {
 			t.Fatalf("%v after %q", err, out)
 		}
@@ -266,12 +266,12 @@ func FuzzLogin(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		c := h.by(t).dial()
 		go func() {
-			c.conn.Write(in)
-			c.conn.(*net.TCPConn).CloseWrite()
+			c.Conn.Write(in)
+			c.Conn.(*net.TCPConn).CloseWrite()
 		}()
-		c.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
-		out, err := io.ReadAll(c.r)
-		c.conn.Close()
+		c.Conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		out, err := io.ReadAll(c.R)
+		c.Conn.Close()
 		if err != nil && !strings.Contains(err.Error(), "reset") {
 			t.Fatalf("%v after %q", err, out)
 		}

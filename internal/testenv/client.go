@@ -20,34 +20,33 @@ const patience = 10 * time.Second
 
 // Client is the client's side of a dialog. Its methods return what went wrong.
 type Client struct {
-	conn net.Conn
-	r    *bufio.Reader
-	vars map[string]string
+	Conn net.Conn
+	R    *bufio.Reader     // of Conn
+	Vars map[string]string // may stand in lines; named groups of S~ and S... add to them
 }
 
-// newClient wraps a connection. vars are the variables that lines may name;
-// named groups of S~ and S... add to them.
-func newClient(conn net.Conn, vars map[string]string) *Client {
-	return &Client{conn: conn, r: bufio.NewReader(conn), vars: vars}
+// NewClient wraps a connection.
+func NewClient(conn net.Conn, vars map[string]string) *Client {
+	return &Client{Conn: conn, R: bufio.NewReader(conn), Vars: vars}
 }
 
 // Close ends the connection at once.
-func (c *Client) Close() error { return c.conn.Close() }
+func (c *Client) Close() error { return c.Conn.Close() }
 
 // Send sends a line.
 func (c *Client) Send(line string) error { return c.SendRaw(line + "\r\n") }
 
 // SendRaw sends exactly these bytes.
 func (c *Client) SendRaw(text string) error {
-	c.conn.SetWriteDeadline(time.Now().Add(patience))
-	_, err := io.WriteString(c.conn, text)
+	c.Conn.SetWriteDeadline(time.Now().Add(patience))
+	_, err := io.WriteString(c.Conn, text)
 	return err
 }
 
 // Line reads one line, which must end with CRLF.
 func (c *Client) Line() (string, error) {
-	c.conn.SetReadDeadline(time.Now().Add(patience))
-	line, err := c.r.ReadString('\n')
+	c.Conn.SetReadDeadline(time.Now().Add(patience))
+	line, err := c.R.ReadString('\n')
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "", fmt.Errorf("the server said nothing more (after %q)", line)
@@ -72,43 +71,47 @@ func (c *Client) Expect(want string) error {
 }
 
 // Match reads one line that must match the regular expression.
-func (c *Client) Match(pattern string) error { return c.read(pattern, false) }
+func (c *Client) Match(pattern string) error {
+	_, err := c.read(pattern, false)
+	return err
+}
 
-// Until reads lines up to and with one that matches.
-func (c *Client) Until(pattern string) error { return c.read(pattern, true) }
+// Lines reads lines up to and with one that matches.
+func (c *Client) Lines(pattern string) ([]string, error) { return c.read(pattern, true) }
 
-func (c *Client) read(pattern string, skip bool) error {
+func (c *Client) read(pattern string, skip bool) (lines []string, err error) {
 	re, err := regexp.Compile(pattern)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for {
 		got, err := c.Line()
 		if err != nil {
-			return fmt.Errorf("want a match of %q: %w", pattern, err)
+			return lines, fmt.Errorf("want a match of %q: %w", pattern, err)
 		}
+		lines = append(lines, got)
 		if m := re.FindStringSubmatch(got); m != nil {
 			c.capture(re, m)
-			return nil
+			return lines, nil
 		}
 		if !skip {
-			return fmt.Errorf("got  %q\nwant a match of %q", got, pattern)
+			return lines, fmt.Errorf("got  %q\nwant a match of %q", got, pattern)
 		}
 	}
 }
 
 func (c *Client) capture(re *regexp.Regexp, m []string) {
 	for i, name := range re.SubexpNames() {
-		if name != "" && c.vars != nil {
-			c.vars[name] = m[i]
+		if name != "" && c.Vars != nil {
+			c.Vars[name] = m[i]
 		}
 	}
 }
 
 // Closed waits for the server to end the connection, saying nothing more.
 func (c *Client) Closed() error {
-	c.conn.SetReadDeadline(time.Now().Add(patience))
-	rest, err := io.ReadAll(io.LimitReader(c.r, 1000))
+	c.Conn.SetReadDeadline(time.Now().Add(patience))
+	rest, err := io.ReadAll(io.LimitReader(c.R, 1000))
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return errors.New("the server keeps the connection open")
 	}
@@ -120,21 +123,21 @@ func (c *Client) Closed() error {
 
 // TLS starts TLS on the connection; any certificate will do.
 func (c *Client) TLS(name string) error {
-	if n := c.r.Buffered(); n > 0 {
+	if n := c.R.Buffered(); n > 0 {
 		return fmt.Errorf("%d bytes of plaintext wait before TLS", n)
 	}
-	conn := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true, ServerName: name})
+	conn := tls.Client(c.Conn, &tls.Config{InsecureSkipVerify: true, ServerName: name})
 	conn.SetDeadline(time.Now().Add(patience))
 	if err := conn.Handshake(); err != nil {
 		return fmt.Errorf("begin TLS: %w", err)
 	}
-	c.conn = conn
-	c.r.Reset(conn)
+	c.Conn = conn
+	c.R.Reset(conn)
 	return nil
 }
 
-// do runs the steps of a dialog that concern one connection.
-func (c *Client) do(st Step) error {
+// Do runs the steps of a dialog that concern one connection.
+func (c *Client) Do(st Step) error {
 	switch st.Verb {
 	case "C:":
 		return c.Send(c.expand(st.Text, nil))
@@ -155,7 +158,8 @@ func (c *Client) do(st Step) error {
 	case "S~":
 		return c.Match(c.expand(st.Text, regexp.QuoteMeta))
 	case "S...":
-		return c.Until(c.expand(st.Text, regexp.QuoteMeta))
+		_, err := c.Lines(c.expand(st.Text, regexp.QuoteMeta))
+		return err
 	case "TLS":
 		return c.TLS(st.Text)
 	case "CLOSE":
@@ -172,7 +176,7 @@ var variable = regexp.MustCompile(`\$([A-Za-z][A-Za-z0-9_]*)|\$\{([A-Za-z][A-Za-
 // for itself, so that $ keeps its meaning in a regular expression.
 func (c *Client) expand(text string, quote func(string) string) string {
 	return variable.ReplaceAllStringFunc(text, func(ref string) string {
-		val, ok := c.vars[strings.Trim(ref, "${}")]
+		val, ok := c.Vars[strings.Trim(ref, "${}")]
 		if !ok {
 			return ref
 		}

@@ -200,7 +200,7 @@ func (e *Env) dial(p Protocol, vars map[string]string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := newClient(conn, vars)
+	c := NewClient(conn, vars)
 	if p == SMTPS || p == IMAPS || p == POP3S {
 		if err := c.TLS(Host); err != nil {
 			conn.Close()

@@ -95,7 +95,7 @@ func (e *Env) step(st Step, to Protocol, clients map[string]*Client, vars map[st
 			return nil
 		}
 	}
-	return c.do(st)
+	return c.Do(st)
 }
 
 // put writes a message of a section mail/USER/FOLDER[:FLAGS] into a mailbox.

@@ -55,9 +55,9 @@ func TestClientDialog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newClient(conn, map[string]string{})
+	c := NewClient(conn, map[string]string{})
 	for _, st := range steps {
-		if err := c.do(st); err != nil {
+		if err := c.Do(st); err != nil {
 			t.Fatalf("line %d: %v", st.Line, err)
 		}
 	}
@@ -69,7 +69,7 @@ func TestClientDialog(t *testing.T) {
 func TestClientSaysWhatItGot(t *testing.T) {
 	a, b := net.Pipe()
 	go b.Write([]byte("250 no\r\n"))
-	err := newClient(a, nil).Expect("250 yes")
+	err := NewClient(a, nil).Expect("250 yes")
 	if err == nil || !strings.Contains(err.Error(), `got  "250 no"`) {
 		t.Errorf("error %v", err)
 	}
