@@ -210,7 +210,7 @@ func (s *session) challenge(text []byte) ([]byte, error) {
 // loginFailed answers a failed log-in. Too many of them end the connection.
 func (s *session) loginFailed(err error, mechanism string) (reply, error) {
 	s.tries++
-	s.logFailed(mechanism, err)
+	s.log().Failed(s.lastTry, mechanism, err)
 	known := errors.Is(err, auth.ErrBadCredentials) || errors.Is(err, auth.ErrUnavailable)
 	if !known {
 		err = fmt.Errorf("%w: %w", errSASL, err)
@@ -234,7 +234,7 @@ var (
 // enter logs the user in.
 func (s *session) enter(ctx context.Context, who auth.Identity) (reply, error) {
 	if !s.srv.Enter(who.User, s.peer.Remote, s.cfg.MaxUserIP) {
-		s.logLimit(who)
+		s.log().Limit(who, s.cfg.MaxUserIP)
 		return reply{}, &no{"LIMIT", fmt.Sprintf("Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d)", s.cfg.MaxUserIP)}
 	}
 	account, err := s.srv.d.Account(ctx, who.User)
@@ -246,6 +246,6 @@ func (s *session) enter(ctx context.Context, who auth.Identity) (reply, error) {
 	s.show()
 	s.state = authenticated
 	s.link.until(time.Time{})
-	s.logLogin(who)
+	s.log().LoggedIn(who)
 	return reply{code: "CAPABILITY " + s.capabilities(ctx), text: "Logged in"}, nil
 }

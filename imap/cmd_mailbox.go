@@ -11,7 +11,7 @@ import (
 
 	"mailserver/internal/acl"
 	"mailserver/internal/imapwire"
-	"mailserver/internal/login"
+	"mailserver/internal/maillog"
 	"mailserver/internal/mutf7"
 	"mailserver/storage"
 )
@@ -186,7 +186,7 @@ func naming(err error, wire string) error {
 		return bad
 	}
 	if errors.Is(err, storage.ErrNoMailbox) {
-		return &no{"NONEXISTENT", fmt.Sprintf("Mailbox doesn't exist: %s", login.OneLine(wire))}
+		return &no{"NONEXISTENT", fmt.Sprintf("Mailbox doesn't exist: %s", maillog.OneLine(wire))}
 	}
 	return err
 }
@@ -198,7 +198,7 @@ func toTarget(err error, wire string) error {
 		return bad
 	}
 	if errors.Is(err, storage.ErrNoMailbox) {
-		return &no{"TRYCREATE", fmt.Sprintf("Mailbox doesn't exist: %s", login.OneLine(wire))}
+		return &no{"TRYCREATE", fmt.Sprintf("Mailbox doesn't exist: %s", maillog.OneLine(wire))}
 	}
 	return err
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"mailserver/internal/imapwire"
-	"mailserver/internal/login"
+	"mailserver/internal/maillog"
 )
 
 // command reads and runs one command. Its error ends the session.
@@ -126,14 +126,14 @@ var errTooManyBad = errors.New("too many invalid commands")
 
 func (s *session) sayBad(row *command, text string) {
 	if s.tag == "" {
-		s.enc.Raw("* BAD Error in IMAP tag: ").Raw(login.OneLine(text)).CRLF()
+		s.enc.Raw("* BAD Error in IMAP tag: ").Raw(maillog.OneLine(text)).CRLF()
 		return
 	}
 	s.enc.Raw(s.tag).Raw(" BAD ")
 	if row != nil && row.states&s.state != 0 || row != nil && row.states == 0 {
 		s.enc.Raw("Error in IMAP command ").Raw(row.name).Raw(": ")
 	}
-	s.enc.Raw(login.OneLine(text)).CRLF()
+	s.enc.Raw(maillog.OneLine(text)).CRLF()
 }
 
 // skip reads over what is left of a refused command.

@@ -8,7 +8,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"mailserver/internal/imapwire"
-	"mailserver/internal/login"
+	"mailserver/internal/maillog"
 	"mailserver/storage"
 )
 
@@ -324,7 +324,7 @@ func writeFieldNames(b *strings.Builder, word string, names []string) {
 func fieldName(n string) string {
 	for i := range len(n) {
 		if c := n[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`(){%*"\]`, c) >= 0 {
-			return strconv.Quote(strings.ToUpper(login.OneLine(n)))
+			return strconv.Quote(strings.ToUpper(maillog.OneLine(n)))
 		}
 	}
 	if n == "" {

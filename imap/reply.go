@@ -7,7 +7,6 @@ import (
 
 	"mailserver/auth"
 	"mailserver/internal/imapwire"
-	"mailserver/internal/login"
 	"mailserver/internal/maillog"
 	"mailserver/storage"
 )
@@ -113,7 +112,7 @@ func (s *session) answer(row *command, a reply) {
 	if a.code != "" {
 		s.enc.Raw("[").Raw(a.code).Raw("] ")
 	}
-	s.enc.Raw(login.OneLine(text)).CRLF()
+	s.enc.Raw(maillog.OneLine(text)).CRLF()
 }
 
 // completed is the text of OK: "Fetch completed."

@@ -13,6 +13,7 @@ import (
 	"mailserver/internal/control"
 	"mailserver/internal/imapwire"
 	"mailserver/internal/login"
+	"mailserver/internal/maillog"
 	"mailserver/internal/tlscert"
 	"mailserver/storage"
 )
@@ -144,7 +145,7 @@ func (s *session) greet(ctx context.Context) (err error) {
 	if s.opt.Hostname != "" && s.opt.Hostname != s.cfg.Hostname {
 		text = strings.Replace(text, s.cfg.Hostname, s.opt.Hostname, 1)
 	}
-	s.enc.Raw("* OK [CAPABILITY ").Raw(s.capabilities(ctx)).Raw("] ").Raw(login.OneLine(text)).CRLF()
+	s.enc.Raw("* OK [CAPABILITY ").Raw(s.capabilities(ctx)).Raw("] ").Raw(maillog.OneLine(text)).CRLF()
 	return nil
 }
 

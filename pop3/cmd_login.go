@@ -219,7 +219,7 @@ func (s *session) challenge(text []byte) ([]byte, error) {
 // loginFailed answers a failed log-in. Too many of them end the connection.
 func (s *session) loginFailed(err error, mechanism string) error {
 	s.tries++
-	s.logFailed(mechanism, err)
+	s.log().Failed(s.lastTry, mechanism, err)
 	if s.tries >= maxAuthTries {
 		s.say("-ERR [AUTH] Too many authentication failures.")
 		return &ending{"Too many authentication failures"}
@@ -234,12 +234,12 @@ func (s *session) loginFailed(err error, mechanism string) error {
 // session is over, as in Dovecot.
 func (s *session) enter(ctx context.Context, who auth.Identity) error {
 	if !s.srv.Enter(who.User, s.peer.Remote, s.cfg.MaxUserIP) {
-		s.logLimit(who)
+		s.log().Limit(who, s.cfg.MaxUserIP)
 		return &no{"IN-USE", fmt.Sprintf("Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d)", s.cfg.MaxUserIP)}
 	}
 	s.user, s.counted = who.User, true
 	s.show()
-	s.logLogin(who)
+	s.log().LoggedIn(who)
 	if s.cfg.LockSession {
 		s.link.flush()
 		if s.locked = s.srv.drops.lock(ctx, s.user, lockTimeout); !s.locked {

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"strings"
 
-	"mailserver/internal/login"
+	"mailserver/internal/maillog"
 )
 
 // command is a row of the table. The session loop checks the state, lets parse
@@ -110,7 +110,7 @@ func (s *session) unknown(name string) error {
 	case s.state == authorization || name == "":
 		s.say("-ERR Unknown command.")
 	default:
-		s.say("-ERR Unknown command: " + login.OneLine(strings.ToUpper(name)))
+		s.say("-ERR Unknown command: " + maillog.OneLine(strings.ToUpper(name)))
 	}
 	if s.bad > maxBad {
 		s.say("-ERR Too many bad commands.")

@@ -7,58 +7,36 @@ import (
 	"log/slog"
 	"net"
 	"strings"
-	"time"
 
 	"mailserver/auth"
 	"mailserver/internal/login"
 	"mailserver/internal/maillog"
 )
 
-func (s *session) event(level slog.Level, line, msg string, attrs ...slog.Attr) {
-	attrs = append(attrs, slog.String(maillog.Proto, "pop3"), slog.String(maillog.Conn, s.id), slog.String(maillog.Remote, s.peer.Remote.String()))
-	maillog.Event(s.srv.d.Log, level, maillog.Dovecot, line, msg, attrs...)
+// log writes the lines of the session.
+func (s *session) log() login.Log {
+	return login.Log{To: s.srv.d.Log, Proto: "pop3", ID: s.id, Peer: &s.peer}
 }
 
-func (s *session) logLogin(who auth.Identity) {
-	s.event(slog.LevelInfo, fmt.Sprintf("pop3-login: Login: user=<%s>, method=%s, %s", login.Clean(who.User), who.Mechanism, login.Where(s.peer, s.id)),
-		"login", slog.String(maillog.User, who.User), slog.String("method", who.Mechanism), slog.Bool(maillog.TLS, s.peer.TLS))
-}
-
-// logFailed is for people who read the log; fail2ban counts the line that
 // logDisconnect writes.
 func (s *session) logFailed(mechanism string, err error) {
-	s.event(slog.LevelInfo, fmt.Sprintf("pop3-login: Authentication failed: user=<%s>, method=%s, %s", login.Clean(s.lastTry), mechanism, login.Where(s.peer, s.id)),
+	s.log().Event(slog.LevelInfo, fmt.Sprintf("pop3-login: Authentication failed: user=<%s>, method=%s, %s", login.Clean(s.lastTry), mechanism, login.Where(s.peer, s.id)),
 		"login failed", slog.String(maillog.User, s.lastTry), slog.String("method", mechanism), slog.Any(maillog.Err, err))
 }
 
 func (s *session) logLimit(who auth.Identity) {
-	s.event(slog.LevelInfo, fmt.Sprintf("pop3-login: Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d): user=<%s>, method=%s, %s",
+	s.log().Event(slog.LevelInfo, fmt.Sprintf("pop3-login: Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d): user=<%s>, method=%s, %s",
 		s.cfg.MaxUserIP, login.Clean(who.User), who.Mechanism, login.Where(s.peer, s.id)), "too many sessions of a user", slog.String(maillog.User, who.User))
 }
 
 // logDisconnect writes the one line at the end of a session.
 func (s *session) logDisconnect(err error) {
-	why := s.disconnectReason(err)
-	attrs := []slog.Attr{slog.String(maillog.Reason, why), slog.Duration(maillog.Dur, s.srv.d.Now().Sub(s.begun)), slog.String(maillog.User, s.user)}
-	if s.user == "" {
-		s.event(slog.LevelInfo, fmt.Sprintf("pop3-login: Disconnected: %s %s: user=<%s>, %s", why, s.loginTale(), login.Clean(s.lastTry), login.Where(s.peer, s.id)), "disconnect before login", attrs...)
-		return
+	after := s.srv.d.Now().Sub(s.begun)
+	tale := login.Tale(s.tries, after)
+	if s.tries == 0 && s.refused {
+		tale = "(tried to use disallowed plaintext auth)"
 	}
-	line := fmt.Sprintf("pop3(%s)<%s>: Disconnected: %s %s", login.Clean(s.user), s.id, why, s.counters())
-	s.event(slog.LevelInfo, line, "disconnect", attrs...)
-}
-
-// loginTale is what fail2ban's filter looks for: "(auth failed, 1 attempts in
-// 2 secs)".
-func (s *session) loginTale() string {
-	secs := int(s.srv.d.Now().Sub(s.begun) / time.Second)
-	switch {
-	case s.tries == 0 && s.refused:
-		return "(tried to use disallowed plaintext auth)"
-	case s.tries == 0:
-		return fmt.Sprintf("(no auth attempts in %d secs)", secs)
-	}
-	return fmt.Sprintf("(auth failed, %d attempts in %d secs)", s.tries, secs)
+	s.log().Disconnected(login.Ended{Why: s.disconnectReason(err), After: after, User: s.user, Tried: s.lastTry, Tale: tale, Counters: s.counters()})
 }
 
 // counters expands pop3_logout_format.

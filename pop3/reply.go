@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"mailserver/auth"
-	"mailserver/internal/login"
 	"mailserver/internal/maillog"
 	"mailserver/storage"
 )
@@ -77,7 +76,7 @@ func (s *session) refuse(code, text string) {
 	if code != "" {
 		text = "[" + code + "] " + text
 	}
-	s.say("-ERR " + login.OneLine(text))
+	s.say("-ERR " + maillog.OneLine(text))
 }
 
 // unavailable logs that something beneath cannot be had now, and answers that

@@ -12,6 +12,7 @@ import (
 	"mailserver/auth"
 	"mailserver/internal/control"
 	"mailserver/internal/login"
+	"mailserver/internal/maillog"
 	"mailserver/internal/tlscert"
 )
 
@@ -100,7 +101,7 @@ func (s *session) greet(ctx context.Context) (err error) {
 	if s.opt.Hostname != "" && s.opt.Hostname != s.cfg.Hostname {
 		text = strings.Replace(text, s.cfg.Hostname, s.opt.Hostname, 1)
 	}
-	s.say("+OK " + login.OneLine(text))
+	s.say("+OK " + maillog.OneLine(text))
 	return nil
 }
 

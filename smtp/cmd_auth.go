@@ -115,7 +115,7 @@ func (s *session) authFailed(mech, why, user string) {
 	}
 	line := fmt.Sprintf("warning: %s: SASL %.100s authentication failed: %s, sasl_username=%.100s",
 		s.namaddr, mech, why, user)
-	s.event(slog.LevelWarn, "authentication failed", printable(line), slog.String(maillog.User, user))
+	s.event(slog.LevelWarn, "authentication failed", maillog.OneLine(line), slog.String(maillog.User, user))
 }
 
 // exchange is one AUTH command.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"mailserver/internal/maillog"
 )
 
 // bdat takes one chunk, RFC 3030 §2. Whatever the answer, the chunk is read.
@@ -52,7 +54,7 @@ func parseChunk(args string) (size int64, last, ok bool) {
 // badChunk ends the session: where the next command begins is not known.
 func (s *session) badChunk(args string) reply {
 	s.warn("malformed BDAT", "%s: malformed BDAT command syntax from %s: BDAT %s",
-		s.queueID(), s.namaddr, escaped([]byte(args), 100))
+		s.queueID(), s.namaddr, maillog.Escaped([]byte(args), 100))
 	return reply{521, "5.5.4", "Syntax: BDAT count [LAST]"}
 }
 

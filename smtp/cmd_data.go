@@ -105,7 +105,7 @@ func (s *session) logClient() {
 	id := s.tx.msg.ID()
 	line := fmt.Sprintf("%s: client=%s", id, s.namaddr)
 	if s.user != "" {
-		line += fmt.Sprintf(", sasl_method=%s, sasl_username=%s", s.mech, printable(s.user))
+		line += fmt.Sprintf(", sasl_method=%s, sasl_username=%s", s.mech, maillog.OneLine(s.user))
 	}
 	line += s.forwarded.line()
 	s.event(slog.LevelInfo, "message begins", line, slog.String(maillog.QueueID, id), slog.String(maillog.User, s.user))

@@ -10,6 +10,7 @@ import (
 
 	"mailserver/delivery"
 	"mailserver/internal/address"
+	"mailserver/internal/maillog"
 	"mailserver/internal/smtpwire"
 	"mailserver/policy"
 )
@@ -95,7 +96,7 @@ func (s *session) pathError(err error, verb, args string, noPath, badPath reply)
 		return noPath
 	case errors.Is(err, smtpwire.ErrPath):
 		_, path, _ := strings.Cut(args, ":")
-		s.warn("bad address", "Illegal address syntax from %s in %s command: %s", s.namaddr, verb, printable(strings.TrimSpace(path)))
+		s.warn("bad address", "Illegal address syntax from %s in %s command: %s", s.namaddr, verb, maillog.OneLine(strings.TrimSpace(path)))
 		return badPath
 	}
 	return reply{501, "5.5.4", "Bad parameter syntax"}

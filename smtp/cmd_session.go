@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"mailserver/internal/maillog"
 	"mailserver/internal/smtpwire"
 	"mailserver/policy"
 )
@@ -63,7 +64,7 @@ func (s *session) vrfy(ctx context.Context, args string) reply {
 	}
 	a, err := smtpwire.ParseAddress(text)
 	if err != nil || a.IsNull() {
-		s.warn("bad address", "Illegal address syntax from %s in VRFY command: %s", s.namaddr, printable(text))
+		s.warn("bad address", "Illegal address syntax from %s in VRFY command: %s", s.namaddr, maillog.OneLine(text))
 		return badRecipient
 	}
 	rcpt, err := s.srv.d.Route.Recipient(ctx, a)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"mailserver/internal/maillog"
 	"mailserver/internal/tlscert"
 	"mailserver/policy"
 )
@@ -28,7 +29,7 @@ func (s *session) startTLS(ctx context.Context, args string) reply {
 		return reply{454, "4.7.0", "Error: too many new TLS sessions from " + s.client.Addr.String()}
 	}
 	if early := s.rd.Pending(); len(early) > 0 {
-		s.info("improper pipelining", "improper command pipelining after STARTTLS from %s: %s", s.namaddr, escaped(early, 100))
+		s.info("improper pipelining", "improper command pipelining after STARTTLS from %s: %s", s.namaddr, maillog.Escaped(early, 100))
 	}
 	s.say(reply{220, "2.0.0", "Ready to start TLS"})
 	if err := s.flush(); err != nil && s.err == nil {

@@ -74,7 +74,7 @@ func (s *session) decision(kind, where, rcpt, text, rule string) (string, []slog
 	if rule != "" {
 		attrs = append(attrs, slog.String(maillog.Rule, rule))
 	}
-	return printable(b.String()), attrs
+	return maillog.OneLine(b.String()), attrs
 }
 
 // rejected logs a refusal of the server itself.
@@ -99,36 +99,4 @@ func (s *session) queueID() string {
 		return s.tx.msg.ID()
 	}
 	return "NOQUEUE"
-}
-
-// printable keeps a line of the log one line.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
-// escaped shows bytes of a client as Postfix does: \r\n, \026.
-func escaped(p []byte, limit int) string {
-	var b strings.Builder
-	for _, c := range p[:min(len(p), limit)] {
-		switch {
-		case c == '\r':
-			b.WriteString(`\r`)
-		case c == '\n':
-			b.WriteString(`\n`)
-		case c == '\t':
-			b.WriteString(`\t`)
-		case c == '\\':
-			b.WriteString(`\\`)
-		case c < ' ' || c >= 0x7f:
-			fmt.Fprintf(&b, `\%03o`, c)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }

@@ -268,6 +268,6 @@ func params(words []string) []smtpwire.Param {
 
 // badMilter answers an address that no milter should send.
 func (s *session) badMilter(what, text string) (reply, bool) {
-	s.warn("milter", "%s: bad %s from a milter: %s", s.tx.msg.ID(), what, printable(text))
+	s.warn("milter", "%s: bad %s from a milter: %s", s.tx.msg.ID(), what, maillog.OneLine(text))
 	return reply{451, "4.7.1", "Service unavailable - try again later"}, true
 }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"mailserver/internal/maillog"
 	"mailserver/policy"
 )
 
@@ -39,7 +40,7 @@ func (s *session) received(id string) string {
 		b.WriteString(s.tls.header())
 	}
 	if s.set.SASLReceivedHeader && s.user != "" {
-		fmt.Fprintf(&b, "\t(Authenticated sender: %s)\r\n", printable(s.user))
+		fmt.Fprintf(&b, "\t(Authenticated sender: %s)\r\n", maillog.OneLine(s.user))
 	}
 	env := &s.tx.env
 	fmt.Fprintf(&b, "\tby %s (%s) with %s id %s", s.hostname(), s.set.MailName, env.Proto, id)

@@ -169,7 +169,7 @@ func (s *session) badLine(line, verb string) (reply, bool) {
 		return badSyntax, true
 	case !isLetter(line[0]) || s.forbidden(verb):
 		// Another protocol: a browser was led here, or TLS came too early.
-		s.warn("non-SMTP command", "non-SMTP command from %s: %s", s.namaddr, escaped([]byte(line), 100))
+		s.warn("non-SMTP command", "non-SMTP command from %s: %s", s.namaddr, maillog.Escaped([]byte(line), 100))
 		return goodbye, true
 	case s.rd.BareLF() && s.bareLFRefused():
 		s.done = true
@@ -216,7 +216,7 @@ func (s *session) outOfStep(cmd *command) bool {
 	if len(early) == 0 || !cmd.is(waits) && (s.proto != plainSMTP || cmd.is(always)) {
 		return false
 	}
-	s.info("improper pipelining", "improper command pipelining after %s from %s: %s", cmd.name, s.namaddr, escaped(early, 100))
+	s.info("improper pipelining", "improper command pipelining after %s from %s: %s", cmd.name, s.namaddr, maillog.Escaped(early, 100))
 	s.judge.Pipelined()
 	if s.set.ForbidPipelining {
 		s.count(cmd, false)

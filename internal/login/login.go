@@ -119,16 +119,6 @@ func Clean(s string) string {
 	}, s)
 }
 
-// OneLine keeps a text from ending its line.
-func OneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
 // Linger ends our side, and lets a client that is still sending read the last
 // line before the connection is reset. It waits for at most a second.
 func Linger(conn net.Conn, now time.Time) {

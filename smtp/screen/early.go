@@ -3,6 +3,8 @@ package screen
 import (
 	"context"
 	"time"
+
+	"mailserver/internal/maillog"
 )
 
 // stress is how full, in parts of a hundred, makes the wait short.
@@ -105,7 +107,7 @@ func (x *client) setWaiting(on bool) {
 
 // pregreeted is a client that has talked before its turn.
 func (x *client) pregreeted() bool {
-	x.log("pregreet", "PREGREET %d after %s from %s: %s", len(x.early), x.after(), x.from, escaped(x.early, 100))
+	x.log("pregreet", "PREGREET %d after %s from %s: %s", len(x.early), x.after(), x.from, maillog.Escaped(x.early, 100))
 	return !x.fail(x.c.GreetAction, "5.5.1 Protocol error")
 }
 

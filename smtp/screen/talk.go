@@ -1,7 +1,6 @@
 package screen
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"mailserver/internal/maillog"
 	"mailserver/internal/smtpwire"
 )
 
@@ -136,7 +136,7 @@ func (e *engine) bare(text string) bool {
 	if !e.rd.BareLF() || e.skipBare || !e.tested(e.c.BareNewline, e.pass.BareNewline) {
 		return false
 	}
-	e.log("bare newline", "BARE NEWLINE from %s after %s", e.from, escaped([]byte(text), 100))
+	e.log("bare newline", "BARE NEWLINE from %s after %s", e.from, maillog.Escaped([]byte(text), 100))
 	e.skipBare = e.c.BareAction != "ignore"
 	e.pass.BareNewline = e.s.d.Now().Add(e.c.DNSBLMinTTL)
 	return e.failDeep(e.c.BareAction, "521 5.5.1 Protocol error")
@@ -146,7 +146,7 @@ func (e *engine) nonSMTP(verb, args, name, before string) bool {
 	if name != "UNIMPL" || e.skipVerb || !e.tested(e.c.NonSMTP, e.pass.NonSMTP) || !e.strange(verb) {
 		return false
 	}
-	e.log("non-SMTP command", "NON-SMTP COMMAND from %s after %s: %s %s", e.from, before, printable(verb, 100), escaped([]byte(args), 100))
+	e.log("non-SMTP command", "NON-SMTP COMMAND from %s after %s: %s %s", e.from, before, printable(verb, 100), maillog.Escaped([]byte(args), 100))
 	e.skipVerb = e.c.NonSMTPAction != "ignore"
 	e.pass.NonSMTP = e.s.d.Now().Add(e.c.DNSBLMinTTL)
 	return e.failDeep(e.c.NonSMTPAction, "521 5.7.0 Error: I can break rules, too. Goodbye.")
@@ -163,7 +163,7 @@ func (e *engine) pipelined(verb, name string) bool {
 	if len(early) == 0 || name == "BDAT" || e.skipPipe || !e.tested(e.c.Pipelining, e.pass.Pipelining) {
 		return false
 	}
-	e.log("command pipelining", "COMMAND PIPELINING from %s after %s: %s", e.from, printable(verb, 100), escaped(early, 100))
+	e.log("command pipelining", "COMMAND PIPELINING from %s after %s: %s", e.from, printable(verb, 100), maillog.Escaped(early, 100))
 	e.skipPipe = e.c.PipeliningAction != "ignore"
 	e.pass.Pipelining = e.s.d.Now().Add(e.c.DNSBLMinTTL)
 	return e.failDeep(e.c.PipeliningAction, "521 5.5.1 Protocol error")
@@ -359,26 +359,4 @@ func printable(s string, most int) string {
 		}
 		return r
 	}, s[:min(len(s), most)])
-}
-
-// escaped shows bytes as Postfix does: \r\n, \026.
-func escaped(p []byte, most int) string {
-	var b bytes.Buffer
-	for _, c := range p[:min(len(p), most)] {
-		switch {
-		case c == '\r':
-			b.WriteString(`\r`)
-		case c == '\n':
-			b.WriteString(`\n`)
-		case c == '\t':
-			b.WriteString(`\t`)
-		case c == '\\':
-			b.WriteString(`\\`)
-		case c < ' ' || c >= 0x7f:
-			fmt.Fprintf(&b, `\%03o`, c)
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }
