@@ -36,6 +36,9 @@ func startOurs(binary, name, dir string) (*subject, error) {
 	if err := makeMailDirectory(filepath.Join(dir, "mail", domain)); err != nil {
 		return nil, err
 	}
+	if out, err := exec.Command("chown", "-R", fmt.Sprintf("%d:%[1]d", mailUID), dir).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("chown: %w\n%s", err, out)
+	}
 	g, err := newGroup(name)
 	if err != nil {
 		return nil, err
@@ -45,8 +48,11 @@ func startOurs(binary, name, dir string) (*subject, error) {
 	return s, s.serve(binary, dir)
 }
 
+// serve runs the program as its systemd unit does: as the user that owns the
+// mail, without rights beyond that.
 func (s *subject) serve(binary, dir string) error {
-	cmd := s.group.command(binary, "serve", "--data", dir, "--log-file", filepath.Join(dir, "log"))
+	cmd := s.group.command("setpriv", "--reuid", strconv.Itoa(mailUID), "--regid", strconv.Itoa(mailUID), "--clear-groups", "--inh-caps=-all",
+		binary, "serve", "--data", dir, "--log-file", filepath.Join(dir, "log"))
 	if err := cmd.Start(); err != nil {
 		return err
 	}
