@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,32 +21,6 @@ func (d *Draft) Deliver(ctx context.Context) error {
 	to, err := d.enter()
 	return d.stay(to, err)
 }
-
-// DeliverAll is Deliver for each of drafts, which may be of several mailboxes:
-// all are renamed before the first directory is synced, so that one commit of
-// the file system's journal serves them all. Two descriptors are open for each
-// meanwhile.
-func DeliverAll(drafts []*Draft) []error {
-	errs := make([]error, len(drafts))
-	dirs := make([]*dir, len(drafts))
-	for i, d := range drafts {
-		dirs[i], errs[i] = d.enter()
-	}
-	var wg sync.WaitGroup
-	slots := make(chan struct{}, syncing)
-	for i, d := range drafts {
-		slots <- struct{}{}
-		wg.Go(func() {
-			errs[i] = d.stay(dirs[i], errs[i])
-			<-slots
-		})
-	}
-	wg.Wait()
-	return errs
-}
-
-// syncing bounds the directories of one call that are synced at once.
-const syncing = 8
 
 // enter renames the message into new/, which it returns, to be synced. Without
 // a directory it is not there.
@@ -85,7 +58,7 @@ func (d *Draft) stay(to *dir, err error) error {
 		return err
 	}
 	defer to.close()
-	if err == nil {
+	if err == nil && !d.named {
 		err = to.sync()
 	}
 	d.b.index()
@@ -137,7 +110,7 @@ func (b *box) put(which int, drafts []*Draft, describe func(int) arrival) (to *d
 		}
 		return change([]touched{{b, which, to}}, func() error {
 			for i, d := range drafts {
-				if err := d.tmp.rename(d.name, to, files[i]); err != nil {
+				if err := d.place(to, files[i]); err != nil {
 					takeBack(to, files[:i])
 					return err
 				}
@@ -170,9 +143,21 @@ func takeBack(d *dir, files []string) {
 	}
 }
 
+// place gives the message its name in to.
+func (d *Draft) place(to *dir, file string) error {
+	switch {
+	case d.from == nil:
+		return d.tmp.rename(d.name, to, file)
+	case d.from.over:
+		return ErrNoLink
+	}
+	return linkError(d.from.tmp.link(d.from.name, to, file))
+}
+
 // Link makes a draft of the same bytes in another mailbox of the same owner
 // and file system, without writing them again; nothing may be written after.
-// ErrNoLink says that a copy is needed. d must not have ended; it goes on.
+// It is delivered before d is, which must not have ended; until then nothing of
+// it is on disk. ErrNoLink, also of the delivery, says that a copy is needed.
 func (d *Draft) Link(ctx context.Context, to *Account, mailbox string) (*Draft, error) {
 	if d.over {
 		return nil, ErrNoLink
@@ -188,12 +173,7 @@ func (d *Draft) Link(ctx context.Context, to *Account, mailbox string) (*Draft, 
 		n.t.release()
 		return nil, ErrNoLink
 	}
-	n.in, n.size, n.bare, n.synced = d.in, d.size, d.bare, true
-	if err := n.inTmp(func(tmp *dir) error { return d.tmp.link(d.name, tmp, n.name) }); err != nil {
-		n.closeDir()
-		n.t.release()
-		return nil, linkError(err)
-	}
+	n.from, n.in, n.size, n.bare, n.synced = d, d.in, d.size, d.bare, true
 	return n, nil
 }
 

@@ -24,6 +24,7 @@ type Draft struct {
 
 	tmp    *dir
 	file   *os.File // nil for a link
+	from   *Draft   // whose file a link shares
 	name   string   // in tmp/, and later before the sizes
 	mem    *[]byte  // from bufs
 	buf    []byte   // of mem, not yet written
@@ -32,7 +33,8 @@ type Draft struct {
 	in     int64    // bytes given to Write
 	size   int64    // bytes for the file
 	bare   int64    // LFs in it without CR before
-	synced bool
+	synced bool // the bytes are on disk
+	named  bool // its name in new/ is
 	over   bool
 	err    error // of a write: the draft is lost
 }

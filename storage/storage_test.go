@@ -474,8 +474,15 @@ func TestLinkSharesTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(d.Deliver(ctx), l.Deliver(ctx)); err != nil {
+	late, err := d.Link(ctx, to, "INBOX")
+	if err != nil {
 		t.Fatal(err)
+	}
+	if err := errors.Join(l.Deliver(ctx), d.Deliver(ctx)); err != nil {
+		t.Fatal(err)
+	}
+	if err := late.Deliver(ctx); !errors.Is(err, ErrNoLink) {
+		t.Errorf("a link after its file has gone to its place: %v", err)
 	}
 	v, err := to.Select(ctx, "INBOX", false)
 	if err != nil {

@@ -86,12 +86,7 @@ type delivery struct {
 // group delivers to mailboxes of one owner.
 func (d *delivery) group(ctx context.Context, boxes []int) {
 	if len(boxes) == 1 {
-		i := boxes[0]
-		draft, err := d.write(ctx, i, true)
-		if err == nil {
-			err = draft.Deliver(ctx)
-		}
-		d.errs[i] = err
+		d.errs[boxes[0]] = d.alone(ctx, boxes[0])
 		return
 	}
 	var first *storage.Draft
@@ -110,21 +105,33 @@ func (d *delivery) group(ctx context.Context, boxes []int) {
 				drafts, of = append(drafts, draft), append(of, i)
 			}
 		}
-		d.deliver(drafts, of)
+		d.deliver(ctx, drafts, of)
 	}
 	// The first stays where it was written until all share it.
 	if first != nil {
-		d.deliver([]*storage.Draft{first}, []int{at})
+		d.deliver(ctx, []*storage.Draft{first}, []int{at})
 	}
 }
 
 // together bounds the mailboxes whose files are put in place by one call.
 const together = 250
 
-func (d *delivery) deliver(drafts []*storage.Draft, of []int) {
+func (d *delivery) deliver(ctx context.Context, drafts []*storage.Draft, of []int) {
 	for k, err := range storage.DeliverAll(drafts) {
+		if errors.Is(err, storage.ErrNoLink) {
+			err = d.alone(ctx, of[k])
+		}
 		d.errs[of[k]] = err
 	}
+}
+
+// alone delivers a file of its own.
+func (d *delivery) alone(ctx context.Context, i int) error {
+	draft, err := d.write(ctx, i, true)
+	if err != nil {
+		return err
+	}
+	return draft.Deliver(ctx)
 }
 
 // link shares the file of first with another mailbox, or writes one of its own.
