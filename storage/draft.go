@@ -33,8 +33,8 @@ type Draft struct {
 	in     int64    // bytes given to Write
 	size   int64    // bytes for the file
 	bare   int64    // LFs in it without CR before
-	synced bool // the bytes are on disk
-	named  bool // its name in new/ is
+	synced bool     // the bytes are on disk
+	named  bool     // its name in new/ is
 	over   bool
 	err    error // of a write: the draft is lost
 }

@@ -58,4 +58,3 @@ func shareAmong(b *testing.B, accounts []*Account) {
 		}
 	}
 }
-
