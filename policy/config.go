@@ -124,6 +124,9 @@ type Config struct {
 	// KeepDMARC counts messages for aggregate reports.
 	KeepDMARC bool `setting:"dmarc_aggregate_data" default:"yes"`
 
+	// TraceSteps keeps each step of the evaluation for "mailserver trace".
+	TraceSteps bool `setting:"trace_steps" default:"yes"`
+
 	// ReasonHeader adds to mail of strangers why it was taken.
 	ReasonHeader bool `setting:"reason_header" default:"yes"`
 

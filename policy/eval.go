@@ -69,12 +69,16 @@ func (s *Session) judge(ctx context.Context, where string, run func(*query) outc
 		s.e.d.Log.LogAttrs(ctx, slog.LevelError, "policy look-up failed", slog.Any(maillog.Err, err))
 		return Verdict{Action: Refuse, Reason: LookupFailure, Code: 451, Subject: x.subject, Class: x.class, Rule: "mail.sqlite"}
 	}
+	s.beginSteps(x.cfg)
+	v := Verdict{}
 	if run(x) == refused {
-		v := x.refusal
+		v = x.refusal
 		v.Warnings = x.warnings
-		return v
+	} else {
+		v = Verdict{Effects: x.effects, Warnings: x.warnings, By: x.by}
 	}
-	return Verdict{Effects: x.effects, Warnings: x.warnings, By: x.by}
+	v.Steps = s.endSteps()
+	return v
 }
 
 // open takes the View before the settings, so that what is cached under its

@@ -48,7 +48,7 @@ func (x *query) lookup(name string, t dns.Type) (*dns.Answer, error) {
 }
 
 func (x *query) traceDNS(name string, t dns.Type, a *dns.Answer, err error) {
-	if !x.s.Explain {
+	if !x.explained() {
 		return
 	}
 	answer := ""

@@ -88,6 +88,9 @@ type Session struct {
 	// Explain makes the evaluation leave its steps in Trace.
 	Explain bool
 	Trace   []Step
+	// KeepSteps makes verdicts carry the steps of their command, with trace_steps.
+	KeepSteps bool
+	steps     bool // of the command that is judged
 	// Dry: nothing is recorded, and nobody but the DNS and policy servers asked.
 	Dry bool
 }

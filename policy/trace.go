@@ -1,6 +1,15 @@
 package policy
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
+
+// Bounds of the steps that a session keeps of one command.
+const (
+	mostSteps     = 200
+	mostStepsText = 4000 // bytes
+)
 
 // Step is one restriction that was evaluated, for "policy test".
 type Step struct {
@@ -20,10 +29,10 @@ type Lookup struct {
 
 // traceStep begins the step of an item; -1 when nobody asks.
 func (x *query) traceStep(it *item) int {
-	if !x.s.Explain {
+	if !x.explained() || !x.s.Explain && len(x.s.Trace) >= mostSteps {
 		return -1
 	}
-	x.s.Trace = append(x.s.Trace, Step{List: x.list, Depth: x.depth, Rule: it.text})
+	x.s.Trace = append(x.s.Trace, Step{List: x.listName(), Depth: x.depth, Rule: it.text})
 	return len(x.s.Trace) - 1
 }
 
@@ -36,7 +45,7 @@ func (x *query) traceOutcome(at int, out outcome) {
 
 // traceLookup records what the current step asked for.
 func (x *query) traceLookup(where, key, answer string) {
-	if x.s.Explain && len(x.s.Trace) > 0 {
+	if x.explained() && len(x.s.Trace) > 0 {
 		st := &x.s.Trace[len(x.s.Trace)-1]
 		st.Lookups = append(st.Lookups, Lookup{where, key, answer})
 	}
@@ -50,4 +59,62 @@ func (x *query) outcomeText(out outcome) string {
 		return fmt.Sprintf("refuse %d by %s", x.refusal.Code, x.refusal.Rule)
 	}
 	return "dunno"
+}
+
+// explained reports whether somebody asks for the steps.
+func (x *query) explained() bool { return x.s.Explain || x.s.steps }
+
+// muaLists are the settings that hold the lists of a submission listener.
+var muaLists = map[string]string{
+	"smtpd_client_restrictions": "mua_client_restrictions", "smtpd_helo_restrictions": "mua_helo_restrictions",
+	"smtpd_sender_restrictions": "mua_sender_restrictions", "smtpd_relay_restrictions": "mua_relay_restrictions",
+	"smtpd_recipient_restrictions": "mua_recipient_restrictions",
+}
+
+// listName is the setting that holds the list, for this listener.
+func (x *query) listName() string {
+	if x.s.client.Role == Submission {
+		if mua := muaLists[x.list]; mua != "" {
+			return mua
+		}
+	}
+	return x.list
+}
+
+// beginSteps begins the record of one command; Explain has one of its own.
+func (s *Session) beginSteps(cfg *Config) { s.steps = s.KeepSteps && cfg.TraceSteps && !s.Explain }
+
+// endSteps is the record as text; a session that waits holds none of it.
+func (s *Session) endSteps() string {
+	if !s.steps || len(s.Trace) == 0 {
+		return ""
+	}
+	text := StepsText(s.Trace)
+	s.Trace, s.steps = nil, false
+	if len(text) > mostStepsText {
+		text = text[:strings.LastIndexByte(text[:mostStepsText], '\n')+1] + "  ...\n"
+	}
+	return text
+}
+
+// StepsText is one line for each list, step and look-up, a deeper one further in.
+func StepsText(steps []Step) string {
+	var b strings.Builder
+	list := ""
+	for _, step := range steps {
+		if step.List != list {
+			list = step.List
+			fmt.Fprintf(&b, "  %s\n", list)
+		}
+		indent := strings.Repeat("  ", max(step.Depth, 1))
+		fmt.Fprintf(&b, "  %s%s: %s\n", indent, step.Rule, step.Outcome)
+		for _, l := range step.Lookups {
+			answer := l.Answer
+			if answer == "" {
+				answer = "none"
+			}
+			fmt.Fprintf(&b, "    %s%s %s = %s\n", indent, l.Where, l.Key, strings.Map(harmless, answer))
+		}
+	}
+	return b.String()
 }

@@ -55,6 +55,10 @@ type Verdict struct {
 	// "RC20-moderate/z-common/reject_unlisted_recipient".
 	Rule string
 
+	// Steps is what was evaluated, as text of many lines, where the session keeps
+	// it (Session.KeepSteps).
+	Steps string
+
 	// By is why a recipient was taken: the restriction that permitted it, or the
 	// class that had nothing against it. '' for everything else.
 	By string

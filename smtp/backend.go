@@ -64,7 +64,11 @@ type Authenticator interface {
 
 // Judging makes the sessions of e the judges of a server.
 func Judging(e *policy.Engine) func(policy.Client) Judge {
-	return func(c policy.Client) Judge { return e.NewSession(c) }
+	return func(c policy.Client) Judge {
+		s := e.NewSession(c)
+		s.KeepSteps = true
+		return s
+	}
 }
 
 // Accepting makes a *delivery.Service the Accepter of a server.

@@ -108,7 +108,12 @@ func (s *session) logClient() {
 		line += fmt.Sprintf(", sasl_method=%s, sasl_username=%s", s.mech, maillog.OneLine(s.user))
 	}
 	line += s.forwarded.line()
-	s.event(slog.LevelInfo, "message begins", line, slog.String(maillog.QueueID, id), slog.String(maillog.User, s.user))
+	attrs := []slog.Attr{slog.String(maillog.QueueID, id), slog.String(maillog.User, s.user)}
+	if s.tx.steps != "" {
+		attrs = append(attrs, slog.String(maillog.Steps, s.tx.steps))
+		s.tx.steps = ""
+	}
+	s.event(slog.LevelInfo, "message begins", line, attrs...)
 }
 
 // storageReply answers that a message cannot be written.

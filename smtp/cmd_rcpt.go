@@ -64,6 +64,7 @@ func (s *session) judgeRcpt(ctx context.Context, to address.Address) (policy.Rec
 		s.done = v.Action == policy.Disconnect
 		return rcpt, r, true
 	}
+	s.keepSteps("RCPT TO:<"+to.String()+">", v)
 	s.tx.env.Effects.Merge(v.Effects)
 	return rcpt, reply{}, false
 }

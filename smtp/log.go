@@ -84,7 +84,11 @@ func (s *session) rejected(where, rcpt string, r reply) {
 
 // judged logs a refusal of policy, with the rule that decided.
 func (s *session) judged(where, rcpt string, r reply, v policy.Verdict) {
-	s.whatsup("reject", where, rcpt, r.String(), v.Rule)
+	line, attrs := s.decision("reject", where, rcpt, r.String(), v.Rule)
+	if v.Steps != "" {
+		attrs = append(attrs, slog.String(maillog.Steps, v.Steps))
+	}
+	s.event(slog.LevelInfo, "reject", line, attrs...)
 }
 
 // warnings logs what a verdict says for the log only.
@@ -99,4 +103,15 @@ func (s *session) queueID() string {
 		return s.tx.msg.ID()
 	}
 	return "NOQUEUE"
+}
+
+// mostSteps bounds what is kept of how the recipients of a message were judged.
+const mostSteps = 8000
+
+// keepSteps notes for the message how one command was judged that was accepted.
+func (s *session) keepSteps(command string, v policy.Verdict) {
+	if v.Steps == "" || len(s.tx.steps) > mostSteps {
+		return
+	}
+	s.tx.steps += command + ": accepted\n" + v.Steps
 }

@@ -62,6 +62,7 @@ type transaction struct {
 	size int64              // announced, 0 unknown
 	sent *delivery.Envelope // what Begin was given
 
+	steps  string  // of the recipients, for the log
 	msg    Message // once DATA or BDAT has begun
 	intake *intake
 	bdat   bool // by BDAT; bad: a chunk was refused

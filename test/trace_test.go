@@ -46,3 +46,42 @@ func TestTrace(t *testing.T) {
 	}
 	waitFor(t, "old lines to go", func() bool { return strings.Count(find(""), "\n") == 5 })
 }
+
+// TestTraceShowsSteps: what decided about a recipient stands below the line of
+// its refusal, and of the message that was taken, in the words of "policy test".
+func TestTraceShowsSteps(t *testing.T) {
+	h := sampleHost(t, "")
+	h.mustRun("config", "set", "mynetworks=", "smtpd_relay_restrictions=permit_mynetworks, check_sender_access inline:{a@x.example=DUNNO}, reject_unauth_destination",
+		"smtpd_recipient_restrictions=")
+	h.start()
+	s, err := dialSender(h.addr(25))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.c.Close()
+	if err := s.send("joe@vmail.example", message("m1", "s", "x")); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.send("you@far.example", message("m2", "s", "x")); err == nil {
+		t.Fatal("it relays")
+	}
+	find := func(text string) string { return h.mustRun("trace", text) }
+	waitFor(t, "the lines", func() bool {
+		return strings.Contains(find("you@far.example"), "reject_unauth_destination: refuse 554 by reject_unauth_destination")
+	})
+	for _, want := range []string{"client=", "RCPT TO:<joe@vmail.example>: accepted\n    smtpd_relay_restrictions\n      permit_mynetworks: dunno\n",
+		"reject_unauth_destination: dunno\n", "status=sent"} {
+		if got := find("joe@vmail.example"); !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	asked, _ := h.run("", "policy", "test", "--client", "127.0.0.1", "--name", "localhost", "--to", "you@far.example")
+	if !strings.Contains(asked, "    reject_unauth_destination: refuse 554 by reject_unauth_destination\n") {
+		t.Errorf("policy test has other words: %s", asked)
+	}
+	for _, line := range h.log.from(0) {
+		if strings.Contains(line, "permit_mynetworks: dunno") {
+			t.Errorf("the log has steps: %s", line)
+		}
+	}
+}

@@ -218,7 +218,7 @@ func (w *walk) readable() (*os.File, error) {
 
 // tell notes a stage and reports whether it was accepted.
 func (w *walk) tell(command string, v policy.Verdict) bool {
-	st := stage{Command: command, Steps: w.named(w.s.Trace[w.seen:]), Effects: effectsText(v.Effects)}
+	st := stage{Command: command, Steps: w.s.Trace[w.seen:], Effects: effectsText(v.Effects)}
 	w.seen = len(w.s.Trace)
 	for _, n := range v.Warnings {
 		st.Warnings = append(st.Warnings, n.Event+": "+smtp.LogText(n)+" (rule "+n.Rule+")")
@@ -228,23 +228,6 @@ func (w *walk) tell(command string, v policy.Verdict) bool {
 	}
 	w.out.Stages = append(w.out.Stages, st)
 	return v.OK()
-}
-
-// muaLists are the lists that a submission listener has of its own.
-var muaLists = map[string]string{
-	"smtpd_client_restrictions": "mua_client_restrictions", "smtpd_helo_restrictions": "mua_helo_restrictions",
-	"smtpd_sender_restrictions": "mua_sender_restrictions", "smtpd_relay_restrictions": "mua_relay_restrictions",
-	"smtpd_recipient_restrictions": "mua_recipient_restrictions",
-}
-
-// named gives lists the names of the settings that hold them for the listener.
-func (w *walk) named(steps []policy.Step) []policy.Step {
-	for i := range steps {
-		if mua := muaLists[steps[i].List]; mua != "" && w.p.role == "submission" {
-			steps[i].List = mua
-		}
-	}
-	return steps
 }
 
 // effectsText says what is asked for the message.
@@ -292,22 +275,7 @@ func (w *walk) print() error {
 func (w *walk) printStage(st stage) {
 	out := w.a.out
 	fmt.Fprintln(out, st.Command)
-	list := ""
-	for _, step := range st.Steps {
-		if step.List != list {
-			list = step.List
-			fmt.Fprintf(out, "  %s\n", list)
-		}
-		indent := strings.Repeat("  ", max(step.Depth, 1))
-		fmt.Fprintf(out, "  %s%s: %s\n", indent, step.Rule, step.Outcome)
-		for _, l := range step.Lookups {
-			answer := l.Answer
-			if answer == "" {
-				answer = "none"
-			}
-			fmt.Fprintf(out, "    %s%s %s = %s\n", indent, l.Where, l.Key, answer)
-		}
-	}
+	io.WriteString(out, policy.StepsText(st.Steps))
 	for _, text := range st.Warnings {
 		fmt.Fprintf(out, "  %s\n", text)
 	}

@@ -38,7 +38,7 @@ func trace(fs *flag.FlagSet) action {
 				return t.end(s.Trace(ctx, q, func(l schema.TraceLine) error { return t.row(l) }))
 			}
 			return s.Trace(ctx, q, func(l schema.TraceLine) error {
-				_, err := fmt.Fprintf(a.out, "%s %s\n", l.Time.Format("2006-01-02 15:04:05.000"), l.Text)
+				_, err := fmt.Fprintf(a.out, "%s %s\n", l.Time.Format("2006-01-02 15:04:05.000"), strings.ReplaceAll(l.Text, "\n", "\n  "))
 				return err
 			})
 		})

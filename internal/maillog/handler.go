@@ -37,7 +37,7 @@ func New(w io.Writer, f Format, level slog.Leveler, host string) (slog.Handler, 
 }
 
 func withoutLine(groups []string, a slog.Attr) slog.Attr {
-	if len(groups) == 0 && a.Key == Line {
+	if len(groups) == 0 && (a.Key == Line || a.Key == Steps) {
 		return slog.Attr{}
 	}
 	return a
@@ -110,7 +110,7 @@ func (h *syslogHandler) take(b []byte, a slog.Attr, tag, line string) ([]byte, s
 		return b, a.Value.String(), line
 	case Line:
 		return b, tag, a.Value.String()
-	case "":
+	case "", Steps:
 		return b, tag, line
 	}
 	return appendAttr(b, a), tag, line

@@ -68,3 +68,7 @@ func Event(log *slog.Logger, level slog.Level, tag, line, msg string, attrs ...s
 	all = append(all, slog.String(Tag, tag), slog.String(Line, line))
 	log.LogAttrs(context.Background(), level, msg, append(all, attrs...)...)
 }
+
+// Steps is an attribute of many lines that no form of the log prints: how policy
+// came to its decision, for "mailserver trace".
+const Steps = "steps"

@@ -18,6 +18,7 @@ const (
 	traceEvery = time.Second
 	traceMost  = 2000 // lines
 	traceLine  = 1000 // bytes
+	traceSteps = 8000 // bytes
 )
 
 // tracer keeps the lines of the log that concern mail, for "mailserver trace".
@@ -55,7 +56,7 @@ func (h traceHandler) WithGroup(name string) slog.Handler {
 
 func (t *tracer) add(r slog.Record, held []slog.Attr) {
 	l := schema.TraceLine{Time: r.Time}
-	line, tag, rule := "", "", ""
+	line, tag, rule, steps := "", "", "", ""
 	var rest []slog.Attr
 	take := func(a slog.Attr) bool {
 		switch a.Key {
@@ -65,6 +66,8 @@ func (t *tracer) add(r slog.Record, held []slog.Attr) {
 			tag = a.Value.String()
 		case maillog.Rule:
 			rule = a.Value.String()
+		case maillog.Steps:
+			steps = strings.TrimRight(a.Value.String(), "\n")
 		case maillog.Conn:
 			l.Conn = a.Value.String()
 		case maillog.QueueID:
@@ -98,6 +101,9 @@ func (t *tracer) add(r slog.Record, held []slog.Attr) {
 		l.Queue = ""
 	}
 	l.Text = strings.ToValidUTF8(line[:min(len(line), traceLine)], "?")
+	if steps != "" { // a line of the log is one line; what follows it is only here
+		l.Text += "\n" + strings.ToValidUTF8(steps[:min(len(steps), traceSteps)], "?")
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.lines) >= traceMost {
