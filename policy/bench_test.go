@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 
 	"mailserver/policy"
@@ -10,7 +11,7 @@ import (
 // BenchmarkRcpt is one verdict of a session that goes on, with the class of
 // the recipient, rows cached, the file asked for changes each time.
 func BenchmarkRcpt(b *testing.B) {
-	for name, num := range map[string]int{"accepted": 40, "refused": 50} {
+	for name, num := range map[string]int{"accepted": 40, "refused": 50, "accepted, with steps": 40, "refused, with steps": 50} {
 		b.Run(name, func(b *testing.B) {
 			v := newEnv(b)
 			v.access("senders", "example.org", "REJECT")
@@ -20,8 +21,12 @@ func BenchmarkRcpt(b *testing.B) {
 				b.Fatal(err)
 			}
 			v.deps.Config = func(context.Context) (*policy.Config, error) { return fixed, nil }
+			if strings.HasSuffix(name, "steps") {
+				fixed.TraceSteps = "refused"
+			}
 			v.e = policy.New(v.deps)
 			s := v.open(stranger, "mx.example.net", "a@example.net")
+			s.KeepSteps = true
 			to := here("u@here.example", num)
 			b.ReportAllocs()
 			for b.Loop() {

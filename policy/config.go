@@ -124,8 +124,8 @@ type Config struct {
 	// KeepDMARC counts messages for aggregate reports.
 	KeepDMARC bool `setting:"dmarc_aggregate_data" default:"yes"`
 
-	// TraceSteps keeps each step of the evaluation for "mailserver trace".
-	TraceSteps bool `setting:"trace_steps" default:"yes"`
+	// TraceSteps: which commands "mailserver trace" has each step of the evaluation of.
+	TraceSteps string `setting:"trace_steps" default:"no" values:"refused all no"`
 
 	// ReasonHeader adds to mail of strangers why it was taken.
 	ReasonHeader bool `setting:"reason_header" default:"yes"`

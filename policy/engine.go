@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mailserver/internal/dns"
@@ -34,6 +35,8 @@ type Engine struct {
 	rules    map[string]*rule
 	services policyd.Client
 	probes   *probes
+	steps    sync.Pool                        // *[]Step, of sessions that judge
+	told     struct{ second, n atomic.Int64 } // refusals whose steps were kept
 
 	mu       sync.Mutex
 	compiled *compiled // of the newest generation seen

@@ -70,15 +70,12 @@ func (s *Session) judge(ctx context.Context, where string, run func(*query) outc
 		return Verdict{Action: Refuse, Reason: LookupFailure, Code: 451, Subject: x.subject, Class: x.class, Rule: "mail.sqlite"}
 	}
 	s.beginSteps(x.cfg)
-	v := Verdict{}
 	if run(x) == refused {
-		v = x.refusal
-		v.Warnings = x.warnings
-	} else {
-		v = Verdict{Effects: x.effects, Warnings: x.warnings, By: x.by}
+		v := x.refusal
+		v.Warnings, v.Steps = x.warnings, s.endSteps(s.steps != nil && s.e.mayTell())
+		return v
 	}
-	v.Steps = s.endSteps()
-	return v
+	return Verdict{Effects: x.effects, Warnings: x.warnings, By: x.by, Steps: s.endSteps(strings.EqualFold(x.cfg.TraceSteps, "all"))}
 }
 
 // open takes the View before the settings, so that what is cached under its

@@ -90,7 +90,7 @@ type Session struct {
 	Trace   []Step
 	// KeepSteps makes verdicts carry the steps of their command, with trace_steps.
 	KeepSteps bool
-	steps     bool // of the command that is judged
+	steps     *[]Step // what Trace was taken from, while a command is judged
 	// Dry: nothing is recorded, and nobody but the DNS and policy servers asked.
 	Dry bool
 }

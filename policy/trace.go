@@ -1,14 +1,17 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
 
-// Bounds of the steps that a session keeps of one command.
+// Bounds of the steps that a session keeps of one command, and of the refusals
+// in a second that have them: who tries names is not to fill state.sqlite.
 const (
 	mostSteps     = 200
 	mostStepsText = 4000 // bytes
+	mostTold      = 20
 )
 
 // Step is one restriction that was evaluated, for "policy test".
@@ -29,11 +32,21 @@ type Lookup struct {
 
 // traceStep begins the step of an item; -1 when nobody asks.
 func (x *query) traceStep(it *item) int {
-	if !x.explained() || !x.s.Explain && len(x.s.Trace) >= mostSteps {
+	if !x.explained() {
 		return -1
 	}
-	x.s.Trace = append(x.s.Trace, Step{List: x.listName(), Depth: x.depth, Rule: it.text})
-	return len(x.s.Trace) - 1
+	n := len(x.s.Trace)
+	switch {
+	case x.s.steps != nil && n == mostSteps:
+		return -1
+	case x.s.steps != nil && n < cap(x.s.Trace):
+		x.s.Trace = x.s.Trace[:n+1] // with its list of look-ups
+	default:
+		x.s.Trace = append(x.s.Trace, Step{})
+	}
+	st := &x.s.Trace[n]
+	st.List, st.Depth, st.Rule, st.Outcome, st.Lookups = x.listName(), x.depth, it.text, "", st.Lookups[:0]
+	return n
 }
 
 func (x *query) traceOutcome(at int, out outcome) {
@@ -62,7 +75,7 @@ func (x *query) outcomeText(out outcome) string {
 }
 
 // explained reports whether somebody asks for the steps.
-func (x *query) explained() bool { return x.s.Explain || x.s.steps }
+func (x *query) explained() bool { return x.s.Explain || x.s.steps != nil }
 
 // muaLists are the settings that hold the lists of a submission listener.
 var muaLists = map[string]string{
@@ -81,39 +94,66 @@ func (x *query) listName() string {
 	return x.list
 }
 
-// beginSteps begins the record of one command; Explain has one of its own.
-func (s *Session) beginSteps(cfg *Config) { s.steps = s.KeepSteps && cfg.TraceSteps && !s.Explain }
+// beginSteps begins the record of one command; Explain has one of its own. What
+// it is written to is shared: a verdict that needs no text of it costs no memory.
+func (s *Session) beginSteps(cfg *Config) {
+	if !s.KeepSteps || s.Explain || strings.EqualFold(cfg.TraceSteps, "no") {
+		return
+	}
+	if s.steps, _ = s.e.steps.Get().(*[]Step); s.steps == nil {
+		s.steps = new([]Step)
+	}
+	s.Trace = (*s.steps)[:0]
+}
 
-// endSteps is the record as text; a session that waits holds none of it.
-func (s *Session) endSteps() string {
-	if !s.steps || len(s.Trace) == 0 {
+// endSteps ends the record; with keep it is returned as text.
+func (s *Session) endSteps(keep bool) (text string) {
+	if s.steps == nil {
 		return ""
 	}
-	text := StepsText(s.Trace)
-	s.Trace, s.steps = nil, false
+	if keep {
+		text = StepsText(s.Trace)
+	}
+	*s.steps = s.Trace
+	s.e.steps.Put(s.steps)
+	s.Trace, s.steps = nil, nil
 	if len(text) > mostStepsText {
 		text = text[:strings.LastIndexByte(text[:mostStepsText], '\n')+1] + "  ...\n"
 	}
 	return text
 }
 
+// mayTell reports whether one more refusal of this second is to have its steps.
+func (e *Engine) mayTell() bool {
+	if now := e.d.Now().Unix(); e.told.second.Swap(now) != now {
+		e.told.n.Store(0)
+	}
+	return e.told.n.Add(1) <= mostTold
+}
+
 // StepsText is one line for each list, step and look-up, a deeper one further in.
 func StepsText(steps []Step) string {
 	var b strings.Builder
+	write := func(depth int, parts ...string) {
+		b.WriteString("  ")
+		for range depth {
+			b.WriteString("  ")
+		}
+		for _, p := range parts {
+			b.WriteString(p)
+		}
+		b.WriteByte('\n')
+	}
 	list := ""
 	for _, step := range steps {
 		if step.List != list {
 			list = step.List
-			fmt.Fprintf(&b, "  %s\n", list)
+			write(0, list)
 		}
-		indent := strings.Repeat("  ", max(step.Depth, 1))
-		fmt.Fprintf(&b, "  %s%s: %s\n", indent, step.Rule, step.Outcome)
+		depth := max(step.Depth, 1)
+		write(depth, step.Rule, ": ", step.Outcome)
 		for _, l := range step.Lookups {
-			answer := l.Answer
-			if answer == "" {
-				answer = "none"
-			}
-			fmt.Fprintf(&b, "    %s%s %s = %s\n", indent, l.Where, l.Key, strings.Map(harmless, answer))
+			write(depth+1, l.Where, " ", l.Key, " = ", strings.Map(harmless, cmp.Or(l.Answer, "none")))
 		}
 	}
 	return b.String()

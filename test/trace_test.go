@@ -50,15 +50,20 @@ func TestTrace(t *testing.T) {
 // TestTraceShowsSteps: what decided about a recipient stands below the line of
 // its refusal, and of the message that was taken, in the words of "policy test".
 func TestTraceShowsSteps(t *testing.T) {
+	t.Parallel()
 	h := sampleHost(t, "")
 	h.mustRun("config", "set", "mynetworks=", "smtpd_relay_restrictions=permit_mynetworks, check_sender_access inline:{a@x.example=DUNNO}, reject_unauth_destination",
-		"smtpd_recipient_restrictions=")
+		"smtpd_recipient_restrictions=", "trace_steps=refused")
 	h.start()
 	s, err := dialSender(h.addr(25))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.c.Close()
+	if err := s.send("joe@vmail.example", message("m0", "s", "x")); err != nil {
+		t.Fatal(err)
+	}
+	h.mustRun("config", "set", "trace_steps=all")
 	if err := s.send("joe@vmail.example", message("m1", "s", "x")); err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +79,9 @@ func TestTraceShowsSteps(t *testing.T) {
 		if got := find("joe@vmail.example"); !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
+	}
+	if got := find("joe@vmail.example"); strings.Count(got, ": accepted") != 1 {
+		t.Errorf("steps of a message that was taken without trace_steps=all:\n%s", got)
 	}
 	asked, _ := h.run("", "policy", "test", "--client", "127.0.0.1", "--name", "localhost", "--to", "you@far.example")
 	if !strings.Contains(asked, "    reject_unauth_destination: refuse 554 by reject_unauth_destination\n") {
