@@ -117,8 +117,11 @@ func (s *Service) deliverQueued(ctx context.Context, m *queue.Message, d *route.
 	return res
 }
 
-func (s *Service) fromQueue(ctx context.Context, m *queue.Message, b local.Box) error {
-	file, err := s.queue.Text(m)
+// fromQueue delivers to a mailbox, which alone gets to know why it was taken.
+func (s *Service) fromQueue(ctx context.Context, queued *queue.Message, b local.Box) error {
+	m := *queued
+	m.Prepend += headerLine(m.Reason)
+	file, err := s.queue.Text(&m)
 	if err != nil {
 		return err
 	}
@@ -127,7 +130,7 @@ func (s *Service) fromQueue(ctx context.Context, m *queue.Message, b local.Box) 
 	if err != nil {
 		return err
 	}
-	text, err := s.queue.Text(m)
+	text, err := s.queue.Text(&m)
 	if err != nil {
 		return err
 	}

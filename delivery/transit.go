@@ -207,11 +207,14 @@ func discardText(st *stop) string {
 
 // reason is the line that says why the message was taken. It is nobody else's
 // business: only mailboxes here get it.
-func (t *transit) reason() string {
-	if t.eff.Reason == "" {
+func (t *transit) reason() string { return headerLine(t.eff.Reason) }
+
+// headerLine is a field with its end, or ” for none.
+func headerLine(field string) string {
+	if field == "" {
 		return ""
 	}
-	return t.eff.Reason + "\r\n"
+	return field + "\r\n"
 }
 
 // prepend is the text of PREPEND actions.
@@ -333,7 +336,7 @@ func (t *transit) record() *queue.Message {
 	return &queue.Message{
 		Arrived: t.arrived(), Sender: t.from.String(), Body: string(e.Options.Body), UTF8: e.Options.UTF8, RequireTLS: e.Options.RequireTLS,
 		Ret: string(e.Options.Return), EnvID: e.Options.EnvelopeID, User: e.User, Client: client,
-		Helo: e.Helo, Proto: e.Proto, Tag: e.Client.Tag, Filter: t.eff.Filter, Prepend: t.signed + t.prepend(),
+		Helo: e.Helo, Proto: e.Proto, Tag: e.Client.Tag, Filter: t.eff.Filter, Prepend: t.signed + t.prepend(), Reason: t.eff.Reason,
 	}
 }
 

@@ -39,6 +39,7 @@ type QueueMessage struct {
 	Proto      string
 	Filter     string // transport:nexthop that takes the whole message, or ''
 	Prepend    string // header lines above the file, with CRLF
+	Reason     string // header line for mailboxes here, without CRLF: why it was taken
 	Warned     bool   // a delay notice was sent
 	Tag        string // of the listener it came in at
 	Expire     bool   // goes back if the next attempt fails, whatever its age
@@ -66,9 +67,9 @@ type QueueRecipient struct {
 // QueueAdd writes a message and its recipients, and sets their Num.
 func (t *Tx) QueueAdd(m *QueueMessage, rcpts []QueueRecipient) error {
 	err := t.exec(`INSERT INTO QMessage (qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
-		qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag, qmExpire, qmRequireTls) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag, qmExpire, qmRequireTls, qmReason) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		m.ID, m.Arrived.Unix(), m.Size, m.Sender, m.Body, m.UTF8, m.Ret, m.EnvID,
-		m.User, m.Client, m.Helo, m.Proto, m.Filter, m.Prepend, m.Warned, m.Tag, m.Expire, m.RequireTLS)
+		m.User, m.Client, m.Helo, m.Proto, m.Filter, m.Prepend, m.Warned, m.Tag, m.Expire, m.RequireTLS, m.Reason)
 	if err != nil {
 		return fmt.Errorf("queue message %s: %w", m.ID, err)
 	}
@@ -208,7 +209,7 @@ const queueRecipientColumns = `qrNum, qrMsg, qrAddress, qrOriginal, qrOrcpt, qrN
 	qrState, qrDue, qrAttempts, qrStatus, qrReply, qrMta, qrDiag, qrApart`
 
 const queueMessageColumns = `qmId, qmArrived, qmSize, qmSender, qmBody, qmUtf8, qmRet, qmEnvid,
-	qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag, qmExpire, qmRequireTls`
+	qmUser, qmClient, qmHelo, qmProto, qmFilter, qmPrepend, qmWarned, qmTag, qmExpire, qmRequireTls, qmReason`
 
 func (t *Tx) queueRecipients(query string, args ...any) ([]QueueRecipient, error) {
 	rows, err := t.query(query, args...)
@@ -239,7 +240,7 @@ func scanQueueMessage(scan func(...any) error) (*QueueMessage, error) {
 	var m QueueMessage
 	var arrived int64
 	err := scan(&m.ID, &arrived, &m.Size, &m.Sender, &m.Body, &m.UTF8, &m.Ret, &m.EnvID,
-		&m.User, &m.Client, &m.Helo, &m.Proto, &m.Filter, &m.Prepend, &m.Warned, &m.Tag, &m.Expire, &m.RequireTLS)
+		&m.User, &m.Client, &m.Helo, &m.Proto, &m.Filter, &m.Prepend, &m.Warned, &m.Tag, &m.Expire, &m.RequireTLS, &m.Reason)
 	m.Arrived = time.Unix(arrived, 0)
 	return &m, err
 }

@@ -34,6 +34,9 @@ var stateQueue3DDL string
 //go:embed state_queue4.sql
 var stateQueue4DDL string
 
+//go:embed state_queue5.sql
+var stateQueue5DDL string
+
 // stateSteps leads an empty file to the newest version of state.sqlite.
 var stateSteps = []migration{
 	{"first version", stateQueueDDL + stateIndexDDL},
@@ -50,6 +53,7 @@ var stateSteps = []migration{
 	{"REQUIRETLS", stateRequireTLSDDL},
 	{"second factors", stateTotpDDL},
 	{"sharing", stateSharingDDL},
+	{"why mail was taken", stateQueue5DDL},
 }
 
 // State is state.sqlite: what the server knows. Its methods may be called

@@ -33,6 +33,7 @@ type envelope struct {
 	Proto   string `json:",omitempty"`
 	Filter  string `json:",omitempty"`
 	Prepend string `json:",omitempty"`
+	Reason  string `json:",omitempty"`
 	Tag     string `json:",omitempty"`
 }
 
@@ -50,7 +51,7 @@ type sealed struct {
 // seal writes the line of a message.
 func seal(m *Message, rcpts []Recipient) ([]byte, error) {
 	e := envelope{Queue: m.ID, Arrived: m.Arrived.Unix(), Size: m.Size, Sender: m.Sender, Body: m.Body, UTF8: m.UTF8, Ret: m.Ret, EnvID: m.EnvID,
-		User: m.User, Client: m.Client, Helo: m.Helo, Proto: m.Proto, Filter: m.Filter, Prepend: m.Prepend, Tag: m.Tag}
+		User: m.User, Client: m.Client, Helo: m.Helo, Proto: m.Proto, Filter: m.Filter, Prepend: m.Prepend, Reason: m.Reason, Tag: m.Tag}
 	for _, r := range rcpts {
 		if r.State == schema.QueueDelivered || r.State == schema.QueueFailed {
 			continue
@@ -89,7 +90,7 @@ func unseal(f *os.File, id string) (*Message, []Recipient, error) {
 		return nil, nil, errNoEnvelope
 	}
 	m := &Message{ID: e.Queue, Arrived: time.Unix(e.Arrived, 0), Size: e.Size, Sender: e.Sender, Body: e.Body, UTF8: e.UTF8, Ret: e.Ret, EnvID: e.EnvID,
-		User: e.User, Client: e.Client, Helo: e.Helo, Proto: e.Proto, Filter: e.Filter, Prepend: e.Prepend, Tag: e.Tag}
+		User: e.User, Client: e.Client, Helo: e.Helo, Proto: e.Proto, Filter: e.Filter, Prepend: e.Prepend, Reason: e.Reason, Tag: e.Tag}
 	var rcpts []Recipient
 	for _, to := range e.To {
 		r := Recipient{Address: to.Address, Original: to.Original, ORCPT: to.ORCPT, Notify: to.Notify, Site: to.Site, Apart: to.Apart}

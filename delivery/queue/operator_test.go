@@ -91,7 +91,7 @@ func TestRecover(t *testing.T) {
 			t.Fatal(err)
 		}
 		io.WriteString(text, "Subject: x\r\n\r\n"+body)
-		m := &Message{Sender: "s@x", Arrived: time.Unix(1700000000, 0), Body: "8BITMIME", UTF8: true, Ret: "HDRS", EnvID: "e", User: "u", Prepend: "X-A: b\r\n"}
+		m := &Message{Sender: "s@x", Arrived: time.Unix(1700000000, 0), Body: "8BITMIME", UTF8: true, Ret: "HDRS", EnvID: "e", User: "u", Prepend: "X-A: b\r\n", Reason: "X-B: c"}
 		rcpts := []Recipient{{Address: fmt.Sprintf("a%d@one", i), Original: "alias@here", ORCPT: "rfc822;o@p", Notify: "FAILURE", Site: "smtp:one", State: schema.QueueHeld, Apart: true}}
 		if i == 2 {
 			if err := text.Keep(m, nil); err != nil { // what is known only later counts
