@@ -43,7 +43,7 @@ func TestListenersFollowTheirRows(t *testing.T) {
 	e := testenv.Start(t, testenv.Options{})
 	old := e.Addr(testenv.IMAP)
 	idle := e.Dial(testenv.IMAP)
-	if err := idle.Until(`^\* OK`); err != nil {
+	if _, err := idle.Lines(`^\* OK`); err != nil {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(e.Dir, "lmtp.sock")
@@ -55,7 +55,7 @@ func TestListenersFollowTheirRows(t *testing.T) {
 	if err := idle.Send("a NOOP"); err != nil {
 		t.Fatal(err)
 	}
-	if err := idle.Until(`^a OK`); err != nil {
+	if _, err := idle.Lines(`^a OK`); err != nil {
 		t.Errorf("the session of a listener that is gone: %v", err)
 	}
 
@@ -189,7 +189,7 @@ func TestSystemdIsToldWhenReady(t *testing.T) {
 func TestShutdownEndsIdleSessions(t *testing.T) {
 	e := testenv.Start(t, testenv.Options{})
 	in, out := e.Dial(testenv.SMTP), e.Dial(testenv.IMAP)
-	if err := errors.Join(in.Until("^220 "), out.Until(`^\* OK`)); err != nil {
+	if err := errors.Join(in.Match("^220 "), out.Match(`^\* OK`)); err != nil {
 		t.Fatal(err)
 	}
 	begun := time.Now()
