@@ -26,7 +26,7 @@ var capabilityRows = []capability{
 	{"CONDSTORE", false, true}, {"QRESYNC", false, true}, {"ESEARCH", false, true},
 	{"SEARCHRES", false, true}, {"WITHIN", false, true}, {"CONTEXT=SEARCH", false, true}, {"CONTEXT=SORT", false, true}, {"MULTISEARCH", false, true}, {"LIST-STATUS", false, true},
 	{"BINARY", false, true}, {"MOVE", false, true}, {"STATUS=SIZE", false, true},
-	{"OBJECTID", false, true}, {"LITERAL+", true, true}, {"SPECIAL-USE", false, true},
+	{"OBJECTID", false, true}, {"LITERAL+", true, true}, {"NOTIFY", false, true}, {"SPECIAL-USE", false, true},
 	{"CREATE-SPECIAL-USE", false, true}, {"UTF8=ACCEPT", false, true},
 	{"QUOTA", false, true}, {"QUOTA=RES-STORAGE", false, true}, {"QUOTA=RES-MESSAGE", false, true}, {"UNAUTHENTICATE", false, true},
 	{"ACL", false, true}, {"RIGHTS=texk", false, true}, {"LIST-MYRIGHTS", false, true}, {"LIST-METADATA", false, true},

@@ -14,9 +14,24 @@ import (
 var errSelectedGone = errors.New("selected mailbox was deleted")
 
 // tellChanges brings the session's picture of the mailbox up to date and tells
-// the client the difference, RFC 9051 §7.
+// the client the difference, RFC 9051 §7, as far as NOTIFY leaves it.
 func (s *session) tellChanges(ctx context.Context, allowExpunge bool) error {
-	c, err := s.box.view.Poll(ctx, allowExpunge)
+	return s.tell(ctx, allowExpunge, s.wanted())
+}
+
+// tellRemovals is tellChanges for a command that has removed messages: those
+// that stay have other numbers, which the client must learn whatever it asked
+// for.
+func (s *session) tellRemovals(ctx context.Context) error {
+	return s.tell(ctx, true, s.wanted()|messageNew|messageExpunge)
+}
+
+func (s *session) tell(ctx context.Context, allowExpunge bool, wanted event) error {
+	if wanted&messageNew != 0 && s.box.exists != s.box.view.Len() {
+		s.tellExists(s.box.view.Len())
+	}
+	last, high := s.box.view.UID(s.box.view.Len()), s.box.view.HighestModSeq()
+	c, err := s.box.view.Poll(ctx, allowExpunge && wanted&messageExpunge != 0)
 	s.box.words = flagWords{}
 	if errors.Is(err, storage.ErrNoMailbox) {
 		return errSelectedGone
@@ -26,27 +41,67 @@ func (s *session) tellChanges(ctx context.Context, allowExpunge bool) error {
 		s.srv.d.Log.Warn("poll of mailbox failed", "conn", s.id, "user", s.user, "err", err)
 		return nil
 	}
-	contexts := s.changedContexts(ctx, &c)
+	var contexts []contextChange
+	if wanted&messageNew != 0 {
+		contexts = s.changedContexts(ctx, &c)
+	}
 	s.tellRemoved(contexts, &c)
 	s.tellExpunged(c)
-	if c.Keywords {
+	if wanted&flagChange != 0 {
+		s.tellReflagged(c)
+	} else if s.box.quiet == 0 {
+		s.box.quiet = high
+	}
+	if wanted&messageNew != 0 {
+		s.tellArrived(c)
+	}
+	s.tellAdded(contexts)
+	if wanted&messageNew != 0 && c.Grown {
+		err = s.fetchArrived(ctx, last)
+	}
+	return errors.Join(err, s.enc.Err())
+}
+
+// tellReflagged tells flags that have changed, and all that have while the
+// client did not want to know.
+func (s *session) tellReflagged(c storage.Changes) {
+	if c.Keywords || s.box.quiet != 0 {
 		s.tellFlags()
 	}
-	for _, seq := range c.Flags {
-		s.tellMessageFlags(seq, s.on.qresync || s.on.rev2)
+	withUID := s.on.qresync || s.on.rev2
+	if s.box.quiet == 0 {
+		for _, seq := range c.Flags {
+			s.tellMessageFlags(seq, withUID)
+		}
+		return
 	}
-	if c.Grown {
-		s.enc.Raw("* ").Number(uint64(c.Exists)).Raw(" EXISTS\r\n")
+	known := imap.SeqSet{{Start: 1, Stop: max(1, s.box.exists)}}
+	for seq, m := range s.box.view.Messages(known) {
+		if m.ModSeq > s.box.quiet {
+			s.tellMessageFlags(seq, withUID)
+		}
+	}
+	s.box.quiet = 0
+}
+
+// tellArrived tells of new messages.
+func (s *session) tellArrived(c storage.Changes) {
+	if c.Exists != s.box.exists {
+		s.tellExists(c.Exists)
 	}
 	if !s.on.rev2 && c.Recent != s.box.recent {
 		s.box.recent = c.Recent
 		s.enc.Raw("* ").Number(uint64(c.Recent)).Raw(" RECENT\r\n")
 	}
-	s.tellAdded(contexts)
-	return s.enc.Err()
+}
+
+func (s *session) tellExists(n uint32) {
+	s.box.exists = n
+	s.enc.Raw("* ").Number(uint64(n)).Raw(" EXISTS\r\n")
 }
 
 func (s *session) tellExpunged(c storage.Changes) {
+	s.box.exists -= uint32(len(c.Expunged))
 	if s.on.qresync || s.on.uidOnly {
 		if len(c.Vanished) > 0 {
 			s.enc.Raw("* VANISHED ").Set(fromUIDSet(c.Vanished)).CRLF()

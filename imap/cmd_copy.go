@@ -74,7 +74,7 @@ func runMove(ctx context.Context, s *session, a copyArgs) (reply, error) {
 	if p.rights.Has(acl.Read) {
 		s.untaggedOK(copyUID(done), "Moved UIDs.")
 	}
-	if err := s.tellChanges(ctx, true); err != nil {
+	if err := s.tellRemovals(ctx); err != nil {
 		return reply{}, err
 	}
 	if s.on.qresync { // RFC 7162 §3.2.10

@@ -18,6 +18,9 @@ func runIdle(ctx context.Context, s *session) (reply, error) {
 				return reply{}, err
 			}
 		}
+		if err := s.tellNotified(ctx); err != nil {
+			return reply{}, err
+		}
 		switch err := s.idleWait(); {
 		case err == nil:
 			return s.idleDone()
@@ -67,7 +70,7 @@ func (s *session) idleWait() error {
 
 // watch wakes the session when the mailbox changes, until stop is called.
 func (s *session) watch() (stop func()) {
-	if s.box == nil {
+	if s.box == nil || s.wanted() == 0 {
 		return func() {}
 	}
 	view := s.box.view

@@ -116,6 +116,7 @@ func runSelect(ctx context.Context, s *session, a *selectArgs) (reply, error) {
 func (s *session) tellSelected() {
 	v := s.box.view
 	s.tellFlags()
+	s.box.exists = v.Len()
 	s.enc.Raw("* ").Number(uint64(v.Len())).Raw(" EXISTS\r\n")
 	if !s.on.rev2 {
 		s.box.recent = v.Recent()
@@ -256,7 +257,7 @@ func (s *session) expunge(ctx context.Context, uids imap.UIDSet) (reply, error) 
 		return reply{}, err
 	}
 	before := v.Len()
-	if err := s.tellChanges(ctx, true); err != nil {
+	if err := s.tellRemovals(ctx); err != nil {
 		return reply{}, err
 	}
 	if after := v.Len(); after < before {

@@ -6,6 +6,7 @@ import "context"
 // stay.
 func runUnauthenticate(_ context.Context, s *session) (reply, error) {
 	s.unselect()
+	s.unnotify()
 	s.release()
 	s.on = enabled{}
 	s.account, s.user, s.state = nil, "", notAuthenticated

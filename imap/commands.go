@@ -78,6 +78,7 @@ func commandTable() []command {
 		row(command{name: "SETMETADATA", states: loggedIn}, parseSetMetadata, runSetMetadata),
 		row(command{name: "APPEND", states: loggedIn, streams: true}, parseAppend, runAppend),
 		bare(command{name: "IDLE", states: loggedIn}, runIdle),
+		row(command{name: "NOTIFY", states: loggedIn, done: "NOTIFY completed."}, parseNotify, runNotify),
 
 		bare(command{name: "CHECK", states: selected}, runNoop),
 		bare(command{name: "CLOSE", states: selected}, runClose),

@@ -6,6 +6,7 @@ import (
 
 	"mailserver/internal/imapwire"
 	"mailserver/internal/maillog"
+	"mailserver/storage"
 )
 
 // command reads and runs one command. Its error ends the session.
@@ -20,6 +21,9 @@ func (s *session) command(ctx context.Context) error {
 	run := s.prepare(ctx, row)
 	if err := s.dec.Err(); err != nil {
 		return s.refuse(row, err)
+	}
+	if s.notify != nil {
+		ctx = storage.CausedBy(ctx, s.link)
 	}
 	answer, err := run(ctx)
 	if err != nil {

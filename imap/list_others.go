@@ -70,30 +70,38 @@ func (o *others) add(ctx context.Context, n *Namespace) error {
 	if n.List == "yes" {
 		o.above(fixed)
 	}
+	return o.s.eachAccount(ctx, n, func(account *storage.Account, prefix string) error {
+		return o.account(ctx, account, prefix)
+	})
+}
+
+// eachAccount calls fn for the accounts of a namespace whose owners share with
+// the user.
+func (s *session) eachAccount(ctx context.Context, n *Namespace, fn func(account *storage.Account, prefix string) error) error {
 	if n.Public != nil {
-		return o.account(ctx, n.Public, n.Prefix)
+		return fn(n.Public, n.Prefix)
 	}
-	who, err := o.s.who(ctx, o.s.account)
+	who, err := s.who(ctx, s.account)
 	if err != nil {
 		return err
 	}
-	sharers, err := o.s.srv.d.Sharing.Sharers(ctx, who, maxSharers)
+	sharers, err := s.srv.d.Sharing.Sharers(ctx, who, maxSharers)
 	if err != nil {
 		return err
 	}
 	for _, user := range sharers {
 		prefix := n.of(user)
-		if prefix == "" || strings.EqualFold(user, o.s.user) || !o.s.sameDomain(n, user) {
+		if prefix == "" || strings.EqualFold(user, s.user) || !s.sameDomain(n, user) {
 			continue
 		}
-		account, err := o.s.srv.d.Account(ctx, user)
+		account, err := s.srv.d.Account(ctx, user)
 		if err != nil {
-			return o.s.unavailable("find the mail of "+user, err)
+			return s.unavailable("find the mail of "+user, err)
 		}
 		if account == nil {
 			continue
 		}
-		if err := o.account(ctx, account, prefix); err != nil {
+		if err := fn(account, prefix); err != nil {
 			return err
 		}
 	}

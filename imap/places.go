@@ -55,6 +55,7 @@ type place struct {
 	asked   string // as the user names it
 	rights  acl.Rights
 	foreign bool // not in the namespace of the user's own mailboxes
+	prefix  string // of names in the account, if it is foreign
 }
 
 // errNoPerm is what a user is told of a mailbox that may be seen; of any other
@@ -131,6 +132,10 @@ func (s *session) findOther(ctx context.Context, n *Namespace, rest string, p *p
 		return storage.ErrNoMailbox // a dot would divide levels there
 	}
 	p.name = strings.ReplaceAll(rest, string(otherSeparator), string(storage.Separator))
+	p.prefix = n.Prefix
+	if n.Public == nil {
+		p.prefix = n.of(p.account.User())
+	}
 	return nil
 }
 

@@ -63,6 +63,7 @@ type session struct {
 	on      enabled
 	hidden  map[string]bool // capabilities that are not offered, see hide
 	box     *selection      // nil unless selected
+	notify  *notify         // nil: NOTIFY was never used
 	gone    counts
 }
 
@@ -77,7 +78,9 @@ type selection struct {
 	view   *storage.View
 	place  place
 	flags  string       // what FLAGS has told
+	exists uint32       // what EXISTS has told
 	recent uint32       // what RECENT has told
+	quiet  uint64       // flags were told up to this MODSEQ; 0: all
 	saved  imapwire.Set // UIDs of SEARCH RETURN (SAVE), RFC 5182
 	words  flagWords    // of the last message told; dropped by each Poll
 
@@ -112,7 +115,7 @@ func (s *session) Run(ctx context.Context) {
 		return
 	}
 	for s.state != loggedOut {
-		err := s.await()
+		err := s.await(ctx)
 		if err == nil {
 			err = s.command(ctx)
 		}
@@ -169,19 +172,40 @@ func (s *session) handshake(ctx context.Context) error {
 }
 
 // await waits for the next command, without buffers.
-func (s *session) await() error {
+// Meanwhile NOTIFY may have something to tell.
+func (s *session) await(ctx context.Context) error {
 	wait := idleTimeout
 	if s.state == notAuthenticated {
 		wait = loginTimeout
 	}
-	if s.dec.Buffered() > 0 {
-		return s.leaving()
+	until := s.srv.d.Now().Add(wait)
+	for woken := false; ; woken = true {
+		if s.dec.Buffered() > 0 {
+			return s.leaving()
+		}
+		if err := s.tellBetween(ctx, woken); err != nil {
+			return err
+		}
+		err := s.park(until.Sub(s.srv.d.Now()))
+		if s.notify == nil || !errors.Is(err, errWoken) {
+			return err
+		}
+		if err := s.leaving(); err != nil {
+			return err
+		}
 	}
+}
+
+// park waits for the client, without buffers.
+func (s *session) park(wait time.Duration) error {
 	if err := s.enc.Park(); err != nil {
 		return err
 	}
 	s.link.park(wait)
 	defer s.link.unpark()
+	if s.notify != nil {
+		defer s.watch()()
+	}
 	if err := s.leaving(); err != nil {
 		return err
 	}
@@ -251,6 +275,7 @@ func (s *session) bye(code, text string) {
 // end gives everything back.
 func (s *session) end() {
 	s.unselect()
+	s.unnotify()
 	s.enc.Park()
 	s.dec.Free()
 	if s.state != loggedOut {

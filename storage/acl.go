@@ -228,7 +228,11 @@ func (a *Account) ChangeACL(ctx context.Context, name string, change func(acl.Li
 		if err != nil {
 			return err
 		}
-		return t.writeACL(dir, change(old))
+		if err := t.writeACL(dir, change(old)); err != nil {
+			return err
+		}
+		t.tell(ctx, News{Kind: Permitted, Name: name})
+		return nil
 	})
 	if err != nil {
 		return err

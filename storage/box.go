@@ -210,6 +210,7 @@ func (b *box) commit(ctx context.Context, next schema.IndexMailbox, fn func(*sch
 	if next.Name != b.row.Name || next.Dir != b.row.Dir {
 		b.place.Store(&place{next.Name, next.Dir})
 	}
+	b.t.tellMail(&b.row, &next)
 	b.row = next
 	return nil
 }
@@ -227,6 +228,7 @@ func (b *box) reload(ctx context.Context) error {
 	}
 	b.t.bytes.Add(row.Size - b.row.Size)
 	b.t.messages.Add(int64(row.Messages) - int64(b.row.Messages))
+	b.t.tellMail(&b.row, &row)
 	b.row = row
 	b.place.Store(&place{row.Name, row.Dir})
 	b.cuts++

@@ -195,7 +195,11 @@ func (a *Account) Subscribe(ctx context.Context, name string, on bool) error {
 	default:
 		have = slices.Delete(have, at, at+1)
 	}
-	return t.writeSubscriptions(have)
+	if err := t.writeSubscriptions(have); err != nil {
+		return err
+	}
+	t.tell(ctx, News{Kind: Subscribed, Name: name})
+	return nil
 }
 
 func (t *tree) writeSubscriptions(names []string) error {
@@ -279,6 +283,7 @@ func (t *tree) create(ctx context.Context, name, special string) (id string, err
 	b.writeFirst(ctx)
 	b.mu.Unlock()
 	t.boxes[name] = b
+	t.tell(ctx, News{Kind: Named, Name: name})
 	return mailboxID(row.Num), nil
 }
 

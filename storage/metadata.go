@@ -108,5 +108,32 @@ func (a *Account) SetMetadata(ctx context.Context, mailbox string, list []Annota
 	if err != nil {
 		return fmt.Errorf("write annotations of %s: %w", a.spec.User, err)
 	}
+	return a.tellAnnotated(ctx, mailbox, list)
+}
+
+// tellAnnotated gives feeds the names of annotations that were set. Private ones
+// are their user's.
+func (a *Account) tellAnnotated(ctx context.Context, mailbox string, list []Annotation) error {
+	t, err := a.s.tree(a.spec)
+	if err != nil {
+		return err
+	}
+	defer t.release()
+	shared, private := News{Kind: Annotated, Name: mailbox}, News{Kind: Annotated, Name: mailbox, Private: a.spec.User}
+	if a.viewer != nil {
+		private.Private = a.viewer.spec.User
+	}
+	for _, e := range list {
+		n := &shared
+		if strings.HasPrefix(e.Name, "/private/") {
+			n = &private
+		}
+		n.Entries = append(n.Entries, e.Name)
+	}
+	for _, n := range []News{shared, private} {
+		if len(n.Entries) > 0 {
+			t.tell(ctx, n)
+		}
+	}
 	return nil
 }

@@ -33,6 +33,15 @@ func canonical(name string) (string, error) {
 	return name, nil
 }
 
+// Canonical is a name as Feed and List have it: INBOX in capitals. A name that
+// no mailbox can have stays as it is.
+func Canonical(name string) string {
+	if c, err := canonical(name); err == nil {
+		return c
+	}
+	return name
+}
+
 // NameError says why no mailbox can have a name. It is an ErrBadName.
 type NameError struct{ Name, Why string }
 

@@ -58,6 +58,7 @@ func (t *tree) discard(ctx context.Context, b *box, trash string) error {
 	b.gone = true
 	b.changed()
 	b.t.s.fts.note(b, false)
+	t.tell(ctx, News{Kind: Named, Name: b.row.Name})
 	return t.dropRow(ctx, b.row)
 }
 
@@ -116,6 +117,7 @@ func (t *tree) rename(ctx context.Context, from, to string) error {
 			return err
 		}
 	}
+	t.tell(ctx, News{Kind: Named, Name: to, Old: from})
 	return nil
 }
 

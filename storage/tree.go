@@ -25,6 +25,7 @@ type tree struct {
 	refs int // guarded by Store.mu
 
 	acls   acls
+	feeds  feeds
 	sizes  sizes
 	public bool // has no owner
 
@@ -359,4 +360,5 @@ func (t *tree) lost(b *box) {
 		delete(t.boxes, b.name())
 	}
 	b.drop()
+	t.tell(context.Background(), News{Kind: Named, Name: b.name()})
 }

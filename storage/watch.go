@@ -34,7 +34,8 @@ func (s *Store) watch() {
 	}
 }
 
-// open returns the mailboxes that sessions have open.
+// open returns the mailboxes that sessions have open, and all of accounts that
+// have feeds.
 func (s *Store) open() (list []*box) {
 	s.mu.Lock()
 	trees := make([]*tree, 0, len(s.trees))
@@ -46,9 +47,15 @@ func (s *Store) open() (list []*box) {
 	s.mu.Unlock()
 	for _, t := range trees {
 		t.mu.Lock()
+		fed := t.fed()
+		if fed {
+			if err := t.lookNames(context.Background()); err != nil {
+				s.d.Log.Warn("cannot look at mailboxes", "user", t.key.user, slog.Any("err", err))
+			}
+		}
 		for _, b := range t.boxes {
 			b.mu.RLock()
-			if b.views > 0 {
+			if b.views > 0 || fed {
 				list = append(list, b)
 			}
 			b.mu.RUnlock()
@@ -61,8 +68,11 @@ func (s *Store) open() (list []*box) {
 func (b *box) look() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.views == 0 || b.gone {
+	if b.gone {
 		return
+	}
+	if b.msgs == nil {
+		defer b.unload()
 	}
 	if err := b.refresh(context.Background()); err != nil {
 		b.t.s.d.Log.Warn("cannot look at mailbox", "user", b.t.key.user, "mailbox", b.name(), slog.Any("err", err))
