@@ -20,22 +20,34 @@ func TestIdleConnectionsHoldLittle(t *testing.T) {
 		if tls {
 			opt.TLS, most = login.TLSMay, 40<<10 // both ends of TLS
 		}
-		per, routines := idleCost(t, opt, tls)
-		t.Logf("tls=%v: %d bytes and %.1f goroutines a connection in IDLE", tls, per, routines)
-		if per > most {
-			t.Errorf("tls=%v: %d bytes", tls, per)
+		for name, wait := range map[string]func(*client){"IDLE": waitsInIdle, "NOTIFY": waitsForNotify} {
+			per, routines := idleCost(t, opt, tls, wait)
+			t.Logf("tls=%v: %d bytes and %.1f goroutines a connection in %s", tls, per, routines, name)
+			if per > most {
+				t.Errorf("tls=%v: %d bytes in %s", tls, per, name)
+			}
 		}
 	}
 }
 
-func idleCost(t *testing.T, opt imap.ListenerOptions, tls bool) (bytes int, routines float64) {
+func waitsInIdle(c *client) {
+	c.Send("i IDLE")
+	c.Until(`^\+ idling`)
+}
+
+func waitsForNotify(c *client) {
+	c.do("NOTIFY SET STATUS (selected (MessageNew (UID ENVELOPE) MessageExpunge FlagChange))" +
+		" (personal (MessageNew MessageExpunge FlagChange MailboxName)) (subscribed (SubscriptionChange)) (mailboxes (A B C D) (MailboxMetadataChange))")
+}
+
+func idleCost(t *testing.T, opt imap.ListenerOptions, tls bool, wait func(*client)) (bytes int, routines float64) {
 	const n = 200
 	h := open(t, opt, map[string]string{"mail_max_userip_connections": "0"})
-	idleClient(h, tls) // whatever is made once
+	idleClient(h, tls, wait) // whatever is made once
 	before, g := inUse(), runtime.NumGoroutine()
 	all := make([]*client, n)
 	for i := range all {
-		all[i] = idleClient(h, tls)
+		all[i] = idleClient(h, tls, wait)
 		all[i].R = nil // the test's own buffer
 	}
 	after := inUse()
@@ -44,7 +56,7 @@ func idleCost(t *testing.T, opt imap.ListenerOptions, tls bool) (bytes int, rout
 	return (after - before) / n, routines
 }
 
-func idleClient(h *house, tls bool) *client {
+func idleClient(h *house, tls bool, wait func(*client)) *client {
 	c := h.dial()
 	c.Line()
 	if tls {
@@ -55,8 +67,7 @@ func idleClient(h *house, tls bool) *client {
 	}
 	c.do("LOGIN joe@vmail.example joes-secret")
 	c.do("SELECT INBOX")
-	c.Send("i IDLE")
-	c.Until(`^\+ idling`)
+	wait(c)
 	return c
 }
 

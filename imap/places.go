@@ -54,7 +54,7 @@ type place struct {
 	name    string // in the account
 	asked   string // as the user names it
 	rights  acl.Rights
-	foreign bool // not in the namespace of the user's own mailboxes
+	foreign bool   // not in the namespace of the user's own mailboxes
 	prefix  string // of names in the account, if it is foreign
 }
 

@@ -176,7 +176,7 @@ func (t *tree) lookNames(ctx context.Context) error {
 	}
 	t.feeds.mu.Lock()
 	before := t.feeds.names
-	t.feeds.names = now
+	t.feeds.names = nil // what is told here is in now
 	t.feeds.mu.Unlock()
 	for name := range now {
 		if _, known := before[name]; !known && before != nil {
@@ -191,6 +191,9 @@ func (t *tree) lookNames(ctx context.Context) error {
 			t.tell(ctx, News{Kind: Named, Name: name})
 		}
 	}
+	t.feeds.mu.Lock()
+	t.feeds.names = now
+	t.feeds.mu.Unlock()
 	return nil
 }
 
