@@ -187,7 +187,7 @@ func (t *tree) lookNames(ctx context.Context) error {
 		}
 	}
 	for name := range before {
-		if _, still := now[name]; !still {
+		if _, still := now[name]; !still && t.boxes[name] == nil { // else lost tells it
 			t.tell(ctx, News{Kind: Named, Name: name})
 		}
 	}
@@ -198,20 +198,18 @@ func (t *tree) lookNames(ctx context.Context) error {
 }
 
 // seen keeps what this process makes or removes from being told again by the
-// next look.
-func (f *feeds) seen(n News) {
-	if f.names == nil || n.Kind != Named {
-		return
-	}
-	if n.Old != "" {
+// next look. t.feeds.mu is held, and for what is Named t.mu.
+func (t *tree) seen(n News) {
+	f := &t.feeds
+	switch {
+	case f.names == nil || n.Kind != Named:
+	case n.Old != "":
 		f.names = nil // what is below has another name too: begin anew
-		return
-	}
-	if _, was := f.names[n.Name]; was {
+	case t.boxes[n.Name] != nil:
+		f.names[n.Name] = ""
+	default:
 		delete(f.names, n.Name)
-		return
 	}
-	f.names[n.Name] = ""
 }
 
 // causer is the key of CausedBy.
@@ -230,7 +228,7 @@ func (t *tree) tell(ctx context.Context, n News) {
 	}
 	t.feeds.mu.Lock()
 	defer t.feeds.mu.Unlock()
-	t.feeds.seen(n)
+	t.seen(n)
 	for f := range t.feeds.list {
 		n.Own = by != nil && f.who == by
 		f.add(n)

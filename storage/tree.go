@@ -356,9 +356,9 @@ func (t *tree) lost(b *box) {
 	if _, err := t.inode(b.dir()); !errors.Is(err, fs.ErrNotExist) {
 		return
 	}
+	b.drop()
 	if t.boxes[b.name()] == b {
 		delete(t.boxes, b.name())
+		t.tell(context.Background(), News{Kind: Named, Name: b.name()})
 	}
-	b.drop()
-	t.tell(context.Background(), News{Kind: Named, Name: b.name()})
 }

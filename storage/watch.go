@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -66,17 +67,24 @@ func (s *Store) open() (list []*box) {
 }
 
 func (b *box) look() {
+	err := b.lookOnce()
+	if errors.Is(err, ErrNoMailbox) {
+		b.t.lost(b)
+	} else if err != nil {
+		b.t.s.d.Log.Warn("cannot look at mailbox", "user", b.t.key.user, "mailbox", b.name(), slog.Any("err", err))
+	}
+}
+
+func (b *box) lookOnce() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.gone {
-		return
+		return nil
 	}
 	if b.msgs == nil {
 		defer b.unload()
 	}
-	if err := b.refresh(context.Background()); err != nil {
-		b.t.s.d.Log.Warn("cannot look at mailbox", "user", b.t.key.user, "mailbox", b.name(), slog.Any("err", err))
-	}
+	return b.refresh(context.Background())
 }
 
 // purge removes the rows of deleted mailboxes that a crash left. It ends when
