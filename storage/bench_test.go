@@ -84,11 +84,34 @@ func fill(b testing.TB, w *world, n int) {
 	b.Helper()
 	w.deliver("INBOX", mail)
 	for i := 1; i < n; i++ {
-		name := fmt.Sprintf("%d.M%06dP1Q%d.host,S=39,W=42:2,", 1700000000+i, i%1000000, i)
+		name := fmt.Sprintf("%d.M%06dP1Q%d.host,S=38,W=42:2,", 1700000000+i, i%1000000, i)
 		if err := os.WriteFile(w.path("cur", name), []byte("From: a@example.org\nSubject: x\n\nhello\n"), 0o600); err != nil {
 			b.Fatal(err)
 		}
 	}
+}
+
+// BenchmarkFirstSelect opens a mailbox that nobody has ever listed: with
+// nothing but the files of other programs.
+func BenchmarkFirstSelect(b *testing.B) {
+	w := newWorld(b)
+	const n = 10000
+	fill(b, w, n)
+	ctx := context.Background()
+	for b.Loop() {
+		b.StopTimer()
+		if err := w.Forget(ctx, w.spec.User); err != nil {
+			b.Fatal(err)
+		}
+		os.Remove(w.path(uidListFile))
+		b.StartTimer()
+		v, err := w.acc.Select(ctx, "INBOX", false)
+		if err != nil || int(v.Len()) != n {
+			b.Fatal(v.Len(), err)
+		}
+		v.Close()
+	}
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/n, "us/message")
 }
 
 func BenchmarkSelect(b *testing.B) {
