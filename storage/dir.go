@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -291,23 +293,44 @@ func (d *dir) sync() error {
 
 // names calls fn for every name but . and .., in the order of the file system.
 func (d *dir) names(fn func(string)) error {
-	if d.f == nil {
-		d.f = os.NewFile(uintptr(d.num), d.path)
+	return d.entries(func(name []byte, _ byte) { fn(string(name)) })
+}
+
+// entries calls fn for every name but . and .., in the order of the file system,
+// with the kind of the file, DT_UNKNOWN where the file system does not tell. name
+// is valid until fn returns.
+func (d *dir) entries(fn func(name []byte, kind byte)) error {
+	if _, err := unix.Seek(d.fd(), 0, io.SeekStart); err != nil {
+		return d.fail("read", "", err)
 	}
-	if _, err := d.f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
+	mem := bodyBuffers.Get().(*[]byte)
+	defer bodyBuffers.Put(mem)
 	for {
-		list, err := d.f.Readdirnames(512)
-		for _, name := range list {
-			fn(name)
+		n, err := retry(func() (int, error) { return unix.ReadDirent(d.fd(), *mem) })
+		if err != nil {
+			return d.fail("read", "", err)
 		}
-		if err == io.EOF {
+		if n == 0 {
 			return nil
 		}
-		if err != nil {
-			return fmt.Errorf("read %s: %w", d.path, err)
+		eachEntry((*mem)[:n], fn)
+	}
+}
+
+// eachEntry reads what getdents64(2) has written: inode (8 bytes), offset (8),
+// length of the entry (2), kind (1), the name and a zero byte.
+func eachEntry(buf []byte, fn func(name []byte, kind byte)) {
+	const head = 8 + 8 + 2 + 1
+	for len(buf) > head {
+		size := int(binary.NativeEndian.Uint16(buf[16:]))
+		if size <= head || size > len(buf) {
+			return
 		}
+		name, _, _ := bytes.Cut(buf[head:size], []byte{0})
+		if len(name) > 0 && string(name) != "." && string(name) != ".." {
+			fn(name, buf[18])
+		}
+		buf = buf[size:]
 	}
 }
 

@@ -36,6 +36,9 @@ type Changes struct {
 // view that may write takes \Recent of new messages. ErrNoMailbox: deleted.
 func (v *View) Poll(ctx context.Context, allowExpunge bool) (Changes, error) {
 	b := v.b
+	if o := v.early(); o != nil {
+		return Changes{Exists: v.Len(), Recent: o.row.Recent}, nil
+	}
 	v.closeFiles()
 	if err := b.flush(ctx); err != nil {
 		return Changes{}, err

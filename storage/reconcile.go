@@ -149,7 +149,7 @@ func (b *box) reconcile(ctx context.Context, due [2]bool, times [2]int64) error 
 	if err := s.apply(ctx, gone, rows); err != nil {
 		return err
 	}
-	b.settled(due, times, start)
+	b.settled(due, times, start.UnixNano())
 	if s.doubt {
 		b.distrust()
 	}
@@ -161,17 +161,17 @@ func (b *box) reconcile(ctx context.Context, due [2]bool, times [2]int64) error 
 }
 
 // settled remembers the times that the directories had before they were read.
-func (b *box) settled(due [2]bool, times [2]int64, start time.Time) {
+func (b *box) settled(due [2]bool, times [2]int64, start int64) {
 	b.dirs.Lock()
 	defer b.dirs.Unlock()
 	for which := range due {
 		if due[which] {
-			b.times[which] = dirTime{times[which], start.UnixNano()-times[which] > int64(tick)}
+			b.times[which] = dirTime{times[which], start-times[which] > int64(tick)}
 		}
 	}
 	// Settling a doubt takes at most a hundredth of the time.
 	now := b.t.s.d.Now()
-	b.rescan = now.Add(100 * now.Sub(start))
+	b.rescan = now.Add(100 * time.Duration(now.UnixNano()-start))
 }
 
 // read reads the directories that are due; both, if a file that should be in
@@ -345,14 +345,9 @@ func (s *scan) row(f found) (row schema.IndexMessage, ok bool) {
 			return row, false
 		}
 	}
-	flags, odd := parseInfo(info, s.b.keys.known&onDisk)
-	if f.which == newDir {
-		flags |= inNew | unclaimed
-		odd = info != ""
-	}
+	flags, odd := s.b.flagsOf(f)
 	row = schema.IndexMessage{Size: virtual, Date: int64(st.Mtim.Sec), Saved: int64(st.Ctim.Sec), Name: base}
 	if odd {
-		flags |= oddInfo
 		row.Info, row.HasInfo = info, true
 	}
 	row.Flags = uint64(flags)

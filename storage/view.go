@@ -36,9 +36,10 @@ type View struct {
 	changes  uint64 // box.changes at the last Poll
 	files    prefetch
 	ahead    ahead
-	opened   int    // in uids: follows the message that was opened last
-	expected bool   // the reading ahead is of what Expect named
-	until    uint32 // what may be asked for in a row ends with it; 0: nobody said
+	opened   int      // in uids: follows the message that was opened last
+	expected bool     // the reading ahead is of what Expect named
+	until    uint32   // what may be asked for in a row ends with it; 0: nobody said
+	opening  *opening // nil: all of the mailbox is known
 	done     bool
 }
 
@@ -83,7 +84,15 @@ func (t *tree) view(ctx context.Context, name string, readOnly bool) (*View, err
 	v := &View{b: b, readOnly: readOnly}
 	b.mu.Lock()
 	b.views++
-	err = v.begin(ctx)
+	first, err := b.firstScan(ctx)
+	if first != nil {
+		v.openEarly(first)
+		b.cleanTmp()
+		return v, nil
+	}
+	if err == nil {
+		err = v.begin(ctx)
+	}
 	if err != nil {
 		b.views--
 		b.unload()
@@ -161,6 +170,9 @@ func (v *View) Len() uint32 { return uint32(len(v.uids)) }
 
 // Recent is the number of messages that are \Recent in this session.
 func (v *View) Recent() uint32 {
+	if o := v.early(); o != nil {
+		return o.row.Recent
+	}
 	if !v.readOnly {
 		return v.recents
 	}
@@ -174,6 +186,9 @@ func (v *View) UIDValidity() uint32 { return v.validity }
 
 // UIDNext is above every UID of the view.
 func (v *View) UIDNext() imap.UID {
+	if o := v.early(); o != nil {
+		return imap.UID(o.row.UIDNext)
+	}
 	v.b.mu.RLock()
 	defer v.b.mu.RUnlock()
 	return imap.UID(v.b.row.UIDNext)
@@ -185,6 +200,9 @@ func (v *View) HighestModSeq() uint64 { return v.told }
 
 // FirstUnseen is the first sequence number without \Seen, 0 if there is none.
 func (v *View) FirstUnseen() uint32 {
+	if o := v.early(); o != nil {
+		return o.unseen
+	}
 	b := v.b
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -374,6 +392,9 @@ func (v *View) AppendFlags(buf []byte, set FlagSet) []byte {
 
 // Flags returns all flags and keywords in use, what FLAGS tells.
 func (v *View) Flags() []imap.Flag {
+	if o := v.early(); o != nil {
+		return o.flags
+	}
 	v.b.mu.RLock()
 	defer v.b.mu.RUnlock()
 	return v.b.keys.list()
@@ -382,11 +403,19 @@ func (v *View) Flags() []imap.Flag {
 // PermanentFlags is the same with \* while there is room for new keywords;
 // empty for a read-only view.
 func (v *View) PermanentFlags() []imap.Flag {
-	if v.readOnly {
-		return nil
+	if o := v.early(); o != nil {
+		return o.permanent
 	}
 	v.b.mu.RLock()
 	defer v.b.mu.RUnlock()
+	return v.permanent()
+}
+
+// permanent is PermanentFlags with b.mu held.
+func (v *View) permanent() []imap.Flag {
+	if v.readOnly {
+		return nil
+	}
 	list := v.b.keys.list()
 	if v.b.keys.free() >= 0 {
 		list = append(list, imap.FlagWildcard)

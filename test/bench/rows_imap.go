@@ -48,7 +48,8 @@ var steps = []struct {
 func mailboxRow(name string, messages int) row {
 	var list []metric
 	for _, s := range steps {
-		list = append(list, metric{name: s.name + ", ms", digits: 1, less: true, times: s.times})
+		list = append(list, metric{name: s.name + ", ms", digits: 1, less: true, times: s.times},
+			metric{name: s.name + ", ms CPU", digits: 1, less: true})
 	}
 	list = append(list, metric{name: "POP3 log-in and UIDL, ms", digits: 1, less: true, times: 1.5},
 		metric{name: "POP3 RETR/s", times: 1.5})
@@ -146,7 +147,9 @@ func (s *subject) mailbox(f figures, n int) error {
 				return err
 			}
 		}
+		used := s.group.cpu()
 		took, err := c.do(fill.Replace(step.command))
+		f[step.name+", ms CPU"] = float64((s.group.cpu() - used).Microseconds()) / 1000
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
