@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"strings"
 )
 
 // EachMessage calls fn for the messages of a mailbox with UIDs first to last,
@@ -124,24 +125,44 @@ func (s *State) MessageRow(ctx context.Context, mailbox int64, uid uint32) (m In
 	return m, found, err
 }
 
+// addRows is how many rows of Message one statement adds, where there are many: a
+// statement costs as much as several rows.
+const addRows = 16
+
+var (
+	addMessage  = `INSERT INTO Message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	addMessages = addMessage + strings.Repeat(`, (?, ?, ?, ?, ?, ?, ?, ?, ?)`, addRows-1)
+)
+
 // AddMessages adds rows with the UIDs that they carry.
 func (t *Tx) AddMessages(mailbox int64, list []IndexMessage) error {
-	for i := range list {
-		m := &list[i]
-		var info, email any
-		if m.HasInfo {
-			info = m.Info
+	args := make([]any, 0, addRows*9)
+	for len(list) > 0 {
+		query, n := addMessage, 1
+		if len(list) >= addRows {
+			query, n = addMessages, addRows
 		}
-		if m.Email != 0 {
-			email = m.Email
+		args = args[:0]
+		for i := range list[:n] {
+			args = list[i].appendColumns(args, mailbox)
 		}
-		err := t.exec(`INSERT INTO Message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, messageKey(mailbox, m.UID),
-			int64(m.ModSeq), int64(m.Flags), m.Size, m.Date, m.Saved, m.Name, info, email)
-		if err != nil {
+		if err := t.exec(query, args...); err != nil {
 			return err
 		}
+		list = list[n:]
 	}
 	return nil
+}
+
+func (m *IndexMessage) appendColumns(args []any, mailbox int64) []any {
+	var info, email any
+	if m.HasInfo {
+		info = m.Info
+	}
+	if m.Email != 0 {
+		email = m.Email
+	}
+	return append(args, messageKey(mailbox, m.UID), int64(m.ModSeq), int64(m.Flags), m.Size, m.Date, m.Saved, m.Name, info, email)
 }
 
 // MaskFlags changes the flags of all messages in a range of UIDs to
