@@ -125,7 +125,8 @@ type searching struct {
 func (r *searching) walk(ctx context.Context, set imap.NumSet) error {
 	v := r.s.box.view
 	var open imapwire.Set
-	for seq, m := range v.Messages(set) {
+	mask, want := r.a.key.flags()
+	for seq, m := range v.MessagesWith(set, mask, want) {
 		r.one = candidate{seq: seq, m: m, now: r.now}
 		if r.index.look(m) {
 			r.one.found, r.one.known = r.index.found, r.index.known

@@ -207,6 +207,26 @@ func (s *session) bindPresent(k *searchKey) error {
 	return nil
 }
 
+// flags are those that every match has or lacks: its flags in mask are want.
+func (k *searchKey) flags() (mask, want storage.FlagSet) {
+	switch k.op {
+	case opFlag:
+		if !k.never {
+			mask, want = storage.FlagSet(k.bit), storage.FlagSet(k.bit)
+		}
+	case opNot:
+		if sub := k.sub[0]; sub.op == opFlag && !sub.never {
+			mask = storage.FlagSet(sub.bit)
+		}
+	case opAnd:
+		for _, sub := range k.sub {
+			m, w := sub.flags()
+			mask, want = mask|m, want|w
+		}
+	}
+	return mask, want
+}
+
 // narrowed is a set that every match is in, so that a search for a few
 // messages of a large mailbox does not look at all.
 func (k *searchKey) narrowed() (imap.NumSet, bool) {

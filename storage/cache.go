@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -17,8 +18,11 @@ const (
 	maxCached       = 20 << 10  // of one message, in one column
 	cacheStep       = 128       // messages read at a time
 	cacheStepBytes  = 128 << 10 // of one column
-	cacheWriteBytes = 64 << 10  // collected before a write
-	maxCacheWrites  = 512 << 10 // collected during a write; more is not kept
+	cacheWriteBytes = 256 << 10 // collected before a write
+	maxCacheWrites  = 512 << 10 // collected during a write
+	// cacheWait is how long the reader of more waits for that write. A disk that
+	// needs longer holds nobody up: what is found then is not kept.
+	cacheWait = 100 * time.Millisecond
 )
 
 // Columns is derived data of a message: what its user reads by itself is a
@@ -33,7 +37,8 @@ type cacheWrites struct {
 	mu      sync.Mutex
 	list    []schema.CachedData
 	bytes   int
-	running bool // a goroutine writes
+	running bool          // a goroutine writes
+	taken   chan struct{} // closed when it has taken what was collected; nil: nobody waits
 }
 
 // Cached walks through the messages of a set like Messages, with what PutCache
@@ -87,7 +92,7 @@ type cachedStep struct {
 // returns how many positions it went on.
 func (c *cachedStep) read(ctx context.Context, from, to int) (int, error) {
 	to = min(to, from+len(c.msgs))
-	c.n = c.v.msgs(from, to, c.msgs, c.seqs)
+	c.n = c.v.msgs(&wanted{next: from, list: c.msgs, seqs: c.seqs}, to)
 	clear(c.data)
 	c.buf = c.buf[:0]
 	all := c.n
@@ -162,6 +167,7 @@ func (v *View) PutCache(uid imap.UID, data Columns) {
 		return
 	}
 	c := &v.b.cache
+	c.makeRoom()
 	c.mu.Lock()
 	if c.bytes < maxCacheWrites {
 		c.list = append(c.list, entry)
@@ -171,6 +177,26 @@ func (v *View) PutCache(uid imap.UID, data Columns) {
 	c.mu.Unlock()
 	if full {
 		v.b.flushCache()
+	}
+}
+
+// makeRoom waits, if so much was collected that no more is kept.
+func (c *cacheWrites) makeRoom() {
+	c.mu.Lock()
+	if c.bytes < maxCacheWrites || !c.running {
+		c.mu.Unlock()
+		return
+	}
+	if c.taken == nil {
+		c.taken = make(chan struct{})
+	}
+	taken := c.taken
+	c.mu.Unlock()
+	late := time.NewTimer(cacheWait)
+	defer late.Stop()
+	select {
+	case <-taken:
+	case <-late.C:
 	}
 }
 
@@ -200,6 +226,10 @@ func (b *box) writeCache() {
 		c.mu.Lock()
 		list := c.list
 		c.list, c.bytes = nil, 0
+		if c.taken != nil {
+			close(c.taken)
+			c.taken = nil
+		}
 		c.running = len(list) > 0
 		c.mu.Unlock()
 		if len(list) == 0 {

@@ -267,7 +267,7 @@ func (b *box) rewriteList(ctx context.Context) error {
 	}
 	defer out.Close()
 	list, err := b.writeList(ctx, out)
-	if err == nil {
+	if err == nil && b.row.UIDNext > 1 { // an empty list has nothing to lose
 		err = out.Sync()
 	}
 	if err == nil {

@@ -344,13 +344,17 @@ func merge(list []span) []span {
 // Messages walks through the messages of a set of UIDs or of sequence numbers,
 // in order; "*" is the last of the view. Those that are gone are left out.
 // Nothing is locked between two steps.
-func (v *View) Messages(set imap.NumSet) iter.Seq2[uint32, Msg] {
+func (v *View) Messages(set imap.NumSet) iter.Seq2[uint32, Msg] { return v.MessagesWith(set, 0, 0) }
+
+// MessagesWith is Messages for those whose flags in mask are want.
+func (v *View) MessagesWith(set imap.NumSet, mask, want FlagSet) iter.Seq2[uint32, Msg] {
 	return func(yield func(uint32, Msg) bool) {
 		var some [128]Msg
 		var seqs [128]uint32
+		w := &wanted{mask: mask, want: want & mask, list: some[:], seqs: seqs[:]}
 		for _, s := range v.spans(set) {
-			for from := s.from; from < s.to; from += len(some) {
-				n := v.msgs(from, min(from+len(some), s.to), some[:], seqs[:])
+			for w.next = s.from; w.next < s.to; {
+				n := v.msgs(w, s.to)
 				for i := range n {
 					if !yield(seqs[i], some[i]) {
 						return
@@ -361,13 +365,30 @@ func (v *View) Messages(set imap.NumSet) iter.Seq2[uint32, Msg] {
 	}
 }
 
-// msgs fills in the messages at positions from to to that are still there.
-func (v *View) msgs(from, to int, list []Msg, seqs []uint32) (n int) {
+// wanted are messages that somebody wants to know of, and room for some of them.
+type wanted struct {
+	next       int // position in View.uids
+	mask, want FlagSet
+	list       []Msg
+	seqs       []uint32
+}
+
+// most is how many positions are looked at without a pause for others.
+const most = 16 << 10
+
+// msgs fills in messages from w.next on, but not from position to on, that are
+// still there.
+func (v *View) msgs(w *wanted, to int) (n int) {
 	v.b.mu.RLock()
 	defer v.b.mu.RUnlock()
-	for i := from; i < to && i < len(v.uids); i++ {
-		if m, ok := v.msg(i); ok {
-			list[n], seqs[n] = m, uint32(i+1)
+	to = min(to, len(v.uids), w.next+most)
+	same := v.b.msgs != nil && v.cuts == v.b.cuts
+	for ; w.next < to && n < len(w.list); w.next++ {
+		if same && v.b.msgs.flags[w.next]&w.mask != w.want {
+			continue
+		}
+		if m, ok := v.msg(w.next); ok && m.Flags&w.mask == w.want {
+			w.list[n], w.seqs[n] = m, uint32(w.next+1)
 			n++
 		}
 	}

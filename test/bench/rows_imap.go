@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -27,22 +28,23 @@ func imapRows() []row {
 var steps = []struct {
 	name, command string
 	times         float64
+	repeat        int // how often it is done, for those that take no time; 0: once
 }{
-	{"SELECT, cold", "SELECT INBOX", 1.5},
-	{"ENVELOPE, cold", "FETCH 1:* (FLAGS UID RFC822.SIZE ENVELOPE)", 1.5},
-	{"SELECT", "SELECT INBOX", 3},
-	{"ENVELOPE", "FETCH 1:* (FLAGS UID RFC822.SIZE ENVELOPE)", 3},
-	{"FLAGS", "UID FETCH 1:* (FLAGS)", 3},
-	{"SEARCH UNSEEN", "UID SEARCH UNSEEN", 3},
-	{"SEARCH SUBJECT", "UID SEARCH SUBJECT quarterly", 3},
-	{"SEARCH TEXT", "UID SEARCH TEXT zyxneedle", 3},
-	{"BODY[] of all", "FETCH 1:* (BODY.PEEK[])", 1.5},
-	{"STORE on all", `STORE 1:* +FLAGS (\Flagged)`, 1.5},
-	{"STORE on all again", `STORE 1:* -FLAGS (\Flagged)`, 1.5},
-	{"COPY 1000", "COPY $K $M", 1.5},
-	{"MOVE 1000", "MOVE $K $M", 1.5},
-	{"STORE on 1000", `STORE $K +FLAGS.SILENT (\Deleted)`, 1.5},
-	{"EXPUNGE 1000", "EXPUNGE", 1.5},
+	{"SELECT, cold", "SELECT INBOX", 1.5, 0},
+	{"ENVELOPE, cold", "FETCH 1:* (FLAGS UID RFC822.SIZE ENVELOPE)", 1.5, 0},
+	{"SELECT", "SELECT INBOX", 3, 0},
+	{"ENVELOPE", "FETCH 1:* (FLAGS UID RFC822.SIZE ENVELOPE)", 3, 0},
+	{"FLAGS", "UID FETCH 1:* (FLAGS)", 3, 10},
+	{"SEARCH UNSEEN", "UID SEARCH UNSEEN", 3, 10},
+	{"SEARCH SUBJECT", "UID SEARCH SUBJECT quarterly", 3, 0},
+	{"SEARCH TEXT", "UID SEARCH TEXT zyxneedle", 3, 0},
+	{"BODY[] of all", "FETCH 1:* (BODY.PEEK[])", 1.5, 0},
+	{"STORE on all", `STORE 1:* +FLAGS (\Flagged)`, 1.5, 0},
+	{"STORE on all again", `STORE 1:* -FLAGS (\Flagged)`, 1.5, 0},
+	{"COPY 1000", "COPY $K $M", 1.5, 0},
+	{"MOVE 1000", "MOVE $K $M", 1.5, 0},
+	{"STORE on 1000", `STORE $K +FLAGS.SILENT (\Deleted)`, 1.5, 0},
+	{"EXPUNGE 1000", "EXPUNGE", 1.5, 0},
 }
 
 func mailboxRow(name string, messages int) row {
@@ -58,6 +60,7 @@ func mailboxRow(name string, messages int) row {
 		if err := s.fill(n); err != nil {
 			return nil, err
 		}
+		syscall.Sync() // or who syncs first pays for the files
 		if err := s.cold(); err != nil {
 			return nil, err
 		}
@@ -147,9 +150,15 @@ func (s *subject) mailbox(f figures, n int) error {
 				return err
 			}
 		}
-		used := s.group.cpu()
-		took, err := c.do(fill.Replace(step.command))
-		f[step.name+", ms CPU"] = float64((s.group.cpu() - used).Microseconds()) / 1000
+		used, took, err := s.group.cpu(), time.Duration(0), error(nil)
+		for range max(1, step.repeat) {
+			var once time.Duration
+			if once, err = c.do(fill.Replace(step.command)); err != nil {
+				break
+			}
+			took += once / time.Duration(max(1, step.repeat))
+		}
+		f[step.name+", ms CPU"] = float64((s.group.cpu() - used).Microseconds()) / 1000 / float64(max(1, step.repeat))
 		if err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
