@@ -34,6 +34,7 @@ type house struct {
 	quota    int64
 	messages atomic.Int64  // quota_message_count
 	fts      atomic.Bool   // searches use the text index
+	ftsMax   atomic.Int64  // fts_max_size
 	late     time.Duration // the server's clock is behind by
 	sharing  atomic.Bool   // there are the namespaces shared/%u/ and Public/
 }
@@ -54,7 +55,7 @@ func openAt(t testing.TB, dir string, opt imap.ListenerOptions, rows map[string]
 		t.Fatal(err)
 	}
 	if h.store, err = storage.Open(storage.Deps{State: state, Config: func(context.Context) (*storage.Config, error) {
-		return &storage.Config{IdleCheck: 30 * time.Second, MaxMessages: int(h.messages.Load()), FTS: h.fts.Load()}, nil
+		return &storage.Config{IdleCheck: 30 * time.Second, MaxMessages: int(h.messages.Load()), FTS: h.fts.Load(), FTSMaxSize: h.ftsMax.Load()}, nil
 	}, TextDir: filepath.Join(h.dir, "fts")}); err != nil {
 		t.Fatal(err)
 	}

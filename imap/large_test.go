@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"mailserver/imap"
 )
@@ -58,8 +57,13 @@ func (c *client) literal() int64 {
 		return 0
 	}
 	n, _ := strconv.ParseInt(m[1], 10, 64)
-	c.Conn.SetReadDeadline(time.Now().Add(time.Minute))
-	if _, err := io.CopyN(io.Discard, c.R, n); err != nil {
+	rest := n
+	err := c.Patiently(func() error {
+		got, err := io.CopyN(io.Discard, c.R, rest)
+		rest -= got
+		return err
+	})
+	if err != nil {
 		c.T.Fatal(err)
 	}
 	return n

@@ -14,6 +14,8 @@ import (
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"mailserver/internal/textindex"
 )
 
 //go:embed fts.sql
@@ -21,7 +23,7 @@ var ftsDDL string
 
 // ftsVersion changes with the tables, with internal/textindex, and with how texts
 // are folded: a file of another version is made anew.
-const ftsVersion = 2
+const ftsVersion = 3
 
 // TextIndex is the text index of one account. For any goroutine; writes of several
 // wait for one another.
@@ -69,15 +71,29 @@ func RemoveTextIndex(path string) error {
 	return nil
 }
 
-// IsDamaged tells whether an error says that a file is no database, or a broken
-// one.
+// IsDamaged tells whether an error says that a text index is broken, or no
+// database: its tables are not there, or hold what they cannot.
 func IsDamaged(err error) bool {
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
-		return false
+		return errors.Is(err, textindex.ErrDamaged)
 	}
-	code := e.Code() & 0xff
-	return code == sqlite3.SQLITE_CORRUPT || code == sqlite3.SQLITE_NOTADB
+	switch e.Code() & 0xff {
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT,
+		sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_FORMAT:
+		return true
+	}
+	return false
+}
+
+// scanRow reads a row. What does not fit its columns is damage.
+func scanRow(row interface{ Scan(...any) error }, into ...any) error {
+	err := row.Scan(into...)
+	var e *sqlite.Error
+	if err == nil || errors.Is(err, sql.ErrNoRows) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &e) {
+		return err
+	}
+	return errors.Join(textindex.ErrDamaged, err)
 }
 
 func openTextIndex(ctx context.Context, path string) (*TextIndex, error) {
@@ -117,11 +133,14 @@ func giveToOwner(path string) {
 // fits tells whether the file can be used as it is.
 func (x *TextIndex) fits(ctx context.Context, user string) (bool, error) {
 	var version int
-	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil || version != ftsVersion {
+	if err := scanRow(x.db.QueryRowContext(ctx, "PRAGMA user_version"), &version); err != nil || version != ftsVersion {
 		return false, err
 	}
 	var owner string
-	err := x.db.QueryRowContext(ctx, "SELECT ownUser FROM Owner").Scan(&owner)
+	err := scanRow(x.db.QueryRowContext(ctx, "SELECT ownUser FROM Owner"), &owner)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
 	return err == nil && owner == user, err
 }
 
@@ -253,7 +272,7 @@ func (t *TextTx) scan(query string, args []any, into ...any) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	err = s.QueryRowContext(t.ctx, args...).Scan(into...)
+	err = scanRow(s.QueryRowContext(t.ctx, args...), into...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}

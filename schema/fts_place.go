@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/binary"
+	"hash/crc32"
 
 	"mailserver/internal/textindex"
 )
@@ -47,7 +48,7 @@ func (t *TextTx) Mailboxes() (list []TextMailbox, err error) {
 	defer rows.Close()
 	for rows.Next() {
 		var m TextMailbox
-		if err := rows.Scan(&m.Num, &m.Validity, &m.Next, &m.Count); err != nil {
+		if err := scanRow(rows, &m.Num, &m.Validity, &m.Next, &m.Count); err != nil {
 			return nil, err
 		}
 		list = append(list, m)
@@ -82,18 +83,30 @@ func (t *TextTx) EachPlace(num int64, fn func(TextPlace) error) error {
 	var data []byte
 	for rows.Next() {
 		var key int64
-		if err := rows.Scan(&key, &data); err != nil {
+		if err := scanRow(rows, &key, &data); err != nil {
 			return err
 		}
-		if err := eachPlace(keyUID(key), data, fn); err != nil {
+		if err := eachPlace(key, data, fn); err != nil {
 			return err
 		}
 	}
 	return rows.Err()
 }
 
-func eachPlace(first uint32, data []byte, fn func(TextPlace) error) error {
-	p := TextPlace{UID: first - 1}
+func placeSum(key int64, data []byte) uint32 {
+	sum := crc32.Update(0, castagnoli, binary.LittleEndian.AppendUint64(nil, uint64(key)))
+	return crc32.Update(sum, castagnoli, data)
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func eachPlace(key int64, data []byte, fn func(TextPlace) error) error {
+	end := len(data) - crc32.Size
+	if end < 0 || placeSum(key, data[:end]) != binary.LittleEndian.Uint32(data[end:]) {
+		return textindex.ErrDamaged
+	}
+	data = data[:end]
+	p := TextPlace{UID: keyUID(key) - 1}
 	for len(data) > 0 {
 		uid, n := binary.Uvarint(data)
 		if n <= 0 {
@@ -123,7 +136,7 @@ func (t *TextTx) AddPlaces(num int64, list []TextPlace) error {
 	}
 	if found { // the last row may have room
 		var row []TextPlace
-		if err := eachPlace(keyUID(key), data, func(p TextPlace) error { row = append(row, p); return nil }); err != nil {
+		if err := eachPlace(key, data, func(p TextPlace) error { row = append(row, p); return nil }); err != nil {
 			return err
 		}
 		if len(row) < placesPerRow {
@@ -132,7 +145,8 @@ func (t *TextTx) AddPlaces(num int64, list []TextPlace) error {
 	}
 	for len(list) > 0 {
 		n := min(len(list), placesPerRow)
-		err := t.exec(`INSERT OR REPLACE INTO Place VALUES (?, ?)`, messageKey(num, list[0].UID), encodePlaces(list[:n]))
+		key := messageKey(num, list[0].UID)
+		err := t.exec(`INSERT OR REPLACE INTO Place VALUES (?, ?)`, key, encodePlaces(key, list[:n]))
 		if err != nil {
 			return err
 		}
@@ -141,14 +155,14 @@ func (t *TextTx) AddPlaces(num int64, list []TextPlace) error {
 	return nil
 }
 
-func encodePlaces(list []TextPlace) (data []byte) {
+func encodePlaces(key int64, list []TextPlace) (data []byte) {
 	p := TextPlace{UID: list[0].UID - 1}
 	for _, next := range list {
 		data = binary.AppendUvarint(data, uint64(next.UID-p.UID-1))
 		data = binary.AppendVarint(data, int64(next.Doc)-int64(p.Doc)-1)
 		p = next
 	}
-	return data
+	return binary.LittleEndian.AppendUint32(data, placeSum(key, data))
 }
 
 // KeepPlaces rewrites the messages of a mailbox.
@@ -165,9 +179,17 @@ func (t *TextTx) NextDoc() (next uint32, err error) {
 	return next, err
 }
 
-// DocOf returns the document of a message by its EMAILID; 0 for none.
+// DocOf returns the document of a message by its EMAILID; 0 for none. The row must
+// say what its index says.
 func (t *TextTx) DocOf(email int64) (doc uint32, err error) {
-	_, err = t.scan(`SELECT docNum FROM Doc WHERE docEmail = ?`, []any{email}, &doc)
+	found, err := t.scan(`SELECT docNum FROM Doc WHERE docEmail = ?`, []any{email}, &doc)
+	if err != nil || !found {
+		return 0, err
+	}
+	var same int64
+	if found, err = t.scan(`SELECT docEmail FROM Doc WHERE docNum = ?`, []any{doc}, &same); err == nil && (!found || same != email) {
+		err = textindex.ErrDamaged
+	}
 	return doc, err
 }
 

@@ -21,7 +21,7 @@ func (t *TextTx) Segments() (list []textindex.Segment, err error) {
 	defer rows.Close()
 	for rows.Next() {
 		var s textindex.Segment
-		if err := rows.Scan(&s.Num, &s.First, &s.Last, &s.Docs); err != nil {
+		if err := scanRow(rows, &s.Num, &s.First, &s.Last, &s.Docs); err != nil {
 			return nil, err
 		}
 		list = append(list, s)
@@ -48,7 +48,7 @@ func (t *TextTx) eachGram(segment, from int64, fn func(*textindex.Block) (bool, 
 	var data sql.RawBytes
 	for rows.Next() {
 		var key int64
-		if err := rows.Scan(&key, &data); err != nil {
+		if err := scanRow(rows, &key, &data); err != nil {
 			return err
 		}
 		more, err := fn(&textindex.Block{Key: uint32(key & segmentEnd), Data: data})
@@ -70,7 +70,7 @@ func (t *TextTx) Lists(segment int64, fn func(*textindex.Block) error) error {
 	var list sql.RawBytes
 	for rows.Next() {
 		var key int64
-		if err := rows.Scan(&key, &list); err != nil {
+		if err := scanRow(rows, &key, &list); err != nil {
 			return err
 		}
 		if err := fn(&textindex.Block{Key: uint32(key & segmentEnd), List: list}); err != nil {
@@ -161,7 +161,7 @@ func (c *TextCursor) Next() (*textindex.Block, error) {
 		return nil, c.rows.Err()
 	}
 	var key int64
-	if err := c.rows.Scan(&key, &c.list, &c.data); err != nil {
+	if err := scanRow(c.rows, &key, &c.list, &c.data); err != nil {
 		return nil, err
 	}
 	c.block = textindex.Block{Key: uint32(key & segmentEnd), List: c.list, Data: c.data}

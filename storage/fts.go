@@ -86,7 +86,7 @@ func (x *fulltext) end(account int64, f *textFile, outcome error) {
 	defer x.mu.Unlock()
 	f.refs--
 	f.used = x.s.d.Now()
-	if isDamage(outcome) && !f.bad {
+	if schema.IsDamaged(outcome) && !f.bad {
 		f.bad = true
 		delete(x.open, account)
 		if err := schema.RemoveTextIndex(x.path(account)); err != nil {
@@ -98,10 +98,6 @@ func (x *fulltext) end(account int64, f *textFile, outcome error) {
 	}
 	for len(x.open) > maxTextFiles && x.closeOne() {
 	}
-}
-
-func isDamage(err error) bool {
-	return err != nil && (schema.IsDamaged(err) || errors.Is(err, errTextDamaged))
 }
 
 // closeOne closes the index that was not used for the longest. x.mu is held.

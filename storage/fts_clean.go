@@ -7,20 +7,29 @@ import (
 	"mailserver/schema"
 )
 
-// merge makes one segment of many small ones.
+// merge makes one segment of many small ones, and of those again.
 func (x *fulltext) merge(ctx context.Context, f *textFile) error {
-	var list []textindex.Segment
-	err := f.Read(ctx, func(t *schema.TextTx) (err error) {
-		list, err = t.Segments()
-		list = list[len(list)-textindex.ToMerge(list):]
-		return err
-	})
-	if err != nil || len(list) == 0 {
-		return err
+	merged := false
+	for {
+		var list []textindex.Segment
+		err := f.Read(ctx, func(t *schema.TextTx) (err error) {
+			list, err = t.Segments()
+			list = list[len(list)-textindex.ToMerge(list):]
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			break
+		}
+		if err := f.Write(ctx, func(t *schema.TextTx) error { return mergeSegments(t, list, nil) }); err != nil {
+			return err
+		}
+		merged = true
 	}
-	err = f.Write(ctx, func(t *schema.TextTx) error { return mergeSegments(t, list, nil) })
-	if err != nil {
-		return err
+	if !merged {
+		return nil
 	}
 	return f.GiveBack(ctx)
 }

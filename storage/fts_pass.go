@@ -16,7 +16,6 @@ import (
 )
 
 var (
-	errTextDamaged = textindex.ErrDamaged
 	// errTextOther says that another program has written the index.
 	errTextOther = errors.New("another program writes the text index")
 	errTooMuch   = errors.New("too much text")

@@ -131,7 +131,7 @@ func (i *rawIMAP) do(format string, args ...any) (lines []string) {
 // fill appends messages to a mailbox, many at a time.
 func (i *rawIMAP) fill(box string, n int) {
 	flags := []string{"", `\Seen`, `\Seen \Answered`, `\Flagged`, `$Forwarded NonJunk`, `\Seen keyword-` + strconv.Itoa(n%7)}
-	const many = 200
+	const many = 100 // we take no more
 	for from := 0; from < n; from += many {
 		var b strings.Builder
 		fmt.Fprintf(&b, "APPEND %s", box)

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -39,14 +40,19 @@ func (c *Client) Send(line string) error { return c.SendRaw(line + "\r\n") }
 // SendRaw sends exactly these bytes.
 func (c *Client) SendRaw(text string) error {
 	c.Conn.SetWriteDeadline(time.Now().Add(patience))
+	defer c.Conn.SetWriteDeadline(time.Time{}) // a caller may write more to Conn
 	_, err := io.WriteString(c.Conn, text)
 	return err
 }
 
 // Line reads one line, which must end with CRLF.
 func (c *Client) Line() (string, error) {
-	c.Conn.SetReadDeadline(time.Now().Add(patience))
-	line, err := c.R.ReadString('\n')
+	line := ""
+	err := c.Patiently(func() error {
+		more, err := c.R.ReadString('\n')
+		line += more
+		return err
+	})
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "", fmt.Errorf("the server said nothing more (after %q)", line)
@@ -56,6 +62,27 @@ func (c *Client) Line() (string, error) {
 		return "", fmt.Errorf("the line %q does not end with CRLF", line)
 	}
 	return line[:len(line)-2], nil
+}
+
+// Patiently runs read, which goes on where it was when the time of Conn is up,
+// for as long as there is something to wait for: on a busy machine the server,
+// which is often in this process, takes its time, but works.
+func (c *Client) Patiently(read func() error) (err error) {
+	for range 20 {
+		worked := cpuTime()
+		c.Conn.SetReadDeadline(time.Now().Add(patience))
+		if err = read(); !errors.Is(err, os.ErrDeadlineExceeded) || cpuTime()-worked < patience/50 {
+			return err
+		}
+	}
+	return err
+}
+
+// cpuTime is how long the process has worked.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // Expect reads one line that must be want.

@@ -1,7 +1,6 @@
 package textindex
 
 import (
-	"encoding/binary"
 	"maps"
 	"slices"
 )
@@ -212,7 +211,7 @@ func (b *Batch) Drop() {
 // set.
 func (b *Batch) Segment(emit func(*Block) error) (s Segment, err error) {
 	s = Segment{First: b.first, Last: b.first + b.docs - 1, Docs: b.docs}
-	w := &writer{emit: emit}
+	w := &writer{emit: emit, s: &s}
 	sortPairs(b.pairs)
 	var texts []uint32
 	for i := 0; i < len(b.pairs); {
@@ -266,63 +265,4 @@ func sortPairs(pairs []uint64) {
 		}
 		from, to = to, from
 	}
-}
-
-// writer makes blocks.
-type writer struct {
-	emit  func(*Block) error
-	block Block
-	full  bool // block is begun
-	last  uint32
-	entry []byte
-}
-
-func (w *writer) gram(gram uint32, texts []uint32) error {
-	w.entry = appendPostings(w.entry[:0], texts)
-	if w.full && len(w.block.Data)+len(w.entry)+4 > fullBlock {
-		if err := w.endGrams(); err != nil {
-			return err
-		}
-	}
-	if !w.full {
-		w.block = Block{Key: gram, Data: w.block.Data[:0]}
-		w.full, w.last = true, gram
-	}
-	w.block.Data = binary.AppendUvarint(w.block.Data, uint64(gram-w.last))
-	w.block.Data = append(w.block.Data, w.entry...)
-	w.last = gram
-	return nil
-}
-
-func (w *writer) endGrams() error {
-	if !w.full {
-		return nil
-	}
-	w.full = false
-	return w.emit(&w.block)
-}
-
-func (w *writer) word(name []byte, texts []uint32) error {
-	if !w.full {
-		next := uint32(0)
-		if w.block.List != nil {
-			next = w.block.Key + 1
-		}
-		w.block = Block{Key: next, List: append(w.block.List[:0], '\n'), Data: w.block.Data[:0]}
-		w.full = true
-	}
-	w.block.List = append(append(w.block.List, name...), '\n')
-	w.block.Data = appendPostings(w.block.Data, texts)
-	if len(w.block.List) < fullList {
-		return nil
-	}
-	return w.endWords()
-}
-
-func (w *writer) endWords() error {
-	if !w.full {
-		return nil
-	}
-	w.full = false
-	return w.emit(&w.block)
 }

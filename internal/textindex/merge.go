@@ -1,6 +1,10 @@
 package textindex
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+)
 
 const (
 	// mergeWidth is how many segments of about a size are made one.
@@ -35,7 +39,7 @@ func class(docs uint32) (c int) {
 }
 
 // Cursor walks through the blocks of a segment: Next returns nil at the end. What
-// it returns is valid until it is called again.
+// it returns is valid until it is called again, as of Source.
 type Cursor interface {
 	Next() (*Block, error)
 }
@@ -45,7 +49,7 @@ type Cursor interface {
 // needed; nil: all.
 func Merge(list []Segment, grams, words []Cursor, keep func(doc uint32) bool, emit func(*Block) error) (Segment, error) {
 	out := Segment{First: list[0].First, Last: list[len(list)-1].Last}
-	m := &merging{w: &writer{emit: emit}}
+	m := &merging{list: list, w: &writer{emit: emit, s: &out}}
 	for i := range list {
 		m.shift = append(m.shift, 2*(list[i].First-out.First))
 		out.Docs += list[i].Docs
@@ -62,13 +66,23 @@ func Merge(list []Segment, grams, words []Cursor, keep func(doc uint32) bool, em
 			}
 		}
 	}
-	if err := m.grams(grams); err != nil {
-		return out, err
+	err := m.merge(grams, gramHead, func(key []byte, texts []uint32) error {
+		return m.w.gram(uint32(key[0])<<16|uint32(key[1])<<8|uint32(key[2]), texts)
+	})
+	if err == nil {
+		err = m.w.endGrams()
 	}
-	return out, m.words(words)
+	if err == nil {
+		err = m.merge(words, wordHead, m.w.word)
+	}
+	if err == nil {
+		err = m.w.endWords()
+	}
+	return out, err
 }
 
 type merging struct {
+	list  []Segment
 	w     *writer
 	shift []uint32 // of texts, for each segment
 	gone  func(text uint32) bool
@@ -77,150 +91,135 @@ type merging struct {
 
 // take adds the texts of a segment.
 func (m *merging) take(segment int, list postings) error {
-	return list.each(func(t uint32) {
-		if t += m.shift[segment]; m.gone == nil || !m.gone(t) {
+	bad, end := false, 2*(m.list[segment].Last-m.list[segment].First+1)
+	err := list.each(func(t uint32) {
+		if t >= end {
+			bad = true
+		} else if t += m.shift[segment]; m.gone == nil || !m.gone(t) {
 			m.texts = append(m.texts, t)
 		}
 	})
+	if bad {
+		return ErrDamaged
+	}
+	return err
 }
 
-func (m *merging) grams(cursors []Cursor) error {
-	heads := make([]gramHead, len(cursors))
-	for i := range heads {
-		heads[i].c = cursors[i]
+// merge writes the entries of the segments that cursors walk through, in the
+// order of their keys.
+func (m *merging) merge(cursors []Cursor, start func(*walk) *head, write func(key []byte, texts []uint32) error) error {
+	heads := make([]*head, len(cursors))
+	for i, c := range cursors {
+		heads[i] = start(&walk{c: c, s: &m.list[i]})
 		if err := heads[i].next(); err != nil {
 			return err
 		}
 	}
-	for {
-		least := uint32(numGrams)
-		for i := range heads {
-			least = min(least, heads[i].gram)
-		}
-		if least == numGrams {
-			return m.w.endGrams()
-		}
-		m.texts = m.texts[:0]
-		for i := range heads {
-			if heads[i].gram != least {
-				continue
-			}
-			if err := m.take(i, heads[i].list); err != nil {
-				return err
-			}
-			if err := heads[i].next(); err != nil {
-				return err
-			}
-		}
-		if len(m.texts) == 0 {
-			continue
-		}
-		if err := m.w.gram(least, m.texts); err != nil {
-			return err
-		}
-	}
-}
-
-// gramHead is the gram at which a cursor stands; numGrams at the end.
-type gramHead struct {
-	c    Cursor
-	gram uint32
-	list postings
-	data []byte
-}
-
-func (h *gramHead) next() error {
-	if len(h.data) == 0 {
-		b, err := h.c.Next()
-		if err != nil {
-			return err
-		}
-		if b == nil {
-			h.gram = numGrams
-			return nil
-		}
-		h.gram, h.data = b.Key, b.Data
-	}
-	before := h.gram
-	return eachGram(&Block{Key: before, Data: h.data}, func(g uint32, list postings) (bool, error) {
-		if g >= numGrams {
-			return false, ErrDamaged
-		}
-		h.gram, h.list = g, list
-		h.data = h.data[gapLen(g-before):]
-		_, h.data, _ = cutPostings(h.data)
-		return false, nil
-	})
-}
-
-func gapLen(n uint32) int { return uvarintLen(n) }
-
-func (m *merging) words(cursors []Cursor) error {
-	heads := make([]wordHead, len(cursors))
-	for i := range heads {
-		heads[i].c = cursors[i]
-		if err := heads[i].next(); err != nil {
-			return err
-		}
-	}
-	var name []byte
+	var key []byte
 	for {
 		first := -1
-		for i := range heads {
-			if heads[i].name != nil && (first < 0 || bytes.Compare(heads[i].name, heads[first].name) < 0) {
+		for i, h := range heads {
+			if h.key != nil && (first < 0 || bytes.Compare(h.key, heads[first].key) < 0) {
 				first = i
 			}
 		}
 		if first < 0 {
-			return m.w.endWords()
+			return nil
 		}
-		name = append(name[:0], heads[first].name...)
+		key = append(key[:0], heads[first].key...)
 		m.texts = m.texts[:0]
-		for i := range heads {
-			if heads[i].name == nil || !bytes.Equal(heads[i].name, name) {
+		for i, h := range heads {
+			if h.key == nil || !bytes.Equal(h.key, key) {
 				continue
 			}
-			if err := m.take(i, heads[i].list); err != nil {
-				return err
-			}
-			if err := heads[i].next(); err != nil {
+			if err := errors.Join(m.take(i, h.list), h.next()); err != nil {
 				return err
 			}
 		}
 		if len(m.texts) == 0 {
 			continue
 		}
-		if err := m.w.word(name, m.texts); err != nil {
+		if err := write(key, m.texts); err != nil {
 			return err
 		}
 	}
 }
 
-// wordHead is the word at which a cursor stands; nil at the end.
-type wordHead struct {
-	c           Cursor
-	name        []byte
-	list        postings
-	names, data []byte
+// walk goes through the blocks of a segment, and misses none.
+type walk struct {
+	c    Cursor
+	s    *Segment
+	next uint32 // key of the block that must follow
+	end  bool
 }
 
-func (h *wordHead) next() error {
-	h.name = nil
-	if len(h.names) == 0 {
-		b, err := h.c.Next()
-		if err != nil || b == nil {
-			return err
+// block returns nil at the end.
+func (w *walk) block(open func(*Segment, *Block) (next uint32, last bool, err error)) (*Block, error) {
+	b, err := w.c.Next()
+	if err != nil || b == nil && w.end {
+		return nil, err
+	}
+	if b == nil || w.end || b.Key != w.next {
+		return nil, ErrDamaged
+	}
+	w.next, w.end, err = open(w.s, b)
+	return b, err
+}
+
+// head is the entry at which a walk stands.
+type head struct {
+	key  []byte // nil: at the end
+	list postings
+	next func() error
+}
+
+func gramHead(w *walk) *head {
+	h := &head{}
+	var gram uint32
+	var data, buf []byte
+	h.next = func() error {
+		for len(data) == 0 {
+			b, err := w.block((*Segment).openGrams)
+			if err != nil || b == nil {
+				h.key = nil
+				return err
+			}
+			gram, data = b.Key, b.Data
 		}
-		if len(b.List) < 2 {
+		d, n := binary.Uvarint(data)
+		if n <= 0 || d >= numGrams-uint64(gram) {
 			return ErrDamaged
 		}
-		h.names, h.data = b.List[1:], b.Data
+		gram += uint32(d)
+		buf = append(buf[:0], byte(gram>>16), byte(gram>>8), byte(gram))
+		h.key = buf
+		var err error
+		h.list, data, err = cutPostings(data[n:])
+		return err
 	}
-	name, rest, ok := bytes.Cut(h.names, []byte{'\n'})
-	if !ok {
-		return ErrDamaged
+	return h
+}
+
+func wordHead(w *walk) *head {
+	h := &head{}
+	var names, data []byte
+	h.next = func() error {
+		for len(names) == 0 {
+			b, err := w.block((*Segment).openWords)
+			if err != nil || b == nil {
+				h.key = nil
+				return err
+			}
+			names, data = b.List[1:], b.Data
+		}
+		name, rest, ok := bytes.Cut(names, []byte{'\n'})
+		if !ok {
+			return ErrDamaged
+		}
+		h.key, names = name, rest
+		var err error
+		h.list, data, err = cutPostings(data)
+		return err
 	}
-	list, data, err := cutPostings(h.data)
-	h.name, h.list, h.names, h.data = name, list, rest, data
-	return err
+	return h
 }

@@ -6,7 +6,7 @@ import (
 )
 
 // Source is where the blocks of segments are kept. The blocks it gives are valid
-// during the call.
+// during the call, and the callee's to change, but not what is in their bytes.
 type Source interface {
 	// Gram calls fn for the block of a segment that has gram if any has: that with
 	// the highest Key up to it; and for those that follow, until fn returns false.
@@ -39,10 +39,10 @@ func Find(src Source, s *Segment, q *Query) (f Found, err error) {
 	var maybe, sure Bits
 	n := q.Needle
 	if len(n) < 3 {
-		maybe, err = withPrefix(src, s.Num, n, texts)
+		maybe, err = withPrefix(src, s, n, texts)
 		sure = maybe
 	} else {
-		maybe, err = withAll(src, s.Num, n, texts)
+		maybe, err = withAll(src, s, n, texts)
 	}
 	if err != nil || maybe == nil {
 		return f, err
@@ -52,7 +52,7 @@ func Find(src Source, s *Segment, q *Query) (f Found, err error) {
 	}
 	if len(n) > 3 && maybe.Count() > fewTexts {
 		var part Bits
-		if sure, part, err = withWord(src, s.Num, n, texts); err != nil {
+		if sure, part, err = withWord(src, s, n, texts); err != nil {
 			return f, err
 		}
 		for i := range sure {
@@ -93,7 +93,7 @@ func squeeze(w uint64) uint64 {
 }
 
 // withAll finds the texts that have all grams of a needle; nil for none.
-func withAll(src Source, segment int64, needle []byte, texts uint32) (all Bits, err error) {
+func withAll(src Source, s *Segment, needle []byte, texts uint32) (all Bits, err error) {
 	done := make(map[uint32]bool, len(needle))
 	one := NewBits(texts)
 	for i := 0; i+3 <= len(needle); i++ {
@@ -102,7 +102,7 @@ func withAll(src Source, segment int64, needle []byte, texts uint32) (all Bits, 
 			continue
 		}
 		done[gram] = true
-		list, err := find(src, segment, gram, one, texts)
+		list, err := find(src, s, gram, one, texts)
 		if err != nil || !list {
 			return nil, err
 		}
@@ -123,22 +123,30 @@ func withAll(src Source, segment int64, needle []byte, texts uint32) (all Bits, 
 }
 
 // find fills set with the texts that have a gram; false for none.
-func find(src Source, segment int64, gram uint32, set Bits, texts uint32) (found bool, err error) {
+func find(src Source, s *Segment, gram uint32, set Bits, texts uint32) (found bool, err error) {
 	clear(set)
-	err = src.Gram(segment, gram, func(b *Block) (bool, error) {
-		err := eachGram(b, func(g uint32, list postings) (bool, error) {
+	seen := false
+	err = src.Gram(s.Num, gram, func(b *Block) (bool, error) {
+		next, _, err := s.openGrams(b)
+		if err != nil || gram < b.Key || gram >= next {
+			return false, ErrDamaged
+		}
+		seen = true
+		return false, eachGram(b, func(g uint32, list postings) (bool, error) {
 			if g == gram {
 				found = true
 				return false, list.into(set, texts)
 			}
 			return g < gram, nil
 		})
-		return false, err
 	})
+	if err == nil && !seen {
+		err = ErrDamaged
+	}
 	return found, err
 }
 
-// eachGram calls fn for the grams of a block until it returns false.
+// eachGram calls fn for the grams of an open block until it returns false.
 func eachGram(b *Block, fn func(gram uint32, list postings) (bool, error)) error {
 	gram := b.Key
 	for data := b.Data; len(data) > 0; {
@@ -161,7 +169,7 @@ func eachGram(b *Block, fn func(gram uint32, list postings) (bool, error)) error
 
 // withPrefix finds the texts that have a gram which begins with one or two bytes:
 // since the end of a text is padded, those are where the bytes are.
-func withPrefix(src Source, segment int64, prefix []byte, texts uint32) (all Bits, err error) {
+func withPrefix(src Source, s *Segment, prefix []byte, texts uint32) (all Bits, err error) {
 	shift := uint(8 * (3 - len(prefix)))
 	first := uint32(0)
 	for _, c := range prefix {
@@ -170,40 +178,59 @@ func withPrefix(src Source, segment int64, prefix []byte, texts uint32) (all Bit
 	first <<= shift
 	last := first | (1<<shift - 1)
 	all = NewBits(texts)
-	err = src.Gram(segment, first, func(b *Block) (bool, error) {
-		more := b.Key <= last
-		err := eachGram(b, func(g uint32, list postings) (bool, error) {
-			if more = g <= last; g < first || !more {
-				return more, nil
+	next := uint32(0) // of the blocks so far
+	err = src.Gram(s.Num, first, func(b *Block) (bool, error) {
+		fits := b.Key == next || next == 0 && b.Key <= first
+		var err error
+		if next, _, err = s.openGrams(b); err != nil || !fits {
+			return false, ErrDamaged
+		}
+		return next <= last, eachGram(b, func(g uint32, list postings) (bool, error) {
+			if g < first || g > last {
+				return g < first, nil
 			}
 			return true, list.into(all, texts)
 		})
-		return more, err
 	})
+	if err == nil && next <= last {
+		err = ErrDamaged
+	}
 	return all, err
 }
 
 // withWord finds the texts of words that hold the needle, if it is a piece of a
 // word, and those that may have others; else nil.
-func withWord(src Source, segment int64, needle []byte, texts uint32) (sure, part Bits, err error) {
+func withWord(src Source, s *Segment, needle []byte, texts uint32) (sure, part Bits, err error) {
 	for _, c := range needle {
 		if !isWord[c] {
 			return nil, nil, nil
 		}
 	}
 	var keys []uint32
-	err = src.Lists(segment, func(b *Block) error {
+	next, end := uint32(0), false
+	err = src.Lists(s.Num, func(b *Block) error {
+		fits := b.Key == next && !end
+		var err error
+		if next, end, err = s.openList(b); err != nil || !fits {
+			return ErrDamaged
+		}
 		if b.Key == 0 || bytes.Contains(b.List, needle) { // the first has partly
 			keys = append(keys, b.Key)
 		}
 		return nil
 	})
+	if err == nil && !end {
+		err = ErrDamaged
+	}
 	sure, part = NewBits(texts), NewBits(texts)
 	for _, key := range keys {
 		if err != nil {
 			break
 		}
-		err = src.Words(segment, key, func(b *Block) error {
+		err = src.Words(s.Num, key, func(b *Block) error {
+			if _, _, err := s.openWords(b); err != nil {
+				return err
+			}
 			return eachWord(b, func(name []byte, list postings) error {
 				switch {
 				case string(name) == partly:
@@ -218,11 +245,8 @@ func withWord(src Source, segment int64, needle []byte, texts uint32) (sure, par
 	return sure, part, err
 }
 
-// eachWord calls fn for the words of a block.
+// eachWord calls fn for the words of an open block.
 func eachWord(b *Block, fn func(name []byte, list postings) error) error {
-	if len(b.List) == 0 {
-		return ErrDamaged
-	}
 	data := b.Data
 	for names := b.List[1:]; len(names) > 0; {
 		name, rest, ok := bytes.Cut(names, []byte{'\n'})

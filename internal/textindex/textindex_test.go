@@ -31,7 +31,8 @@ func (st store) Gram(segment int64, gram uint32, fn func(*Block) (bool, error)) 
 	list := st[segment].grams
 	i := sort.Search(len(list), func(i int) bool { return list[i].Key > gram })
 	for i = max(i-1, 0); i < len(list); i++ {
-		if more, err := fn(&list[i]); err != nil || !more {
+		b := list[i]
+		if more, err := fn(&b); err != nil || !more {
 			return err
 		}
 	}
@@ -49,9 +50,9 @@ func (st store) Lists(segment int64, fn func(*Block) error) error {
 }
 
 func (st store) Words(segment int64, key uint32, fn func(*Block) error) error {
-	for i := range st[segment].words {
-		if b := &st[segment].words[i]; b.Key == key {
-			return fn(b)
+	for _, b := range st[segment].words {
+		if b.Key == key {
+			return fn(&b)
 		}
 	}
 	return fmt.Errorf("no block %d", key)
@@ -63,9 +64,9 @@ func (c *cursor) Next() (*Block, error) {
 	if len(*c) == 0 {
 		return nil, nil
 	}
-	b := &(*c)[0]
+	b := (*c)[0]
 	*c = (*c)[1:]
-	return b, nil
+	return &b, nil
 }
 
 // doc is a document as the model has it.
