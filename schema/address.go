@@ -2,9 +2,10 @@ package schema
 
 import (
 	"context"
-	"database/sql/driver"
 	"fmt"
 	"strconv"
+
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 // The statement of an address is as small as it can be: every recipient needs
@@ -30,7 +31,7 @@ var addressQueries = map[bool]map[string]string{
 		byNum: addressColumns + addressAliases + addressTables + byNum},
 }
 
-func (v *View) address(ctx context.Context, where string, args ...driver.Value) (*Address, error) {
+func (v *View) address(ctx context.Context, where string, args ...any) (*Address, error) {
 	f, err := v.filled(ctx)
 	if err != nil {
 		return nil, err
@@ -38,15 +39,14 @@ func (v *View) address(ctx context.Context, where string, args ...driver.Value) 
 	a := new(Address)
 	var transport int64
 	v.m.asked.Add(1)
-	found, err := v.m.direct.one(v.c, addressQueries[f.alias][where], func(row []driver.Value) error {
-		c := columns{row: row}
+	found, err := v.m.direct.one(v.c, addressQueries[f.alias][where], func(c *rawRow) error {
 		a.Num, a.Active, a.Localpart, a.DomNum = c.number(0), int(c.number(0)), c.text(), c.number(0)
 		a.RClass, transport = int(c.number(-1)), c.number(-1)
 		a.Mailbox = c.mailbox()
 		if f.alias {
 			a.HasVAlias, a.HasAlias = c.number(0) != 0, c.number(0) != 0
 		}
-		return c.err
+		return nil
 	}, args...)
 	if err == nil && found {
 		found, err = v.complete(ctx, a, transport)
@@ -80,66 +80,25 @@ func (v *View) noCatchAll(num int64) bool {
 	return ok && d.(*Domain).noCatchAll
 }
 
-// columns takes the columns of a row one after the other.
-type columns struct {
-	row []driver.Value
-	err error
-}
-
-func (c *columns) next() (v driver.Value) {
-	v, c.row = c.row[0], c.row[1:]
-	return v
-}
-
-// number takes a number; null stands for NULL.
-func (c *columns) number(null int64) int64 {
-	switch v := c.next().(type) {
-	case nil:
-		return null
-	case int64:
-		return v
-	default:
-		c.err = fmt.Errorf("a number is %T", v)
-		return null
-	}
-}
-
 // flag takes a truth value. SQLite keeps the word true where it was written in
 // quotes.
-func (c *columns) flag() bool {
-	if s, ok := c.row[0].(string); ok {
-		c.row = c.row[1:]
-		yes, err := strconv.ParseBool(s)
-		if err != nil {
-			c.err = err
-		}
-		return yes
+func (r *rawRow) flag() bool {
+	if r.kind() != sqlite3.SQLITE_TEXT {
+		return r.number(0) != 0
 	}
-	return c.number(0) != 0
-}
-
-// text takes a string. NULL is ”. Somebody may have written a number or bytes
-// into such a column.
-func (c *columns) text() string {
-	switch v := c.next().(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	case []byte:
-		return string(v)
-	default:
-		return fmt.Sprint(v)
+	yes, err := strconv.ParseBool(r.text())
+	if err != nil {
+		r.err = err
 	}
+	return yes
 }
 
 // mailbox takes the columns of VMailbox; nil: there is no row.
-func (c *columns) mailbox() *VMailbox {
-	const width = 7
-	if c.row[0] == nil { // it is NOT NULL
-		c.row = c.row[width:]
+func (r *rawRow) mailbox() *VMailbox {
+	if r.kind() == sqlite3.SQLITE_NULL { // active is NOT NULL
+		r.skip(7)
 		return nil
 	}
-	return &VMailbox{Active: c.flag(), Passwd: c.text(), UID: int(c.number(-1)), GID: int(c.number(-1)),
-		Home: c.text(), Quota: c.number(-1), Host: c.text()}
+	return &VMailbox{Active: r.flag(), Passwd: r.text(), UID: int(r.number(-1)), GID: int(r.number(-1)),
+		Home: r.text(), Quota: r.number(-1), Host: r.text()}
 }

@@ -1,15 +1,8 @@
 package schema
 
 import (
-	"context"
-	"database/sql/driver"
-	"errors"
-	"fmt"
-	"io"
 	"sync"
 	"time"
-
-	"modernc.org/sqlite"
 )
 
 // heldFor is how long a transaction of a direct reader stays open for the next
@@ -26,21 +19,18 @@ type direct struct {
 	readers [2]reader
 }
 
-// reader is one connection with its statements.
+// reader is one connection.
 type reader struct {
 	mu     sync.Mutex // guards what follows
-	conn   driver.Conn
-	stmts  map[string]driver.Stmt
+	conn   *rawConn
 	held   *cache // whose rows the open transaction sees, or newer ones; nil: there is none
 	turn   int    // counts transactions
-	args   []driver.NamedValue
-	row    []driver.Value
 	closed bool
 }
 
-// one calls fn with the columns of the first row, which are valid until it
-// returns. Rows are those that c was made for, or newer ones.
-func (d *direct) one(c *cache, query string, fn func([]driver.Value) error, args ...driver.Value) (found bool, err error) {
+// one calls fn with the first row, which is valid until it returns. Rows are
+// those that c was made for, or newer ones.
+func (d *direct) one(c *cache, query string, fn func(*rawRow) error, args ...any) (found bool, err error) {
 	r := &d.readers[0]
 	if !r.mu.TryLock() {
 		r = &d.readers[1]
@@ -50,10 +40,7 @@ func (d *direct) one(c *cache, query string, fn func([]driver.Value) error, args
 	if err := r.begin(d.path, c); err != nil {
 		return false, err
 	}
-	if found, err = r.first(query, args); err == nil && found {
-		err = fn(r.row)
-	}
-	if err != nil {
+	if found, err = r.conn.one(query, fn, args...); err != nil {
 		r.end()
 	}
 	return found, err
@@ -67,13 +54,15 @@ func (r *reader) begin(path string, c *cache) (err error) {
 	case r.held == c:
 		return nil
 	case r.conn == nil:
-		if r.conn, err = (&sqlite.Driver{}).Open(dsn(path, true)); err != nil {
-			return fmt.Errorf("open %s: %w", path, err)
+		if r.conn, err = openRaw(path); err != nil {
+			return err
 		}
-		r.stmts = make(map[string]driver.Stmt)
 	}
 	r.end()
-	if err := r.exec("BEGIN"); err != nil {
+	if r.conn == nil { // it could not end
+		return r.begin(path, c)
+	}
+	if _, err := r.conn.one("BEGIN", nil); err != nil {
 		return err
 	}
 	r.held = c
@@ -96,66 +85,17 @@ func (r *reader) end() {
 		return
 	}
 	r.held = nil
-	if r.exec("COMMIT") != nil {
+	if _, err := r.conn.one("COMMIT", nil); err != nil {
 		r.drop()
 	}
 }
 
 // drop closes the connection; the next look-up opens another one.
 func (r *reader) drop() {
-	for _, st := range r.stmts {
-		st.Close()
-	}
 	if r.conn != nil {
-		r.conn.Close()
+		r.conn.close()
 	}
-	r.conn, r.stmts, r.held = nil, nil, nil
-}
-
-func (r *reader) exec(query string) error {
-	st, err := r.stmt(query)
-	if err != nil {
-		return err
-	}
-	_, err = st.(driver.StmtExecContext).ExecContext(context.Background(), nil)
-	return err
-}
-
-func (r *reader) stmt(query string) (driver.Stmt, error) {
-	st, ok := r.stmts[query]
-	if ok {
-		return st, nil
-	}
-	st, err := r.conn.Prepare(query)
-	if err == nil {
-		r.stmts[query] = st
-	}
-	return st, err
-}
-
-// first reads the first row into r.row.
-func (r *reader) first(query string, args []driver.Value) (found bool, err error) {
-	st, err := r.stmt(query)
-	if err != nil {
-		return false, err
-	}
-	r.args = r.args[:0]
-	for i, a := range args {
-		r.args = append(r.args, driver.NamedValue{Ordinal: i + 1, Value: a})
-	}
-	rows, err := st.(driver.StmtQueryContext).QueryContext(context.Background(), r.args)
-	if err != nil {
-		return false, err
-	}
-	r.row = append(r.row[:0], make([]driver.Value, len(rows.Columns()))...)
-	err = rows.Next(r.row)
-	switch {
-	case err == io.EOF:
-		return false, rows.Close()
-	case err != nil:
-		return false, errors.Join(err, rows.Close())
-	}
-	return true, rows.Close()
+	r.conn, r.held = nil, nil
 }
 
 // close waits for a look-up that runs.
