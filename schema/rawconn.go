@@ -21,9 +21,9 @@ type rawConn struct {
 	text  []byte  // that memory
 }
 
-// textMost bounds the texts of one look-up together. A local part has 64 bytes,
-// RFC 5321 §4.5.3.1.1; where more are taken, hardly more than a line.
-const textMost = 4096
+// textMost is how many bytes the texts of one look-up have as a rule. A local
+// part has 64, RFC 5321 §4.5.3.1.1.
+const textMost = 1024
 
 // openRaw opens the file at path. It is closed by close, also after an error of
 // a statement.
@@ -128,7 +128,8 @@ func (c *rawConn) bind(st uintptr, args []any) error {
 			code = sqlite3.Xsqlite3_bind_int64(c.tls, st, int32(i+1), a)
 		case string:
 			if len(a) > textMost-used {
-				return fmt.Errorf("a text of %d bytes is looked up", len(a))
+				code = c.bindLong(st, int32(i+1), a)
+				break
 			}
 			code = sqlite3.Xsqlite3_bind_text(c.tls, st, int32(i+1), c.out+uintptr(used), int32(len(a)), sqlite3.SQLITE_STATIC)
 			used += copy(c.text[used:], a)
@@ -142,6 +143,17 @@ func (c *rawConn) bind(st uintptr, args []any) error {
 	return nil
 }
 
+// bindLong gives a text that SQLite copies.
+func (c *rawConn) bindLong(st uintptr, at int32, text string) int32 {
+	p, err := libc.CString(text)
+	if err != nil {
+		return sqlite3.SQLITE_NOMEM
+	}
+	defer libc.Xfree(c.tls, p)
+	return sqlite3.Xsqlite3_bind_text(c.tls, st, at, p, int32(len(text)), ^uintptr(0)) // SQLITE_TRANSIENT
+}
+
+// close ends the connection, and all of its statements.
 func (c *rawConn) close() {
 	for _, st := range c.stmts {
 		sqlite3.Xsqlite3_finalize(c.tls, st)
