@@ -12,6 +12,8 @@ import (
 // and the grown stacks of all sessions that wait, for two minutes; and the
 // kernel would not get back much of it.
 const (
+	// tidyFirst is how long after the start its remains are given back.
+	tidyFirst    = time.Second
 	tidyInterval = 2 * time.Second
 	// quiet is how much is allocated between two looks when little goes on.
 	quiet = 256 << 10
@@ -21,18 +23,20 @@ const (
 
 // tidy gives memory back whenever the server has become quiet.
 func (s *Server) tidy(ctx context.Context) {
-	tick := time.NewTicker(tidyInterval)
+	tick := time.NewTicker(tidyFirst)
 	defer tick.Stop()
 	var before, tidied uint64
-	for {
+	for first := true; ; first = false {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+		tick.Reset(tidyInterval)
 		now := allocated()
-		if now-before < quiet && now-tidied > untidy {
+		if first || now-before < quiet && now-tidied > untidy {
 			debug.FreeOSMemory()
+			leaveProgram()
 			now = allocated()
 			tidied = now
 		}
