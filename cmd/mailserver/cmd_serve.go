@@ -140,7 +140,6 @@ func serve(fs *flag.FlagSet) action {
 			return err
 		}
 		fmt.Fprintln(a.err, "ready")
-		unmapProgram()
 		return a.untilInterrupted(ctx, s, proc)
 	}
 }

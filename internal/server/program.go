@@ -35,8 +35,8 @@ func programPages(smaps io.Reader, program string) (list []area) {
 
 // leaveProgram lets go of the pages of the program's own file that the work
 // before has touched: the kernel has them in its cache, and maps those again
-// that are needed still, sixteen at a time. A start runs through half of the
-// program, of which little is needed afterwards.
+// that are needed still, sixteen at a time. The start runs much of the program
+// once, and so do the first clients. Without /proc nothing happens.
 func leaveProgram() {
 	program, err := os.Readlink("/proc/self/exe")
 	if err != nil {
