@@ -72,6 +72,9 @@ func migrate(ctx context.Context, path string, steps []migration, last func(cont
 		return err
 	}
 	defer db.Close()
+	if err := ensureTemp(ctx, db, path); err != nil {
+		return err
+	}
 	if _, err := db.ExecContext(ctx, "PRAGMA journal_mode=WAL"); err != nil {
 		return fmt.Errorf("set journal mode of %s: %w", path, err)
 	}

@@ -19,6 +19,9 @@ func Script(ctx context.Context, path, statements string) error {
 	}
 	defer db.Close()
 	db.SetMaxOpenConns(1)
+	if err := ensureTemp(ctx, db, path); err != nil {
+		return err
+	}
 	_, err = db.ExecContext(ctx, "PRAGMA busy_timeout=3000;"+statements)
 	return wrap("run statements on "+path, err)
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -152,6 +153,23 @@ func TestContainer(t *testing.T) {
 		t.Errorf("%d messages", n)
 	}
 	for _, args := range [][]string{{"check"}, {"backup", data + "/backups"}, {"verify", data + "/backups"}} {
+		if code, out := j.run(append(args, "--data", data)...); code != 0 {
+			t.Errorf("%v: %d %s", args, code, out)
+		}
+	}
+}
+
+// TestSetupWithoutTemp: where no directory is for temporary files, the data
+// directory is.
+func TestSetupWithoutTemp(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("not root: no root directory of its own")
+	}
+	file := containerfile(t)
+	j, data := newJail(t, file), file["VOLUME"][0]
+	j.env = slices.DeleteFunc(j.env, func(v string) bool { return strings.HasPrefix(v, "TMPDIR=") })
+	for _, args := range [][]string{{"setup", "--hostname", "mx.example", "--mailbox", "joe@vmail.example"}, {"check"}, {"address", "list"}} {
 		if code, out := j.run(append(args, "--data", data)...); code != 0 {
 			t.Errorf("%v: %d %s", args, code, out)
 		}

@@ -171,3 +171,52 @@ func TestBackupReadsWhatIsNew(t *testing.T) {
 	flip(t, list[5])
 	h.mustRun("verify", to)
 }
+
+// TestRestoreOfOneMoment: --at takes the newest backup that is no younger: its
+// mail, its rows; for all and for one mailbox.
+func TestRestoreOfOneMoment(t *testing.T) {
+	t.Parallel()
+	h, to := backedUp(t)
+	first := h.backup(to)
+	if err := os.Rename(first.Dir, filepath.Join(to, "20200101T000000Z")); err != nil {
+		t.Fatal(err)
+	}
+	lost := messages(t, h.folder("joe"))[:4]
+	for _, file := range lost {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := dialSender(h.addr(25))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.c.Close()
+	if err := s.send("joe@vmail.example", message("later", "s", "x")); err != nil {
+		t.Fatal(err)
+	}
+	h.mustRun("address", "add", "later@vmail.example")
+	h.backup(to)
+
+	for at, want := range map[string]int{"2020-06-01 12:00": 10, "2020-06-01": 10, "": 7} {
+		args := []string{"restore", to}
+		if at != "" {
+			args = append(args, "--at", at)
+		}
+		r := &host{t: t, dir: filepath.Join(testenv.Dir(t), "restored"), base: h.base, log: new(syncBuffer)}
+		r.mustRun(args...)
+		if n := len(messages(t, r.folder("joe"))); n != want {
+			t.Errorf("at %q: %d messages, want %d", at, n, want)
+		}
+		if known := strings.Contains(r.mustRun("address", "list"), "later@vmail.example"); known != (at == "") {
+			t.Errorf("at %q: the address that came later is there: %v", at, known)
+		}
+	}
+	if out, err := h.run("", "restore", to, "--at", "2019-12-31"); err == nil || !strings.Contains(out, "no backup") {
+		t.Errorf("before the first: %v %s", err, out)
+	}
+	if out := h.mustRun("restore", to, "--mailbox", "joe@vmail.example", "--at", "2020-06-01"); !strings.HasPrefix(out, "4 messages came back") {
+		t.Error(out)
+	}
+	h.check()
+}

@@ -24,11 +24,22 @@ type Plan struct {
 }
 
 // Create makes a data directory: both files, the rows without which nothing
-// works, a certificate. It refuses a directory that has a mail.sqlite.
+// works, a certificate. It refuses a directory that has a mail.sqlite, and
+// leaves none when it fails, so that it can be called again.
 func Create(ctx context.Context, p Plan) error {
 	if _, err := os.Stat(MailFile(p.Dir)); err == nil {
 		return fmt.Errorf("%s: %w", MailFile(p.Dir), os.ErrExist)
 	}
+	err := create(ctx, p)
+	if err != nil {
+		for _, end := range []string{"", "-wal", "-shm"} {
+			os.Remove(MailFile(p.Dir) + end)
+		}
+	}
+	return err
+}
+
+func create(ctx context.Context, p Plan) error {
 	if err := os.MkdirAll(p.Dir, 0o755); err != nil {
 		return fmt.Errorf("make data directory: %w", err)
 	}
