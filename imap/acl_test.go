@@ -193,3 +193,32 @@ func TestHiddenEqualsAbsent(t *testing.T) {
 		}
 	}
 }
+
+// TestRenameKeepsRights: a mailbox that is renamed, and those below it, go on to
+// be shared as they were, under their new names.
+func TestRenameKeepsRights(t *testing.T) {
+	h := open(t, imap.ListenerOptions{}, nil)
+	h.sharing.Store(true)
+	put(h, "joe@vmail.example", "Team", "")
+	put(h, "joe@vmail.example", "Team.sub", "")
+	put(h, "joe@vmail.example", "Team.own", "")
+	h.grant("Team", "lr")
+	h.grant("Team.sub", "lrw")
+	a, b := h.loginAs("joe@vmail.example"), h.loginAs("ann@vmail.example")
+	if got := a.do("RENAME Team Group"); !strings.HasPrefix(got[0], "x OK") {
+		t.Fatal(got)
+	}
+	for _, tt := range []struct{ box, want string }{
+		{"Group", "* MYRIGHTS shared/joe@vmail.example/Group lr"},
+		{"Group/sub", "* MYRIGHTS shared/joe@vmail.example/Group/sub lrw"},
+		{"Team", "x NO [NONEXISTENT] Mailbox doesn't exist: shared/joe@vmail.example/Team"},
+		{"Group/own", "x NO [NONEXISTENT] Mailbox doesn't exist: shared/joe@vmail.example/Group/own"},
+	} {
+		if got := b.do("MYRIGHTS shared/joe@vmail.example/" + tt.box); got[0] != tt.want {
+			t.Errorf("%s: %q", tt.box, got)
+		}
+	}
+	if got := a.do("GETACL Group.sub"); !strings.Contains(got[0], "ann@vmail.example lrw") {
+		t.Error(got)
+	}
+}
