@@ -3,6 +3,7 @@ package textindex
 import (
 	"encoding/binary"
 	"errors"
+	"math/bits"
 )
 
 // ErrDamaged says that a block is not what was written: make the index anew.
@@ -100,16 +101,40 @@ var trailing = func() (t [256]uint32) {
 
 // into adds the texts to a set that has room for n. ErrDamaged.
 func (p postings) into(set Bits, n uint32) error {
-	bad := false
-	err := p.each(func(t uint32) {
-		if t < n {
-			set.Add(t)
-		} else {
-			bad = true
+	if p.bitmap {
+		return p.bitsInto(set, n)
+	}
+	next := uint64(0)
+	for b := p.data; len(b) > 0; {
+		d, size := uint64(b[0]), 1
+		if d >= 0x80 {
+			d, size = binary.Uvarint(b)
 		}
-	})
-	if bad {
+		if size <= 0 || d >= uint64(n) || next+d >= uint64(n) {
+			return ErrDamaged
+		}
+		b = b[size:]
+		set.Add(uint32(next + d))
+		next += d + 1
+	}
+	return nil
+}
+
+// bitsInto is into for a bitmap, eight bytes at a time.
+func (p postings) bitsInto(set Bits, n uint32) error {
+	b := p.data
+	for end := len(b); end > 0 && b[end-1] == 0; end-- {
+		b = b[:end-1]
+	}
+	if len(b) > 0 && uint64(len(b))*8-uint64(bits.LeadingZeros8(b[len(b)-1])) > uint64(n) {
 		return ErrDamaged
 	}
-	return err
+	at := 0
+	for ; len(b) >= 8; at, b = at+1, b[8:] {
+		set[at] |= binary.LittleEndian.Uint64(b)
+	}
+	for i, c := range b {
+		set[at] |= uint64(c) << (8 * i)
+	}
+	return nil
 }

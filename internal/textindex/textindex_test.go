@@ -222,3 +222,50 @@ func (m *model) query(t *testing.T) (sure, maybe int) {
 	}
 	return sure, maybe
 }
+
+// TestPostingsInto: the fast way into a set is that of each.
+func TestPostingsInto(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 2))
+	for _, dense := range []int{2, 3, 9, 40, 900} {
+		for range 200 {
+			n := uint32(1 + r.IntN(700))
+			var texts []uint32
+			want := NewBits(n)
+			for i := range n {
+				if r.IntN(dense) == 0 || i == n-1 {
+					texts = append(texts, i)
+					want.Add(i)
+				}
+			}
+			list, rest, err := cutPostings(appendPostings(nil, texts))
+			if err != nil || len(rest) > 0 {
+				t.Fatal(err)
+			}
+			got := NewBits(n)
+			if err := list.into(got, n); err != nil || !slices.Equal(got, want) {
+				t.Fatalf("%v: %v, want %v; %v", texts, got, want, err)
+			}
+			if n > 1 {
+				if err := list.into(NewBits(n-1), n-1); err != ErrDamaged {
+					t.Fatalf("a text beyond the end: %v", err)
+				}
+			}
+		}
+	}
+}
+
+func BenchmarkInto(b *testing.B) {
+	for _, dense := range []int{2, 20} {
+		b.Run(fmt.Sprint(dense), func(b *testing.B) {
+			var texts []uint32
+			for i := uint32(0); i < 20000; i += uint32(dense) {
+				texts = append(texts, i)
+			}
+			list, _, _ := cutPostings(appendPostings(nil, texts))
+			set := NewBits(20000)
+			for b.Loop() {
+				list.into(set, 20000)
+			}
+		})
+	}
+}
