@@ -78,6 +78,17 @@ func (t *Tx) RemoveRelocated(address string) error {
 	return t.change("relocated "+address, `DELETE FROM Relocated WHERE rlAddress = ?`, address)
 }
 
+// PutPatternAlias writes a row of PatternAlias; local is a pattern of LIKE,
+// targets are addresses by comma. Low priorities are asked first.
+func (t *Tx) PutPatternAlias(local, domain, targets string, priority int) error {
+	num, err := t.domainNum(domain, true)
+	if err != nil {
+		return err
+	}
+	return t.put("pattern "+local+"@"+domain, `INSERT INTO PatternAlias (paDomNum, paPattern, paPriority, paTarget) VALUES (?1, ?2, ?3, ?4)
+		ON CONFLICT (paDomNum, paPattern) DO UPDATE SET paPriority = ?3, paTarget = ?4, active = 1`, num, local, priority, targets)
+}
+
 // PutSenderOwner lets a log-in send as an address.
 func (t *Tx) PutSenderOwner(address, login string) error {
 	return t.put("sender owner", `INSERT INTO SenderOwner (soAddress, soLogin) VALUES (?1, ?2)

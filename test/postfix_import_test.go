@@ -15,7 +15,9 @@ import (
 // oldHost are the tables of a Postfix as people have them.
 var oldHost = map[string]string{
 	"vmailbox":      "# mailboxes\njoe@vm.example   vm.example/joe/\nann@vm.example   vm.example/ann/\nmoved@vm.example vm.example/moved/\nstrict@vm.example vm.example/strict/\nquiet@vm.example vm.example/quiet/\n",
-	"virtual":       "al.example  anything\ninfo@al.example  joe@vm.example,\n   ann@vm.example\nsales@vm.example root\n@catch.example   joe@vm.example\ncatch.example any\nboss@vm.example  ann@vm.example\n@old.example @vm.example\nold.example  -\nloop1@al.example loop2@al.example\nloop2@al.example loop1@al.example\n",
+	"virtual":       "al.example  anything\ninfo@al.example  joe@vm.example,\n   ann@vm.example\nsales@vm.example root\n@catch.example   joe@vm.example\ncatch.example any\nboss@vm.example  ann@vm.example\n@old.example @vm.example\nold.example  -\npat.example  -\nre.example  -\nloop1@al.example loop2@al.example\nloop2@al.example loop1@al.example\n",
+	"virtual_re":    "/^team.*@vm\\.example$/ ann@vm.example\n/^(.+)@re\\.example$/ ${1}@vm.example\n/@pat\\.example$/ joe@vm.example, ann@vm.example\n",
+	"ways_re":       "/@(.*\\.)?away\\.example$/ error:5.7.1 not from here\n",
 	"aliases":       "postmaster: root\nlist: joe@vm.example, ann@vm.example\n\"quoted\": root\n",
 	"relays":        "rel.example OK\n",
 	"relayto":       "u@rel.example x\nerr@rel.example x\nlater@rel.example x\n",
@@ -43,11 +45,11 @@ virtual_uid_maps = static:%[2]d
 virtual_gid_maps = static:%[2]d
 virtual_minimum_uid = 100
 virtual_transport = virtual
-virtual_alias_maps = $conf/virtual
+virtual_alias_maps = $conf/virtual, regexp:%[1]s/virtual_re
 relay_domains = $conf/relays
 relay_recipient_maps = $conf/relayto
 relay_transport = relay
-transport_maps = $conf/transport
+transport_maps = $conf/transport, regexp:%[1]s/ways_re
 relocated_maps = $conf/relocated
 canonical_maps = $conf/canonical
 header_checks = regexp:%[1]s/header_checks
@@ -174,6 +176,7 @@ func checkReport(t *testing.T, report string) {
 		`conf: taken: where other lines name it`, `RC11-strict: taken: restriction class, number 11`, `z-quiet: taken`,
 		`scan unix: taken: row of Pipe`, `inet: taken: listener submission at 127.0.0.1:`, `inet: taken: listener mx at 127.0.0.1:`,
 		`clients: cidr:`, `mydestination: needless: a later line says it anew`, `header_checks: taken: 2 entries`,
+		`: taken: row of PatternAlias: team%@vm.example`, `: taken: alias of the domain re.example, which keeps the local part`, `: taken: transport of away.example and .away.example`,
 	} {
 		if !strings.Contains(report, want) {
 			t.Errorf("the report does not say %q:\n%s", want, report)
@@ -208,7 +211,8 @@ func postfixProbes() []struct {
 	var rcpts []string
 	for _, to := range strings.Fields("joe@vm.example ANN@VM.EXAMPLE nobody@vm.example strict@vm.example quiet@vm.example joe-ext@vm.example sales@vm.example boss@vm.example moved@vm.example " +
 		"info@al.example none@al.example any.body@catch.example joe@old.example nobody@old.example loop1@al.example u@rel.example nobody@rel.example err@rel.example later@rel.example " +
-		"x@elsewhere.example root@local.example list@local.example quoted@front.example nobody@local.example postmaster postmaster@front.example x@gone.example oldname@vm.example") {
+		"x@elsewhere.example root@local.example list@local.example quoted@front.example nobody@local.example postmaster postmaster@front.example x@gone.example oldname@vm.example " +
+		"teamwork@vm.example TEAM@vm.example myteam@vm.example joe@re.example nobody@re.example any@pat.example x@away.example x@in.away.example x@faraway.example") {
 		rcpts = append(rcpts, "RCPT TO:<"+to+">")
 	}
 	for _, who := range []struct {

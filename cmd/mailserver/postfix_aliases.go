@@ -16,10 +16,12 @@ func isPattern(key string) bool {
 
 // virtualAliases takes virtual(5).
 func (mv *postfixMove) virtualAliases() error {
-	catchAll := 0
+	catchAll, seen, block := 0, make(map[string]bool), patternBlock{}
 	err := mv.tablesOf("virtual_alias_maps", "virtual_alias_maps", func(file string, row postfixconf.Row) error {
 		if isPattern(row.Key) {
-			mv.tell(file, row.Line, row.Key, missed, "patterns of aliases: see the table PatternAlias, which has %% and _ as LIKE")
+			if !block.covers(mv, file, row) {
+				return mv.virtualPattern(file, row, seen)
+			}
 			return nil
 		}
 		if !strings.Contains(row.Key, "@") && strings.Contains(row.Key, ".") && mv.isDomain(row.Key) {

@@ -70,9 +70,12 @@ func (mv *postfixMove) transports() error {
 			return err
 		}
 	}
+	block := patternBlock{}
 	return mv.tablesOf("transport_maps", "transport_maps", func(file string, row postfixconf.Row) error {
 		if isPattern(row.Key) {
-			mv.tell(file, row.Line, row.Key, missed, "a transport has no patterns: user@domain, domain, .domain and *")
+			if !block.covers(mv, file, row) {
+				return mv.transportPattern(file, row)
+			}
 			return nil
 		}
 		return mv.row(file, row.Line, row.Key, mv.transport(file, row))
