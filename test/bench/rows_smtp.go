@@ -19,7 +19,7 @@ func allRows() []row {
 		mailRow("20 connections, 100 KB", 3, 1000, load{sessions: 20, size: 100 << 10}),
 		mailRow("one connection, 4 KB", 1.2, 500, load{sessions: 1, size: 4096}),
 		relayRow(),
-	}, imapRows()...)
+	}, append(imapRows(), sessionRows()...)...)
 }
 
 // settle is how long a server is left alone before its idle memory is read.
