@@ -138,6 +138,16 @@ func (v *View) Close() {
 		return
 	}
 	v.done = true
+	if o := v.early(); o != nil { // its messages are nobody's business any more
+		if v.b.t.s.background(func() { <-o.done; v.close() }) {
+			return
+		}
+		<-o.done
+	}
+	v.close()
+}
+
+func (v *View) close() {
 	v.closeFiles()
 	b := v.b
 	b.flushCache()

@@ -199,9 +199,43 @@ func zoneOf(s string) *time.Location {
 
 // SentDay is Record.SentDate of a Date field's value.
 func SentDay(value string) (t time.Time, ok bool) {
+	if t, ok = plainDay(value); ok {
+		return t, true
+	}
 	d, err := ParseDate(value)
 	if err != nil {
 		return time.Unix(0, 0).UTC(), false
 	}
 	return time.Date(d.Year(), d.Month(), d.Day(), 0, 0, 0, 0, time.UTC), true
+}
+
+// plainDay is SentDay for what nearly all programs write, as
+// "Mon, 02 Jan 2006 15:04:05 -0700"; false for all else, right or wrong.
+func plainDay(s string) (t time.Time, ok bool) {
+	const form = "Www, 00 Mmm 0000 00:00:00 +0000"
+	if len(s) != len(form) {
+		return t, false
+	}
+	for i := range len(form) {
+		switch c := s[i]; form[i] {
+		case ',', ' ', ':':
+			ok = c == form[i]
+		case '+':
+			ok = c == '+' || c == '-'
+		case 'W', 'w', 'M', 'm':
+			ok = c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		default:
+			ok = isDigit(c)
+		}
+		if !ok {
+			return t, false
+		}
+	}
+	two := func(at int) int { return int(s[at]-'0')*10 + int(s[at+1]-'0') }
+	month, day, year := monthOf(s[8:11]), two(5), two(12)*100+two(14)
+	if month == 0 || year < 1000 || two(17) > 23 || two(20) > 59 || two(23) > 59 {
+		return t, false
+	}
+	t = time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+	return t, t.Day() == day && day > 0
 }

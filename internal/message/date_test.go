@@ -58,3 +58,28 @@ func TestSentDayIsThatWrittenInTheField(t *testing.T) {
 		t.Errorf("%v %v", d, ok)
 	}
 }
+
+// TestPlainDay: what is read in the short way is what is read in the long one.
+func TestPlainDay(t *testing.T) {
+	for value, plain := range map[string]bool{
+		"Mon, 02 Jan 2006 15:04:05 -0700": true,
+		"Sat, 28 Feb 2026 23:59:59 +1400": true,
+		"Sun, 29 Feb 2026 23:59:59 +0000": false,
+		"Mon, 00 Jan 2006 15:04:05 -0700": false,
+		"Mon, 02 Jxn 2006 15:04:05 -0700": false,
+		"Mon, 02 Jan 2006 24:04:05 -0700": false,
+		"Mon, 02 Jan 0006 15:04:05 -0700": false,
+		"Mon, 02 Jan 2006 1x:04:05 -0700": false,
+		"Mon, 02 Jan 2006 15:aa:05 -0700": false,
+		"Mon,  2 Jan 2006 15:04:05 -0700": false,
+	} {
+		day, ok := plainDay(value)
+		if ok != plain {
+			t.Errorf("%s: %v", value, ok)
+		}
+		long, err := ParseDate(value)
+		if ok && (err != nil || day.Format(time.DateOnly) != long.Format(time.DateOnly)) {
+			t.Errorf("%s: %v and %v, %v", value, day, long, err)
+		}
+	}
+}
