@@ -3,8 +3,8 @@ package main
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -78,6 +78,40 @@ func mailboxRow(name string, messages int) row {
 // fill gives the first user a tree of n messages that no server has seen: mostly
 // short texts, some with a large part.
 func (s *subject) fill(n int) error {
+	run := time.Now().Unix() // a file of an earlier run has another name
+	return s.fillWith(func(cur string) error {
+		for i := range n {
+			if err := s.file(cur, i, run); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// fillLinks is fill with few files that have many names, for very many messages.
+func (s *subject) fillLinks(n int) error {
+	const each = 30_000 // file systems bound the names of a file
+	return s.fillWith(func(cur string) error {
+		first := ""
+		for i := range n {
+			name := filepath.Join(cur, fmt.Sprintf("%d.M%06dP1.bench,S=27,W=30:2,%s", 1_600_000_000+i/1000, i%1000, []string{"", "S"}[min(i%10, 1)]))
+			if i%each == 0 {
+				first = name
+				text := []byte("Subject: x\nTo: y\n\nsome text")
+				if err := errors.Join(os.WriteFile(name, text, 0o600), os.Chown(name, s.uid, s.gid)); err != nil {
+					return err
+				}
+			} else if err := os.Link(first, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// fillWith makes an empty tree of the first user, and files with fn.
+func (s *subject) fillWith(fn func(cur string) error) error {
 	inbox := s.inbox(0)
 	if err := os.RemoveAll(inbox); err != nil {
 		return err
@@ -87,23 +121,20 @@ func (s *subject) fill(n int) error {
 			return err
 		}
 	}
-	run := time.Now().Unix() // a file of an earlier run has another name
-	for i := range n {
-		if err := s.file(filepath.Join(inbox, "cur"), i, run); err != nil {
-			return err
-		}
+	if err := fn(filepath.Join(inbox, "cur")); err != nil {
+		return err
 	}
 	for dir := inbox; strings.HasPrefix(dir, s.mail+"/"); dir = filepath.Dir(dir) {
 		if err := os.Chown(dir, s.uid, s.gid); err != nil {
 			return err
 		}
 	}
-	return filepath.WalkDir(inbox, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.IsDir() {
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		if err := os.Chown(filepath.Join(inbox, sub), s.uid, s.gid); err != nil {
 			return err
 		}
-		return os.Chown(path, s.uid, s.gid)
-	})
+	}
+	return nil
 }
 
 func (s *subject) file(cur string, i int, run int64) error {

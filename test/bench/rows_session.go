@@ -178,7 +178,7 @@ func largeRow() row {
 	}
 	return row{"delivery into a mailbox of 1,000,000", list, func(b *bench, s *subject) (figures, error) {
 		f := figures{}
-		if err := s.fill(b.count(1_000_000)); err != nil {
+		if err := s.fillLinks(b.count(1_000_000)); err != nil {
 			return nil, err
 		}
 		defer os.RemoveAll(s.inbox(0))
@@ -196,7 +196,7 @@ func largeRow() row {
 				return nil, err
 			}
 		}
-		err := s.deliverInTurns(f, b.count(400))
+		err := s.deliverInTurns(f, 400)
 		pss, _ := s.group.memory()
 		f["memory after all, MB PSS"] = float64(pss) / 1024
 		return f, err
