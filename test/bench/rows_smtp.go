@@ -17,7 +17,7 @@ func allRows() []row {
 		mailRow("20 connections, 4 KB", 4, 5000, load{sessions: 20, size: 4096}),
 		mailRow("a connection a message, 4 KB", 4, 2500, load{sessions: 20, size: 4096, connectionEach: true}),
 		mailRow("20 connections, 100 KB", 3, 1000, load{sessions: 20, size: 100 << 10}),
-		mailRow("one connection, 4 KB", 1.2, 500, load{sessions: 1, size: 4096}),
+		mailRow("one connection, 4 KB", 1.2, 2000, load{sessions: 1, size: 4096}),
 		relayRow(),
 	}, append(imapRows(), sessionRows()...)...)
 }
