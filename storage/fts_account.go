@@ -111,12 +111,23 @@ func (a *Account) IndexText(ctx context.Context, anew bool) error {
 		if !m.Exists {
 			continue
 		}
-		_, err := x.index(ctx, cfg, textJob{a.spec.key(), m.Name}, false)
+		err := x.indexBeside(ctx, cfg, textJob{a.spec.key(), m.Name})
 		if err != nil && !errors.Is(err, ErrNoMailbox) {
 			return fmt.Errorf("index %s of %s: %w", m.Name, a.spec.User, err)
 		}
 	}
 	return a.withText(ctx, func(_ *textFile, account int64) error { return x.clean(ctx, account, a.spec.key()) })
+}
+
+// indexBeside is index for a command, while the server may index as well: what
+// the other has written is there, and the rest follows.
+func (x *fulltext) indexBeside(ctx context.Context, cfg *Config, job textJob) (err error) {
+	for range 20 {
+		if _, err = x.index(ctx, cfg, job, false); !errors.Is(err, errTextOther) {
+			return err
+		}
+	}
+	return err
 }
 
 // DropText empties the text index; the next search makes it anew, if it is on.
