@@ -118,16 +118,7 @@ func TestBackupUnderLoad(t *testing.T) {
 func TestRestoreOfOneMailbox(t *testing.T) {
 	h := sampleHost(t, "")
 	h.start()
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
-	for i := range 10 {
-		if err := s.send("joe@vmail.example", message(fmt.Sprint("m", i), "s", "x")); err != nil {
-			t.Fatal(err)
-		}
-	}
+	s := h.sendJoe("m", 10)
 	h.envelopes("joe")
 	to := filepath.Join(testenv.Dir(t), "backups")
 	h.mustRun("backup", to)

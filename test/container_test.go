@@ -141,11 +141,7 @@ func TestContainer(t *testing.T) {
 	if code, out := j.run(status[1:]...); code != 0 {
 		t.Errorf("status: %d %s", code, out)
 	}
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	if err := s.send("joe@vmail.example", message("jailed", "s", "x")); err != nil {
 		t.Fatal(err)
 	}

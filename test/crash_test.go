@@ -40,6 +40,30 @@ func dialSender(addr string) (*sender, error) {
 	return s, nil
 }
 
+// sender connects to port 25 of the host until the test ends.
+func (h *host) sender() *sender {
+	h.t.Helper()
+	s, err := dialSender(h.addr(25))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.t.Cleanup(func() { s.c.Close() })
+	return s
+}
+
+// sendJoe sends messages to joe over one connection, whose ids are prefix and a
+// number from 0.
+func (h *host) sendJoe(prefix string, n int) *sender {
+	h.t.Helper()
+	s := h.sender()
+	for i := range n {
+		if err := s.send("joe@vmail.example", message(fmt.Sprint(prefix, i), "s", "x")); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+	return s
+}
+
 func (s *sender) cmd(code int, format string, args ...any) error {
 	if err := s.c.PrintfLine(format, args...); err != nil {
 		return err

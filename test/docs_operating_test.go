@@ -19,11 +19,7 @@ func TestBackupOfARunningServer(t *testing.T) {
 	a := sampleHost(t, "")
 	a.mustRun("domain", "set", "relay.example", "--transport", fmt.Sprintf("smtp:[127.0.0.1]:%d", freeBase(t)+25))
 	a.start()
-	s, err := dialSender(a.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := a.sender()
 	for to, id := range map[string]string{"joe@vmail.example": "here", "user@relay.example": "waiting"} {
 		if err := s.send(to, message(id, "x", "x")); err != nil {
 			t.Fatal(err)
@@ -95,11 +91,7 @@ func TestExitCodesOfServe(t *testing.T) {
 func TestRightsOnDisk(t *testing.T) {
 	h := sampleHost(t, "")
 	h.start()
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	if err := s.send("joe@vmail.example", message("rights", "x", "x")); err != nil {
 		t.Fatal(err)
 	}

@@ -24,11 +24,7 @@ func TestLockedDirectoryIsATemporaryFailure(t *testing.T) {
 	t.Parallel()
 	h := sampleHost(t, "")
 	h.start()
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	if err := s.send("joe@vmail.example", message("before", "x", "x")); err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +32,7 @@ func TestLockedDirectoryIsATemporaryFailure(t *testing.T) {
 	if err := s.send("joe@vmail.example", message("known", "x", "x")); err != nil {
 		t.Errorf("to a known address while it is locked: %v", err)
 	}
-	err = s.send("ann@vmail.example", message("during", "x", "x"))
+	err := s.send("ann@vmail.example", message("during", "x", "x"))
 	if got := code(err); got != 451 {
 		t.Errorf("while it is locked: %v, want 451", err)
 	}
@@ -76,11 +72,7 @@ func TestOpenTransactionHoldsNothingUp(t *testing.T) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "held\n" {
 		t.Fatalf("%q, %v", line, err)
 	}
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	if err := s.send("joe@vmail.example", message("held", "x", "x")); err != nil {
 		t.Errorf("while it is open: %v", err)
 	}
@@ -127,11 +119,7 @@ func TestFullDisk(t *testing.T) {
 	ballast := filepath.Join(small, "ballast")
 	fill(t, ballast)
 	body := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 2000)
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	for i := range 3 {
 		err := s.send("joe@vmail.example", message(fmt.Sprint("full", i), "x", body))
 		if got := code(err); got != 452 && got != 451 {

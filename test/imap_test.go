@@ -66,11 +66,7 @@ func TestSessionsSeeEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	if err := s.send("sales@alias.example", message("idle", "x", "x")); err != nil {
 		t.Fatal(err)
 	}

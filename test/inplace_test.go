@@ -147,11 +147,7 @@ func (p panel) test(t *testing.T) {
 		question, want, _ := strings.Cut(l, " = ")
 		h.wantLookup(question, want)
 	}
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	for to, dir := range p.mails {
 		id := strings.NewReplacer("@", "-", "%", "").Replace(to)
 		err := s.send(to, message(id, "in place", "x"))

@@ -28,11 +28,7 @@ func TestThousandRecipientsShareOneFile(t *testing.T) {
 		return all
 	}
 	h.start()
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	text := message("shared", "shared", strings.Repeat(strings.Repeat("s", 70)+"\r\n", 1400))
 	// The first message to a mailbox makes it.
 	for _, list := range [][]string{users[:n], users[n:]} {

@@ -40,11 +40,7 @@ func TestBigMessageNeedsLittleMemory(t *testing.T) {
 	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	if err := s.send("ann@vmail.example", message("small", "x", "x")); err != nil {
 		t.Fatal(err)
 	}

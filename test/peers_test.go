@@ -163,11 +163,7 @@ func TestMbsync(t *testing.T) {
 	need(t, "mbsync")
 	h := sampleHost(t, "")
 	h.start()
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	for i := range 5 {
 		if err := s.send("joe@vmail.example", message(fmt.Sprint("sync", i), "sync", "x")); err != nil {
 			t.Fatal(err)

@@ -21,11 +21,7 @@ type knownTraffic struct {
 
 func (k *knownTraffic) play(t *testing.T, h *host) string {
 	t.Helper()
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	for i := range 7 {
 		k.received, k.delivered = k.received+1, k.delivered+1
 		if err := s.send("joe@vmail.example", message(fmt.Sprint("log", i), "x", "x")); err != nil {
@@ -50,7 +46,7 @@ func (k *knownTraffic) play(t *testing.T, h *host) string {
 	}
 	// What bounces comes back: the report is delivered to nobody's mailbox here.
 	k.received, k.bounced = k.received+1, k.bounced+1
-	err = s.cmd(250, "MAIL FROM:<>")
+	err := s.cmd(250, "MAIL FROM:<>")
 	if err == nil {
 		err = s.cmd(250, "RCPT TO:<x@bounce.example>")
 	}

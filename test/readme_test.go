@@ -25,11 +25,7 @@ func TestFirstMailAsTheReadmeSays(t *testing.T) {
 	if out, err := h.run("another\n", "mailbox", "set", "postmaster@mx.example.org", "--password-stdin"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	for _, to := range []string{"you@example.org", "postmaster", "abuse@example.org"} {
 		if err := s.send(to, message("to-"+to, "first", "x")); err != nil {
 			t.Errorf("to %s: %v\n%s", to, err, h.log.tail(5))

@@ -29,11 +29,7 @@ func TestHangupOpensTheLogAnew(t *testing.T) {
 	}
 	h.cmd.Process.Signal(syscall.SIGHUP)
 	waitFor(t, "the new file is there", func() bool { _, err := os.Stat(file); return err == nil })
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	h.sender()
 	waitFor(t, "the new file has the connection", func() bool {
 		text, _ := os.ReadFile(file)
 		return strings.Contains(string(text), "connect from")

@@ -249,11 +249,7 @@ func (s *sqlServer) test(t *testing.T) {
 	} {
 		h.wantLookup(question, want)
 	}
-	c, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.c.Close()
+	c := h.sender()
 	for i, to := range []string{"joe@example.org", "sales@example.org", "sales@example.net", "o'brien@example.org"} {
 		if err := c.send(to, message(fmt.Sprint("in-place-", i), "s", "x")); err != nil {
 			t.Errorf("%s: %v\n%s", to, err, h.log.tail(5))

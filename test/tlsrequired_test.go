@@ -30,11 +30,7 @@ func TestTLSRequiredNo(t *testing.T) {
 	h.start()
 	send := func(to, field string) {
 		t.Helper()
-		c, err := dialSender(h.addr(25))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.c.Close()
+		c := h.sender()
 		for _, line := range []string{"MAIL FROM:<ann@dane.example>", "RCPT TO:<" + to + ">"} {
 			if err := c.cmd(250, "%s", line); err != nil {
 				t.Fatal(err)

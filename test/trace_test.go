@@ -55,11 +55,7 @@ func TestTraceShowsSteps(t *testing.T) {
 	h.mustRun("config", "set", "mynetworks=", "smtpd_relay_restrictions=permit_mynetworks, check_sender_access inline:{a@x.example=DUNNO}, reject_unauth_destination",
 		"smtpd_recipient_restrictions=", "trace_steps=refused")
 	h.start()
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	if err := s.send("joe@vmail.example", message("m0", "s", "x")); err != nil {
 		t.Fatal(err)
 	}

@@ -39,11 +39,7 @@ func TestUpgrade(t *testing.T) {
 	h := sampleHost(t, "")
 	newest := h.older()
 	h.start()
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	if err := s.send("joe@vmail.example", message("up", "x", "x")); err != nil {
 		t.Fatal(err)
 	}

@@ -20,16 +20,7 @@ import (
 func backedUp(t *testing.T) (*host, string) {
 	h := sampleHost(t, "")
 	h.start()
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
-	for i := range 10 {
-		if err := s.send("joe@vmail.example", message(fmt.Sprint("m", i), "s", "x")); err != nil {
-			t.Fatal(err)
-		}
-	}
+	h.sendJoe("m", 10)
 	return h, filepath.Join(testenv.Dir(t), "backups")
 }
 
@@ -187,11 +178,7 @@ func TestRestoreOfOneMoment(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s, err := dialSender(h.addr(25))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.c.Close()
+	s := h.sender()
 	if err := s.send("joe@vmail.example", message("later", "s", "x")); err != nil {
 		t.Fatal(err)
 	}
