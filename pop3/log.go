@@ -4,29 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 
-	"mailserver/auth"
 	"mailserver/internal/login"
-	"mailserver/internal/maillog"
 )
 
 // log writes the lines of the session.
 func (s *session) log() login.Log {
 	return login.Log{To: s.srv.d.Log, Proto: "pop3", ID: s.id, Peer: &s.peer}
-}
-
-// logDisconnect writes.
-func (s *session) logFailed(mechanism string, err error) {
-	s.log().Event(slog.LevelInfo, fmt.Sprintf("pop3-login: Authentication failed: user=<%s>, method=%s, %s", login.Clean(s.lastTry), mechanism, login.Where(s.peer, s.id)),
-		"login failed", slog.String(maillog.User, s.lastTry), slog.String("method", mechanism), slog.Any(maillog.Err, err))
-}
-
-func (s *session) logLimit(who auth.Identity) {
-	s.log().Event(slog.LevelInfo, fmt.Sprintf("pop3-login: Maximum number of connections from user+IP exceeded (mail_max_userip_connections=%d): user=<%s>, method=%s, %s",
-		s.cfg.MaxUserIP, login.Clean(who.User), who.Mechanism, login.Where(s.peer, s.id)), "too many sessions of a user", slog.String(maillog.User, who.User))
 }
 
 // logDisconnect writes the one line at the end of a session.
