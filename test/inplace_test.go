@@ -119,6 +119,66 @@ INSERT INTO SqlMap (smName, smFile, smQuery) VALUES
 		mails: map[string]string{"test@example.org": "example.org/test/Mail", "postmaster@example.org": "example.org/test/Mail", "nobody@example.org": ""},
 		add:   "INSERT INTO dinomail_virtualalias (source, destination) VALUES ('new@example.org', 'test@example.org');", later: "new@example.org",
 	},
+	{
+		name: "ispmail",
+		tables: `CREATE TABLE virtual_domains (id INTEGER PRIMARY KEY, name TEXT NOT NULL);
+CREATE TABLE virtual_users (id INTEGER PRIMARY KEY, domain_id INTEGER NOT NULL REFERENCES virtual_domains(id), email TEXT NOT NULL UNIQUE, password TEXT NOT NULL, quota INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE virtual_aliases (id INTEGER PRIMARY KEY, domain_id INTEGER NOT NULL REFERENCES virtual_domains(id), source TEXT NOT NULL, destination TEXT NOT NULL);
+INSERT INTO virtual_domains VALUES (1, 'example.org');
+INSERT INTO virtual_users VALUES (1, 1, 'john@example.org', '{PLAIN}pass', 0);
+INSERT INTO virtual_aliases VALUES (1, 1, 'jack@example.org', 'john@example.org'), (2, 1, '@example.org', 'john@example.org');`,
+		maps: `
+INSERT INTO SqlMap (smName, smFile, smQuery) VALUES
+ ('virtual_mailbox_domains', 'FILE', 'SELECT 1 FROM virtual_domains WHERE name=''%s'''),
+ ('virtual_mailbox_maps', 'FILE', 'SELECT 1 FROM virtual_users WHERE email=''%s'''),
+ ('virtual_alias_maps', 'FILE', 'SELECT destination FROM virtual_aliases WHERE source=''%s'''),
+ ('virtual_alias_maps:email2email', 'FILE', 'SELECT email FROM virtual_users WHERE email=''%s'''),
+ ('user_query', 'FILE', 'SELECT email AS user, ''*:bytes='' || quota AS quota_rule, ''HOME/%d/%n'' AS home, UID AS uid, GID AS gid FROM virtual_users WHERE email=''%u'''),
+ ('password_query', 'FILE', 'SELECT password FROM virtual_users WHERE email=''%u'''),
+ ('iterate_query', 'FILE', 'SELECT email AS user FROM virtual_users');`,
+		lookups: []string{
+			"virtual_mailbox_domains example.org = 1",
+			"virtual_mailbox_maps john@example.org = 1",
+			"virtual_alias_maps jack@example.org = john@example.org",
+			"virtual_mailbox_maps jack@example.org = ",
+		},
+		user: "john@example.org", secret: "pass",
+		mails: map[string]string{"john@example.org": "example.org/john/Mail", "jack@example.org": "example.org/john/Mail", "any@example.org": "example.org/john/Mail", "x@example.com": ""},
+		add:   "INSERT INTO virtual_domains VALUES (2, 'new.example'); INSERT INTO virtual_aliases VALUES (3, 2, 'new@new.example', 'john@example.org');", later: "new@new.example",
+	},
+	{
+		name: "the design's second form",
+		tables: `CREATE TABLE Transport (id INTEGER PRIMARY KEY, active INTEGER DEFAULT 1, transport TEXT, nexthop INTEGER, mx INTEGER DEFAULT 1, port INTEGER);
+CREATE TABLE Domain (id INTEGER PRIMARY KEY, name TEXT, active INTEGER DEFAULT 1, class INTEGER, owner INTEGER, transport INTEGER, rclass INTEGER DEFAULT 30);
+CREATE TABLE Address (id INTEGER PRIMARY KEY, localpart TEXT, domain INTEGER, active INTEGER DEFAULT 1, transport INTEGER, rclass INTEGER);
+CREATE TABLE Alias (id INTEGER PRIMARY KEY, address INTEGER, active INTEGER DEFAULT 1, target INTEGER, extension TEXT);
+CREATE TABLE VMailbox (id INTEGER PRIMARY KEY, active INTEGER DEFAULT 1, uid INTEGER, gid INTEGER, home TEXT, password TEXT);
+INSERT INTO Domain (id, name, class) VALUES (0, NULL, 1), (1, 'vmail.org', 842), (2, 'alias.org', 3), (3, 'off.org', 842);
+UPDATE Domain SET active = 0 WHERE id = 3;
+INSERT INTO Address (id, localpart, domain) VALUES (1, 'joe', 1), (2, 'info', 2), (3, 'joe', 3), (4, 'ann', 1);
+INSERT INTO VMailbox (id, password) VALUES (1, '{PLAIN}pass'), (3, '{PLAIN}pass'), (4, '{PLAIN}x');
+INSERT INTO Alias (address, target) VALUES (2, 1), (2, 4);`,
+		maps: `
+INSERT INTO SqlMap (smName, smFile, smQuery) VALUES
+ ('virtual_mailbox_domains', 'FILE', 'SELECT name FROM Domain WHERE name=''%s'' AND active AND class>=800'),
+ ('virtual_alias_domains', 'FILE', 'SELECT name FROM Domain WHERE name=''%s'' AND active AND class=3'),
+ ('virtual_mailbox_maps', 'FILE', 'SELECT d.name || ''/'' || a.localpart || ''/'' FROM Address a JOIN Domain d ON d.id=a.domain JOIN VMailbox v ON v.id=a.id WHERE a.localpart=''%u'' AND d.name=''%d'' AND a.active AND d.active AND v.active'),
+ ('virtual_alias_maps', 'FILE', 'SELECT t.localpart || ''@'' || td.name FROM Alias l JOIN Address a ON a.id=l.address JOIN Domain d ON d.id=a.domain JOIN Address t ON t.id=l.target JOIN Domain td ON td.id=t.domain WHERE a.localpart=''%u'' AND d.name=''%d'' AND a.active AND l.active ORDER BY l.id'),
+ ('virtual_mailbox_base', NULL, 'SELECT ''HOME'''),
+ ('virtual_uid_maps', NULL, 'SELECT UID'), ('virtual_gid_maps', NULL, 'SELECT GID'),
+ ('password_query', 'FILE', 'SELECT v.password FROM VMailbox v JOIN Address a ON a.id=v.id JOIN Domain d ON d.id=a.domain WHERE a.localpart=''%n'' AND d.name=''%d'' AND v.active');`,
+		lookups: []string{
+			"virtual_mailbox_domains vmail.org = vmail.org",
+			"virtual_mailbox_domains alias.org = ",
+			"virtual_alias_domains alias.org = alias.org",
+			"virtual_mailbox_maps joe@vmail.org = vmail.org/joe/",
+			"virtual_mailbox_maps joe@off.org = ",
+			"virtual_alias_maps info@alias.org = joe@vmail.org,ann@vmail.org",
+		},
+		user: "joe@vmail.org", secret: "pass",
+		mails: map[string]string{"joe@vmail.org": "vmail.org/joe", "info@alias.org": "vmail.org/ann", "joe@off.org": "", "nobody@vmail.org": ""},
+		add:   "INSERT INTO Address (id, localpart, domain) VALUES (9, 'new', 2); INSERT INTO Alias (address, target) VALUES (9, 1);", later: "new@alias.org",
+	},
 }
 
 // TestForeignSchemasInPlace runs a server on the database of another program,
