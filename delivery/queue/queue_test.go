@@ -603,6 +603,7 @@ func TestLostState(t *testing.T) {
 		b.open()
 		defer b.state.Close()
 		stop := b.run()
+		time.Sleep(time.Second) // it has looked at its files
 		var found []string
 		err := b.q.Orphans(func(path string) error {
 			found = append(found, filepath.Base(path))
