@@ -148,3 +148,32 @@ func TestFirstSelectWithoutIndex(t *testing.T) {
 		t.Error(v.Len())
 	}
 }
+
+// TestFirstSelectWithoutAList: nobody has a list of UIDs, and none can be written.
+func TestFirstSelectWithoutAList(t *testing.T) {
+	w := filled(t)
+	tree, err := w.tree(w.spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.release()
+	if _, err := tree.box(t.Context(), "INBOX"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(w.path(uidListFile)); err != nil {
+		t.Fatal(err)
+	}
+	v := w.sel("INBOX")
+	if v.opening == nil {
+		t.Error("it was opened in the other way")
+	}
+	if v.Len() != scanned || v.UIDNext() != scanned+1 {
+		t.Error(v.Len(), v.UIDNext())
+	}
+	w.poll(v)
+	v.Close()
+	w.reopen()
+	if v := w.sel("INBOX"); v.Len() != scanned || v.UIDNext() != scanned+1 {
+		t.Error(v.Len(), v.UIDNext())
+	}
+}

@@ -88,6 +88,15 @@ func (b *box) listIsOurs() bool {
 	return err == nil && ino == b.list.ino && size == b.list.size
 }
 
+// hasList reports whether there is a list, or may be one.
+func (b *box) hasList() bool {
+	f, err := b.openList(unix.O_RDONLY)
+	if err == nil {
+		f.Close()
+	}
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 // record appends messages that were added to the index, and those before them
 // that the list lacks. It fails without harm: the index has them, and the next
 // call writes what is missing. b.mu is held for writing.

@@ -67,6 +67,7 @@ func mailboxRow(name string, messages int) row {
 		if err := s.ready(); err != nil {
 			return nil, err
 		}
+		time.Sleep(2 * time.Second) // what every start does has ended
 		f := figures{}
 		if err := s.mailbox(f, n); err != nil {
 			return nil, err
@@ -75,7 +76,7 @@ func mailboxRow(name string, messages int) row {
 	}}
 }
 
-// fill gives the first user a tree of n messages that no server has seen: mostly
+// fill gives the next user a tree of n messages that no server has seen: mostly
 // short texts, some with a large part.
 func (s *subject) fill(n int) error {
 	run := time.Now().Unix() // a file of an earlier run has another name
@@ -110,9 +111,10 @@ func (s *subject) fillLinks(n int) error {
 	})
 }
 
-// fillWith makes an empty tree of the first user, and files with fn.
+// fillWith makes an empty tree of the next user, and files with fn.
 func (s *subject) fillWith(fn func(cur string) error) error {
-	inbox := s.inbox(0)
+	s.owner++ // a server may remember what it had
+	inbox := s.inbox(s.owner)
 	if err := os.RemoveAll(inbox); err != nil {
 		return err
 	}
@@ -151,7 +153,7 @@ func (s *subject) file(cur string, i int, run int64) error {
 	}
 	when := time.Unix(1_700_000_000+int64(i)*60, 0)
 	text := fmt.Sprintf("From: Some One <s%d@elsewhere.example>\nTo: <%s>\nSubject: %s report %d\nDate: %s\nMessage-ID: <%d@bench.example>\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\n",
-		i%97, user(0), word, i, when.Format(time.RFC1123Z), i) + strings.Repeat("a line of a message as long as others\n", lines)
+		i%97, user(s.owner), word, i, when.Format(time.RFC1123Z), i) + strings.Repeat("a line of a message as long as others\n", lines)
 	name := fmt.Sprintf("%d.M%06dP%d.bench,S=%d,W=%d:2,%s", when.Unix(), i%1_000_000, run, len(text), len(text)+strings.Count(text, "\n"), flags)
 	path := filepath.Join(cur, name)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -172,7 +174,7 @@ func (s *subject) mailbox(f figures, n int) error {
 		if strings.HasPrefix(step.command, "SELECT") {
 			c.close()
 			var err error
-			if c, err = logIn(s.imap, 0, false); err != nil {
+			if c, err = logIn(s.imap, s.owner, false); err != nil {
 				return err
 			}
 		}
@@ -204,7 +206,7 @@ func (s *subject) mailbox(f figures, n int) error {
 func (s *subject) ready() (err error) {
 	for range 50 {
 		var c *reader
-		if c, err = logIn(s.imap, 1, false); err == nil {
+		if c, err = logIn(s.imap, 0, false); err == nil {
 			c.close()
 			return nil
 		}
@@ -288,7 +290,7 @@ func (s *subject) maildrop(f figures) error {
 	}
 	defer c.close()
 	begun := time.Now()
-	fmt.Fprintf(c.c, "USER %s\r\nPASS %s\r\nUIDL\r\n", user(0), password)
+	fmt.Fprintf(c.c, "USER %s\r\nPASS %s\r\nUIDL\r\n", user(s.owner), password)
 	for _, end := range []string{"+OK", "+OK", ".\r\n"} {
 		if _, err := c.until(end, "-ERR"); err != nil {
 			return err

@@ -181,7 +181,7 @@ func largeRow() row {
 		if err := s.fillLinks(b.count(1_000_000)); err != nil {
 			return nil, err
 		}
-		defer os.RemoveAll(s.inbox(0))
+		defer os.RemoveAll(s.inbox(s.owner))
 		syscall.Sync()
 		if err := s.cold(); err != nil {
 			return nil, err
@@ -205,7 +205,7 @@ func largeRow() row {
 
 // step is a command of a new session that has selected the INBOX.
 func (s *subject) step(f figures, figure, command string) error {
-	c, err := logIn(s.imap, 0, false)
+	c, err := logIn(s.imap, s.owner, false)
 	if err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func (s *subject) deliverInTurns(f figures, messages int) error {
 	each := max(1, messages/rounds)
 	for round := range rounds + 1 {
 		for who := range 2 {
-			l := load{sessions: 1, messages: each, size: 4096, from: "load@elsewhere.example", to: func(int) []string { return []string{user(who)} }}
+			l := load{sessions: 1, messages: each, size: 4096, from: "load@elsewhere.example", to: func(int) []string { return []string{user([2]int{s.owner, 0}[who])} }}
 			used, begun := s.group.cpu(), time.Now()
 			if _, err := l.run(s.smtp); err != nil {
 				return err

@@ -34,6 +34,7 @@ type subject struct {
 	uid, gid int    // who owns the mail
 	sink     int    // port that mail for sinkDomain goes to
 	group    *group
+	owner    int          // of the mailbox that fill has made last
 	cold     func() error // forgets what the server has computed about mailboxes
 	stop     func()
 	used     bool // every mailbox has had mail
