@@ -51,7 +51,8 @@ type firstFile struct {
 const maxArena = 1<<32 - 1<<16
 
 // firstScan reads the directories of a mailbox that has never had a message; nil
-// when another way of opening it is due. b.mu is held for writing.
+// when another way of opening it is due, as where another server has left a list
+// of UIDs to be kept to. b.mu is held for writing.
 func (b *box) firstScan(ctx context.Context) (*firstScan, error) {
 	if b.gone || b.row.UIDNext != 1 || b.row.Messages != 0 || b.taking || !b.listIsOurs() && b.hasList() {
 		return nil, nil
