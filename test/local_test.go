@@ -333,17 +333,19 @@ func (w *world) effects() string {
 	return strings.Join(list, "")
 }
 
-// sortMbox: messages of several cases come into the sink in any order.
+// sortMbox: messages of several cases come into the sink in any order. What
+// ends the file belongs to none of them.
 func sortMbox(s string) string {
 	if !strings.HasPrefix(s, "From ") {
 		return s
 	}
-	parts := strings.Split(s, "\n\nFrom ")
+	text := strings.TrimRight(s, "\n")
+	parts := strings.Split(text, "\n\nFrom ")
 	for i := range parts {
 		parts[i] = strings.TrimPrefix(parts[i], "From ")
 	}
 	slices.Sort(parts)
-	return strings.Join(parts, "\n\nFrom ")
+	return strings.Join(parts, "\n\nFrom ") + s[len(text):]
 }
 
 // all sends the mail of every case to one server.
