@@ -66,6 +66,7 @@ func TestMessageURL(t *testing.T) {
 		{"x/;UID=1", ""}, {"//;UID=1", ""}, {"/x", ""}, {"/x/;UID=0", ""}, {"/x/;UID=1/;UID=2", ""}, {"/x/;UID=1/;SECTION=9Z", ""},
 		{"/x/;UID=1/;SECTION=1%5D%0D%0Aa", ""}, {"/x/;UID=1/;PARTIAL=-1", ""}, {"/x/;UID=1/;PARTIAL=1.0", ""}, {"/x/;UID=99999999999", ""},
 		{"/x/;UID=1;EXPIRE=2026-01-01T00:00:00Z;URLAUTH=anonymous:internal:ab", ""}, {"/%zz/;UID=1", ""}, {"imap://mx.example", ""}, {"", ""},
+		{"/\x92\x92\xbf\x8a/;UID=1", ""}, {"/ü/;UID=1", ""},
 		{"/x/;UID=1/;PARTIAL=1/;SECTION=1", ""},
 	}
 	for _, tt := range tests {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -22,10 +23,11 @@ type messageURL struct {
 
 // parseURL takes "imap://user@host/mailbox;UIDVALIDITY=n/;UID=n/;SECTION=s/
 // ;PARTIAL=o.n", or from its first single slash. It must be a message of this
-// user on this server; what is authorized by URLAUTH is not known here.
+// user on this server; what is authorized by URLAUTH is not known here. All of
+// it is ASCII, RFC 3986 §2: names are percent-encoded.
 func (s *session) parseURL(text string) (u messageURL, ok bool) {
 	path, ok := s.pathOf(text)
-	if !ok {
+	if !ok || strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return u, false
 	}
 	u.section = &imap.FetchItemBodySection{Peek: true}
