@@ -223,11 +223,12 @@ func TestSubscriptionsOfBothVersions(t *testing.T) {
 func FuzzSubscriptions(f *testing.F) {
 	f.Add("V\t2\n\nSent\na\tb\nJ&AOQ-n\n")
 	f.Add("Sent\n.a.b\n&\n")
+	f.Add("V\t2\n\nshared/joe@x\ttest/Sent\n/a\na//b\n../a/b\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		names := parseSubscriptions(text)
 		for _, name := range names {
-			if !validName(name) {
-				t.Errorf("bad name %q", name)
+			if got, err := subscribable(name); err != nil || got != name {
+				t.Errorf("bad name %q: %q, %v", name, got, err)
 			}
 		}
 		if again := parseSubscriptions(formatSubscriptions(names)); !slices.Equal(again, names) {
