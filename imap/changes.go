@@ -78,7 +78,7 @@ func (s *session) tellReflagged(c storage.Changes) {
 	known := imap.SeqSet{{Start: 1, Stop: max(1, s.box.exists)}}
 	for seq, m := range s.box.view.Messages(known) {
 		if m.ModSeq > s.box.quiet {
-			s.tellMessageFlags(seq, withUID)
+			s.tellFlagsOf(seq, m, withUID)
 		}
 	}
 	s.box.quiet = 0
@@ -143,10 +143,12 @@ func joinFlags(flags []imap.Flag) string {
 
 // tellMessageFlags writes "* n FETCH (FLAGS ...)", or UIDFETCH.
 func (s *session) tellMessageFlags(seq uint32, withUID bool) {
-	m, ok := s.box.view.Msg(seq)
-	if !ok {
-		return
+	if m, ok := s.box.view.Msg(seq); ok {
+		s.tellFlagsOf(seq, m, withUID)
 	}
+}
+
+func (s *session) tellFlagsOf(seq uint32, m storage.Msg, withUID bool) {
 	s.beginFetch(seq, m.UID)
 	if withUID && !s.on.uidOnly {
 		s.enc.Raw("UID ").Number(uint64(m.UID)).Raw(" ")

@@ -131,7 +131,7 @@ func (s *session) tellStored(a *storeArgs, r storage.StoreResult) {
 	withUID := a.uid || s.on.qresync || s.on.rev2
 	for seq, m := range s.box.view.Messages(r.Changed) {
 		if !a.silent {
-			s.tellMessageFlags(seq, withUID)
+			s.tellFlagsOf(seq, m, withUID)
 			continue
 		}
 		s.beginFetch(seq, m.UID)

@@ -27,6 +27,10 @@ const (
 	// behindStep is how many files are renamed while nobody else can use the
 	// mailbox.
 	behindStep = 200
+	// behindQuiet is how long nobody has asked for the mailbox when files are
+	// renamed; behindMost, how long that is waited for.
+	behindQuiet = 5 * time.Millisecond
+	behindMost  = time.Second
 )
 
 // diskFlags are the flags that the name of a message's file tells. b.mu is held.
@@ -106,7 +110,8 @@ func (b *box) followAll() {
 	case <-time.After(behindPause):
 	case <-b.t.s.stop:
 	}
-	for b.followOnce() {
+	y := yielding{b: b, patience: behindMost}
+	for b.followOnce(&y) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -115,11 +120,44 @@ func (b *box) followAll() {
 	b.unload()
 }
 
+// yielding lets sessions go before the goroutine that renames files: each file
+// that it renames while they want the mailbox is one that they wait for.
+type yielding struct {
+	b        *box
+	asked    uint64        // as b.asked was when it was looked at last
+	patience time.Duration // that is left
+	step     time.Duration // that the last step took
+}
+
+// wait returns when nobody has asked for the mailbox for a moment. Without
+// patience it waits only as long as others have waited for the last step.
+func (y *yielding) wait() {
+	for y.patience > 0 && y.asked != y.b.asked.Load() {
+		y.asked = y.b.asked.Load()
+		y.patience -= behindQuiet
+		y.pause(behindQuiet)
+	}
+	if now := y.b.asked.Load(); now != y.asked {
+		y.asked = now
+		y.pause(y.step)
+	}
+}
+
+func (y *yielding) pause(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-y.b.t.s.stop:
+	}
+}
+
 // followOnce renames all files whose names are behind, and takes the marks away
 // of those that nobody has changed since. It tells whether there is more to do.
-func (b *box) followOnce() (more bool) {
+func (b *box) followOnce(y *yielding) (more bool) {
 	for uid := uint32(0); ; {
+		y.wait()
+		begun := time.Now()
 		next, err := b.renameSome(uid)
+		y.step = time.Since(begun)
 		if err != nil {
 			b.followFailed(err)
 			return false

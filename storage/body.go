@@ -166,6 +166,7 @@ func (v *View) openRow(row *schema.IndexMessage) (*file, error) {
 // one after the other gets many at once from the index. ErrExpunged.
 func (v *View) row(ctx context.Context, uid uint32) (schema.IndexMessage, error) {
 	b, p := v.b, &v.files
+	b.asked.Add(1)
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	pos := -1

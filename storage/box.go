@@ -47,6 +47,8 @@ type box struct {
 	list      ownList
 	recording bool // recordAll has it to do
 	following bool // a goroutine renames files by their flags
+
+	asked atomic.Uint64 // counts what sessions ask, for that goroutine
 }
 
 // The directories of a mailbox.

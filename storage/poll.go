@@ -39,6 +39,7 @@ func (v *View) Poll(ctx context.Context, allowExpunge bool) (Changes, error) {
 	if o := v.early(); o != nil {
 		return Changes{Exists: v.Len(), Recent: o.row.Recent}, nil
 	}
+	b.asked.Add(1)
 	v.closeFiles()
 	if err := b.flush(ctx); err != nil {
 		return Changes{}, err

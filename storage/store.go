@@ -29,6 +29,7 @@ func (v *View) Store(ctx context.Context, set imap.NumSet, op imap.StoreFlagsOp,
 		return res, ErrReadOnly
 	}
 	b := v.b
+	b.asked.Add(1)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.gone {

@@ -103,6 +103,7 @@ const most = 16 << 10
 // msgs fills in messages from w.next on, but not from position to on, that are
 // still there.
 func (v *View) msgs(w *wanted, to int) (n int) {
+	v.b.asked.Add(1)
 	v.b.mu.RLock()
 	defer v.b.mu.RUnlock()
 	to = min(to, len(v.uids), w.next+most)
