@@ -33,6 +33,7 @@ func runFetch(ctx context.Context, s *session, a *fetchArgs) (reply, error) {
 		}
 	}
 	f := &fetching{s: s, a: a, values: make([]value, len(a.items))}
+	f.begin(ctx)
 	if a.marksSeen && s.marksSeen(ctx) {
 		err = f.marking(ctx, set)
 	} else {
@@ -78,13 +79,15 @@ func (s *session) tellVanished(ctx context.Context, a *fetchArgs, set imap.NumSe
 
 // fetching is a FETCH on its way.
 type fetching struct {
-	s      *session
-	a      *fetchArgs
-	values []value
-	record message.Record // of the message that is being sent
-	marked imapwire.Set   // UIDs that this command has marked \Seen
-	gone   bool           // a message could not be opened any more
-	failed error          // what to answer at the end
+	s       *session
+	a       *fetchArgs
+	values  []value
+	message openMessage    // that is being sent
+	uid     imap.UID       // of it
+	record  message.Record // of it
+	marked  imapwire.Set   // UIDs that this command has marked \Seen
+	gone    bool           // a message could not be opened any more
+	failed  error          // what to answer at the end
 }
 
 // marking goes through the set in batches: mark, then send.
@@ -149,7 +152,7 @@ func (f *fetching) one(ctx context.Context, seq uint32, m storage.Msg, data *sto
 	if !f.a.opens {
 		return f.write(seq, m)
 	}
-	o := f.opened(ctx, m, data)
+	o := f.opened(m, data)
 	defer o.close()
 	for i, item := range f.a.items {
 		if item.ready == nil {
@@ -164,20 +167,28 @@ func (f *fetching) one(ctx context.Context, seq uint32, m storage.Msg, data *sto
 	return f.write(seq, m)
 }
 
-func (f *fetching) opened(ctx context.Context, m storage.Msg, data *storage.Columns) *openMessage {
+// begin says how messages are opened, one after the other.
+func (f *fetching) begin(ctx context.Context) {
 	v := f.s.box.view
+	f.message = openMessage{
+		open:   func() (*storage.Body, error) { return v.Open(ctx, f.uid) },
+		keep:   func(record storage.Columns) { v.PutCache(f.uid, record) },
+		facts:  func() (storage.Facts, error) { return v.Facts(ctx, f.uid) },
+		record: &f.record,
+		brief:  f.a.needs == needEnvelope,
+	}
+	if f.a.needs&needStructure == 0 {
+		f.message.recall = func() message.Layout { return f.layout(ctx, f.uid) }
+	}
+}
+
+func (f *fetching) opened(m storage.Msg, data *storage.Columns) *openMessage {
 	if f.record.Read(message.Pieces(*data)) != nil {
 		f.record = message.Record{}
 	}
-	o := &openMessage{
-		open:   func() (*storage.Body, error) { return v.Open(ctx, m.UID) },
-		keep:   func(record storage.Columns) { v.PutCache(m.UID, record) },
-		facts:  func() (storage.Facts, error) { return v.Facts(ctx, m.UID) },
-		record: &f.record,
-	}
-	if f.a.needs&needStructure == 0 {
-		o.recall = func() message.Layout { return f.layout(ctx, m.UID) }
-	}
+	f.uid = m.UID
+	o := &f.message
+	o.parsed, o.layout, o.body = nil, nil, nil
 	return o
 }
 

@@ -115,6 +115,7 @@ type openMessage struct {
 	facts  func() (storage.Facts, error)
 	recall func() message.Layout // of the record, if the layout was not asked for
 	record *message.Record       // what of it was asked for and is there
+	brief  bool                  // nothing of it but the envelope is asked for
 	parsed *message.Structure    // nil unless the file was parsed now
 	layout message.Layout
 	body   *storage.Body
@@ -146,9 +147,7 @@ func (o *openMessage) parse() error {
 	if err != nil {
 		return err
 	}
-	f, _ := body.File()
-	o.parsed, err = message.Parse(io.NewSectionReader(f, 0, 1<<62))
-	if err != nil {
+	if o.parsed, err = message.Parse(contents(body)); err != nil {
 		return err
 	}
 	o.layout = o.parsed.Layout
@@ -156,14 +155,40 @@ func (o *openMessage) parse() error {
 	return nil
 }
 
+// contents is a file as it is.
+func contents(body *storage.Body) io.Reader {
+	if b := body.Bytes(); b != nil {
+		return message.InMemory(b)
+	}
+	f, _ := body.File()
+	return io.NewSectionReader(f, 0, 1<<62)
+}
+
 func (o *openMessage) envelope() (value, error) {
 	if o.record.Envelope != nil {
 		return value{text: o.record.Envelope}, nil
+	}
+	if o.brief {
+		return o.briefly()
 	}
 	if err := o.parse(); err != nil {
 		return value{}, err
 	}
 	return value{text: o.parsed.Envelope()}, nil
+}
+
+// briefly is envelope from the header of the message alone.
+func (o *openMessage) briefly() (value, error) {
+	body, err := o.file()
+	if err != nil {
+		return value{}, err
+	}
+	s, err := message.ParseEnvelope(contents(body))
+	if err != nil {
+		return value{}, err
+	}
+	o.keep(storage.Columns(s.Record()))
+	return value{text: s.Envelope()}, nil
 }
 
 func (o *openMessage) bodyStructure() (value, error) {

@@ -31,13 +31,17 @@ type addressReader struct {
 	limit int
 	list  []entry
 	cur   entry
+	room  [80]byte // for words, one after the other
 }
 
 // readAddresses reads at most limit entries.
-func readAddresses(value string, limit int) []entry {
-	r := addressReader{lexer: lexer{s: value}, limit: limit}
+func readAddresses(value string, limit int) []entry { return appendAddresses(nil, value, limit) }
+
+// appendAddresses appends entries up to limit, with those of list.
+func appendAddresses(list []entry, value string, limit int) []entry {
+	r := addressReader{lexer: lexer{s: value}, limit: limit, list: list}
 	if !r.space() || r.end() {
-		return nil
+		return list
 	}
 	r.addresses()
 	return r.list
@@ -79,7 +83,7 @@ func (r *addressReader) addresses() {
 // address reads a group or a mailbox; more is false at the end.
 func (r *addressReader) address() (more bool) {
 	from := r.i
-	if b, ok := r.phrase(nil); ok && r.is(':') {
+	if b, ok := r.phrase(r.room[:0]); ok && r.is(':') {
 		return r.group(b)
 	}
 	r.i = from
@@ -157,7 +161,7 @@ func (r *addressReader) nameAddr() bool {
 	var name []byte
 	if !r.is('<') {
 		var ok bool
-		if name, ok = r.phrase(nil); !ok || !r.is('<') {
+		if name, ok = r.phrase(r.room[:0]); !ok || !r.is('<') {
 			return false
 		}
 	}
@@ -228,7 +232,7 @@ func (r *addressReader) route() bool {
 // was read, also if it was not one.
 func (r *addressReader) localPart() (b []byte, ok bool) {
 	if r.is('"') {
-		b, ok = r.quoted(nil)
+		b, ok = r.quoted(r.room[:0])
 	} else {
 		b, ok = r.dotAtoms()
 	}
@@ -239,6 +243,7 @@ func (r *addressReader) localPart() (b []byte, ok bool) {
 }
 
 func (r *addressReader) dotAtoms() (b []byte, ok bool) {
+	b = r.room[:0]
 	for {
 		for r.is('.') {
 			b = append(b, '.')
@@ -260,7 +265,7 @@ func (r *addressReader) dotAtoms() (b []byte, ok bool) {
 }
 
 func (r *addressReader) domain() bool {
-	b, ok := r.domainText(nil)
+	b, ok := r.domainText(r.room[:0])
 	if ok {
 		r.cur.domain = some(b)
 	}

@@ -46,9 +46,21 @@ func (e *envelope) set(name, value string) {
 }
 
 func extend(list *[]entry, value string) {
-	if room := maxAddresses - len(*list); room > 0 {
-		*list = append(*list, readAddresses(value, room)...)
+	*list = appendAddresses(*list, value, maxAddresses)
+}
+
+// empty is an envelope of nothing, with the memory of this one.
+func (e *envelope) empty() envelope {
+	return envelope{from: emptied(e.from), sender: emptied(e.sender), replyTo: emptied(e.replyTo),
+		to: emptied(e.to), cc: emptied(e.cc), bcc: emptied(e.bcc)}
+}
+
+func emptied(list []entry) []entry {
+	if cap(list) > 100 {
+		return nil
 	}
+	clear(list)
+	return list[:0]
 }
 
 // append writes the envelope with its parentheses.

@@ -30,6 +30,10 @@ func FuzzParse(f *testing.F) {
 		if err != nil || !slices.Equal(slow.Layout, s.Layout) || !bytes.Equal(slow.body, s.body) || !bytes.Equal(slow.envelope, s.envelope) {
 			t.Fatalf("byte by byte: %v\n%v\n%v", err, slow.Layout, s.Layout)
 		}
+		brief, err := ParseEnvelope(InMemory(m))
+		if err != nil || !bytes.Equal(brief.envelope, s.envelope) || !bytes.Equal(brief.search, s.search) {
+			t.Fatalf("header alone: %v\n%q %q\n%q %q", err, brief.envelope, brief.search, s.envelope, s.search)
+		}
 		checkLayout(t, s.Layout)
 		checkRecord(t, s)
 		for i := range s.Layout {

@@ -61,8 +61,8 @@ type Structure struct {
 	body     []byte
 	header   []byte // the fields that a record holds
 
-	headerCut bool // there was too much of it
-	search    searchBuilder
+	headerCut bool   // there was too much of it
+	search    []byte // piece of a record
 }
 
 // Envelope is the value of FETCH ENVELOPE, with its parentheses.

@@ -27,30 +27,54 @@ type builder struct {
 	shapes []shape
 	cur    details
 	env    envelope
+	only   bool // the envelope and what SEARCH wants, and no more
 	kept   int
 	header []byte // the fields that a record holds, as they stand
 	cut    bool   // not all of them
 	search searchBuilder
-	room   []byte // for the BODYSTRUCTURE
+	room   []byte // for what is written
 }
 
 // Parse reads a message to its end. The only errors are those of r: any bytes
 // are a message.
 func Parse(r io.Reader) (*Structure, error) {
+	b := builders.Get().(*builder)
+	defer b.free()
+	if err := b.read(r); err != nil {
+		return nil, err
+	}
+	s := b.begin()
+	s.Layout = slices.Clone(b.w.layout)
+	b.room = b.appendPart(b.room[:0], 0)
+	s.body = bytes.Clone(b.room)
+	s.header, s.headerCut = bytes.Clone(b.header), b.cut
+	return s, nil
+}
+
+// ParseEnvelope is Parse of the header of the message only. All that the
+// Structure has, and gives to a record, is the envelope and what SEARCH wants.
+func ParseEnvelope(r io.Reader) (*Structure, error) {
+	b := builders.Get().(*builder)
+	defer b.free()
+	b.only = true
+	if err := b.read(r); err != nil {
+		return nil, err
+	}
+	return b.begin(), nil
+}
+
+func (b *builder) read(r io.Reader) error {
 	in := windows.Get().(*window)
 	defer in.free()
 	in.reset(r)
-	b := builders.Get().(*builder)
-	defer b.free()
 	b.w.reset(in, b)
-	if err := b.w.walk(); err != nil {
-		return nil, err
-	}
-	s := &Structure{Layout: slices.Clone(b.w.layout), envelope: b.shapes[0].envelope}
-	s.body = bytes.Clone(b.appendPart(b.room[:0], 0))
-	s.header, s.headerCut, s.search = bytes.Clone(b.header), b.cut, b.search
-	s.search.names, s.search.texts = slices.Clone(b.search.names), bytes.Clone(b.search.texts)
-	return s, nil
+	b.w.flat = b.only
+	return b.w.walk()
+}
+
+func (b *builder) begin() *Structure {
+	b.room = b.search.append(b.room[:0])
+	return &Structure{envelope: b.shapes[0].envelope, search: bytes.Clone(b.room)}
 }
 
 // builders are for those who read one message after another.
@@ -64,12 +88,15 @@ func (b *builder) free() {
 	}
 	b.w.reset(nil, nil)
 	clear(b.shapes)
-	*b = builder{w: b.w, room: b.room, shapes: b.shapes[:0], header: b.header[:0],
-		search: searchBuilder{names: b.search.names[:0], texts: b.search.texts[:0]}}
+	if cap(b.room) > maxField {
+		b.room = nil
+	}
+	*b = builder{w: b.w, room: b.room, shapes: b.shapes[:0], header: b.header[:0], env: b.env.empty(),
+		search: searchBuilder{names: b.search.names[:0], texts: b.search.texts[:0], value: b.search.value[:0]}}
 	builders.Put(b)
 }
 
-func (b *builder) stop() bool       { return false }
+func (b *builder) stop() bool       { return b.only && len(b.shapes) > 0 }
 func (b *builder) text(int, []byte) {}
 
 // inMessage reports whether the part is a message: the whole, or the content of
@@ -83,6 +110,9 @@ func (b *builder) wants(part int, name []byte) bool {
 	if part == 0 {
 		b.search.name(name)
 	}
+	if b.only {
+		return isEnvelopeField(string(name))
+	}
 	return bytes.HasPrefix(name, contentPrefix) || part == 0 && isCachedField(string(name)) ||
 		isEnvelopeField(string(name)) && b.inMessage(part)
 }
@@ -91,7 +121,9 @@ var contentPrefix = []byte("content-")
 
 func (b *builder) field(part int, name, raw, value []byte) {
 	if part == 0 && isCachedField(string(name)) {
-		b.keepField(raw)
+		if !b.only {
+			b.keepField(raw)
+		}
 		b.search.field(string(name), raw, value)
 	}
 	if b.kept += len(value); b.kept > maxKept {
@@ -107,6 +139,10 @@ func (b *builder) field(part int, name, raw, value []byte) {
 }
 
 func (b *builder) headerDone(part int, mime bool) {
+	if b.only {
+		b.shapes = append(b.shapes, shape{envelope: b.takeEnvelope()})
+		return
+	}
 	if !mime {
 		b.cur = details{}
 	}
@@ -121,11 +157,17 @@ func (b *builder) headerDone(part int, mime bool) {
 	}
 	s.extension = d.appendExtension(nil)
 	if b.inMessage(part) {
-		s.envelope = b.env.append(nil)
+		s.envelope = b.takeEnvelope()
 	}
 	b.kept += len(s.front) + len(s.extension) + len(s.envelope)
 	b.shapes = append(b.shapes, s)
-	b.cur, b.env = details{}, envelope{}
+	b.cur, b.env = details{}, b.env.empty()
+}
+
+// takeEnvelope writes the envelope of the header that was read.
+func (b *builder) takeEnvelope() []byte {
+	b.room = b.env.append(b.room[:0])
+	return bytes.Clone(b.room)
 }
 
 // keepField keeps a field for the record, every line with CRLF.

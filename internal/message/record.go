@@ -62,11 +62,14 @@ func isCachedField(lower string) bool {
 // Record gives the cache record of the message. What would make a piece longer
 // than 20 KiB is left out, and then read from the file when asked for.
 func (s *Structure) Record() (p Pieces) {
-	p[PieceStructure] = s.structure()
-	p[PieceSearch] = s.search.encode()
+	p[PieceSearch] = s.search
 	if len(s.envelope) < maxPiece {
 		p[PieceEnvelope] = append([]byte{recordVersion}, s.envelope...)
 	}
+	if s.Layout == nil { // of ParseEnvelope
+		return p
+	}
+	p[PieceStructure] = s.structure()
 	if !s.headerCut {
 		p[PieceHeader] = append([]byte{recordVersion}, s.header...)
 	}

@@ -67,7 +67,8 @@ func hashName[T string | []byte](lower T) uint16 {
 type searchBuilder struct {
 	names []uint16
 	texts []byte
-	many  bool // names, or texts, are not complete
+	value []byte // the one before in the form of foldValue
+	many  bool   // names, or texts, are not complete
 	long  bool
 	dated bool
 	day   int64
@@ -101,13 +102,17 @@ func (b *searchBuilder) field(lower string, raw, value []byte) {
 		b.long, b.texts = true, nil
 		return
 	}
-	folded := foldValue(nil, []byte(unfold(string(value))))
+	if bytes.ContainsAny(value, "\r\n") {
+		value = []byte(unfold(string(value)))
+	}
+	b.value = foldValue(b.value[:0], bytes.Trim(value, " \t"))
 	b.texts = append(b.texts, id)
-	b.texts = binary.AppendUvarint(b.texts, uint64(len(folded)))
-	b.texts = append(b.texts, folded...)
+	b.texts = binary.AppendUvarint(b.texts, uint64(len(b.value)))
+	b.texts = append(b.texts, b.value...)
 }
 
-func (b *searchBuilder) encode() []byte {
+// append writes the piece.
+func (b *searchBuilder) append(out []byte) []byte {
 	var have byte
 	if b.ok {
 		have |= hasDay
@@ -118,7 +123,7 @@ func (b *searchBuilder) encode() []byte {
 	if !b.long {
 		have |= hasTexts
 	}
-	out := append(make([]byte, 0, 16+2*len(b.names)+len(b.texts)), recordVersion, have)
+	out = append(out, recordVersion, have)
 	out = binary.AppendVarint(out, b.day)
 	out = binary.AppendUvarint(out, uint64(len(b.names)))
 	for _, h := range b.names {

@@ -54,6 +54,7 @@ type walker struct {
 	inField          bool
 	wanted           bool // by the visitor
 	keeping          bool // by anyone
+	flat             bool // only the first header counts, not what it tells of parts
 
 	// Of the header being read.
 	seenType bool

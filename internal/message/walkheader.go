@@ -40,6 +40,10 @@ func (w *walker) header() step {
 
 // skipHeader counts b to the header and goes behind it.
 func (w *walker) skipHeader(b []byte) {
+	if w.flat {
+		w.in.skip(len(b))
+		return
+	}
 	addExtent(&w.layout[w.cur].Header, b, 0)
 	w.in.skip(len(b))
 }
@@ -72,7 +76,7 @@ func (w *walker) headerLine(line []byte) {
 	w.name = appendLower(w.name[:0], fieldName(line))
 	w.raw = w.raw[:0]
 	w.wanted = w.v.wants(w.cur, w.name)
-	w.keeping = w.wanted || isWalkField(w.name)
+	w.keeping = w.wanted || !w.flat && isWalkField(w.name)
 	w.keep(line)
 }
 

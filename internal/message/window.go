@@ -14,9 +14,19 @@ const windowSize = 16 << 10
 type window struct {
 	r   io.Reader
 	buf []byte
-	i   int   // buf[i:] is not yet read
-	off int64 // where buf[i] stands in the stream
-	err error // what r said last; io.EOF at the end
+	i   int    // buf[i:] is not yet read
+	off int64  // where buf[i] stands in the stream
+	err error  // what r said last; io.EOF at the end
+	own []byte // buf, while that is the memory of another
+}
+
+// InMemory is a message all of which is in memory: it is read where it stands,
+// and not changed.
+func InMemory(b []byte) io.Reader { return &inMemory{*bytes.NewReader(b), b} }
+
+type inMemory struct {
+	bytes.Reader
+	all []byte
 }
 
 // windows are for those who read one message after another.
@@ -31,7 +41,17 @@ func newWindow(r io.Reader) *window {
 	return &window{r: r, buf: make([]byte, 0, windowSize)}
 }
 
-func (w *window) reset(r io.Reader) { *w = window{r: r, buf: w.buf[:0]} }
+func (w *window) reset(r io.Reader) {
+	own := w.buf
+	if w.own != nil {
+		own = w.own
+	}
+	if m, ok := r.(*inMemory); ok {
+		*w = window{buf: m.all, err: io.EOF, own: own[:0]}
+		return
+	}
+	*w = window{r: r, buf: own[:0]}
+}
 
 func (w *window) data() []byte { return w.buf[w.i:] }
 
