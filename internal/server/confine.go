@@ -31,9 +31,10 @@ func Confined() int {
 }
 
 // confineAnew starts the program anew under landlock, if the setting says so
-// and it is not there yet.
+// and it is not there yet, and else with timer slack.
 func confineAnew(ctx context.Context, dir string, p *config.Process) error {
 	if os.Getenv(confined) != "" {
+		relaxAnew()
 		return nil
 	}
 	exe, err := ownProgram()
@@ -45,8 +46,12 @@ func confineAnew(ctx context.Context, dir string, p *config.Process) error {
 		home = u.HomeDir
 	}
 	rules, err := confinement(ctx, dir, exe, p, home)
-	if err != nil || rules == nil {
+	if err != nil {
 		return err
+	}
+	if rules == nil {
+		relaxAnew()
+		return nil
 	}
 	runtime.LockOSThread() // never unlocked: execve replaces the thread, or it ends
 	return fmt.Errorf("start anew under landlock: %w", confinedExec(exe, rules))
@@ -70,6 +75,7 @@ func confinedExec(exe string, rules *landlock.Rules) error {
 		}
 		os.Setenv(confined, strconv.Itoa(landlock.Version()))
 	}
+	relax() // as relaxAnew would, with one start less
 	return syscall.Exec(exe, os.Args, os.Environ())
 }
 
