@@ -274,6 +274,9 @@ func FuzzRecipient(f *testing.F) {
 			t.Errorf("%q: %+v", s, p)
 		}
 		list, err := r.Expand(ctx, a)
+		if errors.Is(err, ErrAliasLoop) && len(s) > 1000 { // virtual_alias_address_length_limit
+			return
+		}
 		if err != nil || len(list) == 0 {
 			t.Fatalf("%q: %d destinations, %v", s, len(list), err)
 		}

@@ -51,7 +51,7 @@ func parseQuoted(s string) (Address, error) {
 			if i == len(s)-1 {
 				return a, nil
 			}
-			if s[i+1] != '@' || i+2 == len(s) {
+			if s[i+1] != '@' || i+2 == len(s) || strings.IndexByte(s[i+2:], '@') >= 0 {
 				return Address{}, ErrSyntax
 			}
 			a.Domain = s[i+2:]
