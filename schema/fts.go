@@ -23,7 +23,7 @@ var ftsDDL string
 
 // ftsVersion changes with the tables, with internal/textindex, and with how texts
 // are folded: a file of another version is made anew.
-const ftsVersion = 3
+const ftsVersion = 4
 
 // TextIndex is the text index of one account. For any goroutine; writes of several
 // wait for one another.

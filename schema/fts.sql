@@ -13,12 +13,12 @@ CREATE TABLE Segment (                        -- internal/textindex
 );
 
 CREATE TABLE Gram (
-  grKey  INTEGER PRIMARY KEY,                 -- segment << 24 | first gram of the block
+  grKey  INTEGER PRIMARY KEY,                 -- segment << 25 | first key of the block
   grData BLOB NOT NULL
 );
 
 CREATE TABLE Word (
-  wdKey  INTEGER PRIMARY KEY,                 -- segment << 24 | number of the block
+  wdKey  INTEGER PRIMARY KEY,                 -- segment << 25 | number of the block
   wdList BLOB NOT NULL,
   wdData BLOB NOT NULL
 );

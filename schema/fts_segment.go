@@ -6,7 +6,8 @@ import (
 	"mailserver/internal/textindex"
 )
 
-const segmentBits = 24
+// segmentBits is room for the keys of internal/textindex.
+const segmentBits = 25
 
 func segmentKey(segment int64, low uint32) int64 { return segment<<segmentBits | int64(low) }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"strconv"
 	"strings"
 )
 
@@ -47,9 +48,26 @@ type FileRow struct {
 // a row by itself costs more than all that is in it. No name of a file has a
 // slash.
 func (s *State) EachFile(ctx context.Context, mailbox int64, first, last uint32, fn func(*FileRow) error) error {
-	rows, err := s.query(reading(ctx), `SELECT group_concat(
-		(msgKey & 4294967295) || '/' || msgSize || '/' || msgName || '/' || ifnull('+' || msgInfo, ''), '/')
-		FROM Message WHERE msgKey BETWEEN ? AND ?`, messageKey(mailbox, first), messageKey(mailbox, last))
+	return s.eachFile(ctx, fn, filesAsText+`Message WHERE msgKey BETWEEN ? AND ?`, messageKey(mailbox, first), messageKey(mailbox, last))
+}
+
+// filesAsText begins the statements of EachFile and EachFileOf.
+const filesAsText = `SELECT group_concat(
+	(msgKey & 4294967295) || '/' || msgSize || '/' || msgName || '/' || ifnull('+' || msgInfo, ''), '/') FROM `
+
+// EachFileOf is EachFile for UIDs that lie far apart. They come in the order given
+// as SQLite is now; who needs that looks.
+func (s *State) EachFileOf(ctx context.Context, mailbox int64, uids []uint32, fn func(*FileRow) error) error {
+	keys := []byte{'['}
+	for _, uid := range uids {
+		keys = append(strconv.AppendInt(keys, messageKey(mailbox, uid), 10), ',')
+	}
+	keys[len(keys)-1] = ']'
+	return s.eachFile(ctx, fn, filesAsText+`json_each(?) CROSS JOIN Message ON msgKey = json_each.value`, string(keys))
+}
+
+func (s *State) eachFile(ctx context.Context, fn func(*FileRow) error, query string, args ...any) error {
+	rows, err := s.query(reading(ctx), query, args...)
 	if err != nil {
 		return err
 	}
@@ -59,14 +77,14 @@ func (s *State) EachFile(ctx context.Context, mailbox int64, first, last uint32,
 		if err := rows.Scan(&text); err != nil {
 			return err
 		}
-		if err := eachFile(text, fn); err != nil {
+		if err := parseFiles(text, fn); err != nil {
 			return err
 		}
 	}
 	return rows.Err()
 }
 
-func eachFile(text []byte, fn func(*FileRow) error) error {
+func parseFiles(text []byte, fn func(*FileRow) error) error {
 	var f FileRow
 	word := func() []byte {
 		w, rest, _ := bytes.Cut(text, []byte("/"))

@@ -18,7 +18,7 @@ import (
 const (
 	aheadFirst = 4         // files in the first step; each step has twice as many as the one before
 	aheadFiles = 64        // at most
-	aheadSpan  = 1000      // UIDs from the first to the last of a step
+	aheadSpan  = 4         // UIDs from the first to the last, for each file, up to which all rows between are read
 	aheadBytes = 128 << 10 // held of a step
 	aheadHead  = 32 << 10  // held of one file; the rest of a longer one is read when asked for
 	aheadViews = 8         // views that read ahead at a time, so that memory is bounded
@@ -110,9 +110,6 @@ func (a *ahead) read() {
 		return
 	}
 	n := min(a.size, len(a.uids))
-	for n > 1 && a.uids[n-1]-a.uids[0] > aheadSpan { // their rows are read together
-		n /= 2
-	}
 	next, b, uids := make(chan *step, 1), a.b, a.uids[:n]
 	a.size = min(2*a.size, aheadFiles)
 	a.next = next
@@ -226,10 +223,15 @@ func (b *box) readStep(uids []uint32) *step {
 // filesNow reads where the files of messages are, with the flags of now.
 func (b *box) filesNow(uids []uint32) (rows []schema.IndexMessage, err error) {
 	rows = make([]schema.IndexMessage, 0, len(uids))
-	err = b.t.s.d.State.EachFile(context.Background(), b.num, uids[0], uids[len(uids)-1], func(f *schema.FileRow) error {
+	take := func(f *schema.FileRow) error {
 		rows = append(rows, schema.IndexMessage{UID: f.UID, Size: f.Size, Name: string(f.Name), Info: string(f.Info), HasInfo: f.HasInfo})
 		return nil
-	})
+	}
+	if first, last := uids[0], uids[len(uids)-1]; int(last-first) <= aheadSpan*len(uids) {
+		err = b.t.s.d.State.EachFile(context.Background(), b.num, first, last, take)
+	} else {
+		err = b.t.s.d.State.EachFileOf(context.Background(), b.num, uids, take)
+	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	if b.msgs == nil {

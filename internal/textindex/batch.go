@@ -21,18 +21,19 @@ const (
 // take the text of the document that is being added.
 type Batch struct {
 	first, docs uint32
-	seen        Bits // grams of the text at hand
+	seen        Bits // keys of the text at hand
 	halves      [2]half
-	pairs       []uint64 // gram<<32 | text
+	pairs       []uint64 // key<<32 | text
 	words       map[string]*word
 	wordTexts   int
 }
 
 // half is a text of the document at hand.
 type half struct {
-	grams []uint32
+	grams []uint32 // and joints
 	words []string // may have one more than once
 	run   []byte   // the end of the text so far, at most two bytes
+	near  window   // it, too
 	word  []byte   // that the text ends with
 	long  bool     // it is too long to be kept
 	part  bool     // not all words are kept
@@ -50,7 +51,7 @@ const (
 
 // NewBatch begins a segment with the document first.
 func NewBatch(first uint32) *Batch {
-	return &Batch{first: first, seen: NewBits(2 * numGrams), words: make(map[string]*word)}
+	return &Batch{first: first, seen: NewBits(2 * numKeys), words: make(map[string]*word)}
 }
 
 // Next is the number of the document that is being added.
@@ -96,15 +97,13 @@ func (b *Batch) takeGrams(which int, h *half, p []byte) {
 	for _, c := range h.run {
 		gram = gram<<8 | uint32(c)
 	}
-	offset := uint32(which) << gramBits
 	for _, c := range p {
-		gram = (gram<<8 | uint32(c)) & (numGrams - 1)
-		if have++; have < 3 {
-			continue
+		if h.near.take(c); h.near.joint() {
+			b.see(which, h, h.near.key())
 		}
-		if at := offset | gram; !b.seen.Has(at) {
-			b.seen.Add(at)
-			h.grams = append(h.grams, gram)
+		gram = (gram<<8 | uint32(c)) & (1<<gramBits - 1)
+		if have++; have >= 3 {
+			b.see(which, h, gram)
 		}
 	}
 	if len(p) >= 2 {
@@ -115,12 +114,19 @@ func (b *Batch) takeGrams(which int, h *half, p []byte) {
 	h.run = append(h.run[:0], h.run[max(0, len(h.run)-2):]...)
 }
 
+func (b *Batch) see(which int, h *half, key uint32) {
+	if at := uint32(which)*numKeys + key; !b.seen.Has(at) {
+		b.seen.Add(at)
+		h.grams = append(h.grams, key)
+	}
+}
+
 func (b *Batch) end(which int) {
 	h := &b.halves[which]
 	if len(h.run) > 0 {
 		b.takeGrams(which, h, []byte{Pad, Pad}[:])
 	}
-	h.run = h.run[:0]
+	h.run, h.near = h.run[:0], 0
 	h.endWord()
 }
 
@@ -200,7 +206,7 @@ func (b *Batch) Drop() {
 	for which := range b.halves {
 		h := &b.halves[which]
 		for _, g := range h.grams {
-			at := uint32(which)<<gramBits | g
+			at := uint32(which)*numKeys + g
 			b.seen[at>>6] = 0
 		}
 		*h = half{grams: h.grams[:0], words: h.words[:0], run: h.run[:0], word: h.word[:0]}
@@ -245,9 +251,9 @@ func (b *Batch) writeWords(w *writer) error {
 // of all.
 const partly = "\x01"
 
-// sortPairs sorts by gram; texts ascend already.
+// sortPairs sorts by key; texts ascend already.
 func sortPairs(pairs []uint64) {
-	const digit = gramBits / 2
+	const digit = (keyBits + 1) / 2
 	from, to := pairs, make([]uint64, len(pairs))
 	for _, shift := range []int{32, 32 + digit} {
 		var at [1 << digit]uint32

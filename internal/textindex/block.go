@@ -9,7 +9,7 @@ import (
 // which is also of where it belongs, and tells which block follows. So that
 // something is not there is known as surely as that it is.
 //
-//   - Data of grams: entries, the first gram of the block that follows or numGrams,
+//   - Data of grams: entries, the first gram of the block that follows or numKeys,
 //     checksum. The first block has the key 0, whichever its first gram is.
 //   - List of words: words, 1 if another block follows, else 0, checksum.
 //   - Data of words: entries, checksum.
@@ -48,7 +48,7 @@ func (s *Segment) openGrams(b *Block) (next uint32, last bool, err error) {
 	}
 	at := len(data) - 4
 	b.Data, next = data[:at], binary.LittleEndian.Uint32(data[at:])
-	return next, next == numGrams, nil
+	return next, next == numKeys, nil
 }
 
 // openList leaves the words in List.
@@ -114,7 +114,7 @@ func (w *writer) endGrams() error {
 		w.block = Block{Data: w.block.Data[:0]}
 	}
 	w.begun = false
-	return w.emitGrams(numGrams)
+	return w.emitGrams(numKeys)
 }
 
 // word adds an entry; they come in order.

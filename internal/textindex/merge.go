@@ -67,7 +67,7 @@ func Merge(list []Segment, grams, words []Cursor, keep func(doc uint32) bool, em
 		}
 	}
 	err := m.merge(grams, gramHead, func(key []byte, texts []uint32) error {
-		return m.w.gram(uint32(key[0])<<16|uint32(key[1])<<8|uint32(key[2]), texts)
+		return m.w.gram(binary.BigEndian.Uint32(key), texts)
 	})
 	if err == nil {
 		err = m.w.endGrams()
@@ -187,11 +187,11 @@ func gramHead(w *walk) *head {
 			gram, data = b.Key, b.Data
 		}
 		d, n := binary.Uvarint(data)
-		if n <= 0 || d >= numGrams-uint64(gram) {
+		if n <= 0 || d >= numKeys-uint64(gram) {
 			return ErrDamaged
 		}
 		gram += uint32(d)
-		buf = append(buf[:0], byte(gram>>16), byte(gram>>8), byte(gram))
+		buf = binary.BigEndian.AppendUint32(buf[:0], gram)
 		h.key = buf
 		var err error
 		h.list, data, err = cutPostings(data[n:])

@@ -3,6 +3,7 @@ package textindex
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 )
 
 // Source is where the blocks of segments are kept. The blocks it gives are valid
@@ -92,23 +93,16 @@ func squeeze(w uint64) uint64 {
 	return (w | w>>16) & 0x00000000ffffffff
 }
 
-// withAll finds the texts that have all grams of a needle; nil for none.
+// withAll finds the texts that have all grams and joints of a needle; nil for
+// none.
 func withAll(src Source, s *Segment, needle []byte, texts uint32) (all Bits, err error) {
-	done := make(map[uint32]bool, len(needle))
 	one := NewBits(texts)
-	for i := 0; i+3 <= len(needle); i++ {
-		gram := uint32(needle[i])<<16 | uint32(needle[i+1])<<8 | uint32(needle[i+2])
-		if done[gram] {
-			continue
-		}
-		done[gram] = true
-		list, err := find(src, s, gram, one, texts)
-		if err != nil || !list {
+	for _, keys := range keysOf(needle) {
+		if err := withAny(src, s, keys, one, texts); err != nil {
 			return nil, err
 		}
 		if all == nil {
-			all, one = one, NewBits(texts)
-			continue
+			all = slices.Clone(one)
 		}
 		some := uint64(0)
 		for i := range all {
@@ -122,36 +116,26 @@ func withAll(src Source, s *Segment, needle []byte, texts uint32) (all Bits, err
 	return all, nil
 }
 
-// find fills set with the texts that have a gram; false for none.
-func find(src Source, s *Segment, gram uint32, set Bits, texts uint32) (found bool, err error) {
-	clear(set)
-	seen := false
-	err = src.Gram(s.Num, gram, func(b *Block) (bool, error) {
-		next, _, err := s.openGrams(b)
-		if err != nil || gram < b.Key || gram >= next {
-			return false, ErrDamaged
+// keysOf are the joints of a needle, which few texts have, and its grams.
+func keysOf(needle []byte) (list []keyRange) {
+	list = jointsOf(needle)
+	done := make(map[uint32]bool, len(needle))
+	for i := 0; i+3 <= len(needle); i++ {
+		gram := uint32(needle[i])<<16 | uint32(needle[i+1])<<8 | uint32(needle[i+2])
+		if !done[gram] {
+			done[gram] = true
+			list = append(list, keyRange{gram, gram})
 		}
-		seen = true
-		return false, eachGram(b, func(g uint32, list postings) (bool, error) {
-			if g == gram {
-				found = true
-				return false, list.into(set, texts)
-			}
-			return g < gram, nil
-		})
-	})
-	if err == nil && !seen {
-		err = ErrDamaged
 	}
-	return found, err
+	return list
 }
 
-// eachGram calls fn for the grams of an open block until it returns false.
+// eachGram calls fn for the keys of an open block until it returns false.
 func eachGram(b *Block, fn func(gram uint32, list postings) (bool, error)) error {
 	gram := b.Key
 	for data := b.Data; len(data) > 0; {
 		d, n := binary.Uvarint(data)
-		if n <= 0 || d > numGrams {
+		if n <= 0 || d > numKeys {
 			return ErrDamaged
 		}
 		gram += uint32(d)
@@ -169,33 +153,41 @@ func eachGram(b *Block, fn func(gram uint32, list postings) (bool, error)) error
 
 // withPrefix finds the texts that have a gram which begins with one or two bytes:
 // since the end of a text is padded, those are where the bytes are.
-func withPrefix(src Source, s *Segment, prefix []byte, texts uint32) (all Bits, err error) {
+func withPrefix(src Source, s *Segment, prefix []byte, texts uint32) (Bits, error) {
 	shift := uint(8 * (3 - len(prefix)))
 	first := uint32(0)
 	for _, c := range prefix {
 		first = first<<8 | uint32(c)
 	}
 	first <<= shift
-	last := first | (1<<shift - 1)
-	all = NewBits(texts)
+	set := NewBits(texts)
+	return set, withAny(src, s, keyRange{first, first | (1<<shift - 1)}, set, texts)
+}
+
+// keyRange are keys of lists.
+type keyRange struct{ first, last uint32 }
+
+// withAny fills set with the texts that have one of some keys.
+func withAny(src Source, s *Segment, keys keyRange, set Bits, texts uint32) error {
+	clear(set)
 	next := uint32(0) // of the blocks so far
-	err = src.Gram(s.Num, first, func(b *Block) (bool, error) {
-		fits := b.Key == next || next == 0 && b.Key <= first
+	err := src.Gram(s.Num, keys.first, func(b *Block) (bool, error) {
+		fits := b.Key == next || next == 0 && b.Key <= keys.first
 		var err error
-		if next, _, err = s.openGrams(b); err != nil || !fits {
+		if next, _, err = s.openGrams(b); err != nil || !fits || next <= keys.first {
 			return false, ErrDamaged
 		}
-		return next <= last, eachGram(b, func(g uint32, list postings) (bool, error) {
-			if g < first || g > last {
-				return g < first, nil
+		return next <= keys.last, eachGram(b, func(g uint32, list postings) (bool, error) {
+			if g < keys.first || g > keys.last {
+				return g < keys.first, nil
 			}
-			return true, list.into(all, texts)
+			return true, list.into(set, texts)
 		})
 	})
-	if err == nil && next <= last {
+	if err == nil && next <= keys.last {
 		err = ErrDamaged
 	}
-	return all, err
+	return err
 }
 
 // withWord finds the texts of words that hold the needle, if it is a piece of a

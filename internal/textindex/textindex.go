@@ -3,9 +3,9 @@
 //
 // A document has two texts, one of headers and one of bodies, both folded: what
 // is equal in a search is the same bytes. Of each text the index has the set of
-// its runs of three bytes, grams, and its words. A string can only be where all
-// its grams are; a piece of a word is where a word is that holds it, and nowhere
-// else. What is left must be looked at.
+// its runs of three bytes, grams; of the joints between its words; and its words.
+// A string can only be where all its grams and joints are; a piece of a word is
+// where a word is that holds it, and nowhere else. What is left must be looked at.
 //
 // Documents are numbered in the order of Add. An index is a list of segments,
 // each of a range of documents, that never change; small ones are merged into
@@ -19,7 +19,9 @@ const Pad = 0xff
 
 const (
 	gramBits = 24
-	numGrams = 1 << gramBits
+	// The keys of lists: grams, and then those of joints.
+	numKeys = 1<<gramBits + 1<<jointBits
+	keyBits = gramBits + 1
 	// MaxWord is the longest word that is kept, in bytes.
 	MaxWord = 24
 	// fullBlock is the size of a block that no other gram goes into: with its key
@@ -32,8 +34,8 @@ const (
 // A text is half a document: twice its number, and one more for the body. In
 // postings they count from the first of the segment.
 
-// Block is a piece of a segment. Blocks of grams are ordered by Key, their first
-// gram; those of words are numbered.
+// Block is a piece of a segment. Blocks of grams and joints are ordered by Key,
+// their first; those of words are numbered.
 type Block struct {
 	Key  uint32
 	List []byte // words, each after a "\n", and a last "\n"; nil for grams

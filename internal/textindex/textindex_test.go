@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+	"strings"
 	"testing"
 )
 
@@ -118,7 +119,7 @@ type model struct {
 	num   int64
 }
 
-var alphabet = []string{"A", "B", "C", " ", "\n", "É", "1", "-", "漢", "ABBA", "CAB", "BACA ", "ABACUS ", "ABRACADABRA"}
+var alphabet = []string{"A", "B", "C", " ", ", ", "\n", "É", "1", "-", "漢", "ABBA", "CAB", "BACA ", "ABACUS ", "ABRACADABRA"}
 
 func (m *model) text() (s string) {
 	for range m.r.IntN(12) {
@@ -267,5 +268,47 @@ func BenchmarkInto(b *testing.B) {
 				list.into(set, 20000)
 			}
 		})
+	}
+}
+
+// TestPhrase: two words that are in all texts are looked for where they may follow
+// one another only, whether they are whole in the needle or not.
+func TestPhrase(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	words := []string{"THE", "OF", "QUARTERLY", "REPORT", "HOUSE", "ÉLAN", "МОСКВА", "漢字", "IN", "SENDS", "ANOTHER", "WITHIN"}
+	const docs = 600
+	m := &model{r: r, store: store{}, docs: make([]doc, docs)}
+	b := NewBatch(0)
+	for i := range m.docs {
+		list := slices.Clone(words)
+		for range 4 {
+			r.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+			m.docs[i].bodies = append(m.docs[i].bodies, strings.Join(list, []string{" ", "\n", ", "}[r.IntN(3)]))
+		}
+		for _, s := range m.docs[i].bodies {
+			b.Text([]byte(s))
+			b.EndText()
+		}
+		b.Add()
+	}
+	m.keep(t, func(s *segmentBlocks) (Segment, error) { return b.Segment(s.emit) })
+	for _, needle := range []string{"OF THE", "QUARTERLY REPORT", "LY REP", "ÉLAN ANOTHER", "МОСКВА OF", "HOUSE 漢字", "IN SEND", "WITHIN THE HOUSE", "SENDS QUARTERLY", "HOUSE, ANOTHER"} {
+		q := &Query{Needle: []byte(needle), Body: true}
+		f, err := Find(m.store, &m.list[0], q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := 0
+		for i := range m.docs {
+			if m.docs[i].has(q) {
+				want++
+				if !f.Maybe.Has(uint32(i)) {
+					t.Errorf("%q is not found", needle)
+				}
+			}
+		}
+		if got := f.Maybe.Count(); got > want+docs/20 {
+			t.Errorf("%q may be in %d, and is in %d", needle, got, want)
+		}
 	}
 }

@@ -96,7 +96,7 @@ func measure(o options, list []row) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{scale: o.scale, dir: o.dir}
+	b := &bench{scale: o.scale, dir: o.dir, found: make(map[string]string)}
 	t := newTable(all)
 	for _, r := range list {
 		for i := range o.runs {

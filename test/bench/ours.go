@@ -44,7 +44,7 @@ func startOurs(binary, name, dir string) (*subject, error) {
 		return nil, err
 	}
 	s := &subject{name: name, smtp: local(ports[0]), imap: local(ports[1]), imaps: local(ports[2]), pop3: local(ports[3]), sink: ports[4],
-		mail: filepath.Join(dir, "mail", domain), maildir: "Mail", uid: mailUID, gid: mailUID, group: g}
+		mail: filepath.Join(dir, "mail", domain), maildir: "Mail", uid: mailUID, gid: mailUID, group: g, texts: &textIndex{binary, dir}}
 	return s, s.serve(binary, dir)
 }
 

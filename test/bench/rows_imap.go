@@ -18,6 +18,7 @@ func imapRows() []row {
 	return []row{
 		mailboxRow("mailbox of 10,000 messages", 10_000),
 		mailboxRow("mailbox of 100,000 messages", 100_000),
+		textRow("full-text, 100,000 messages", 100_000),
 		idleRow("500 sessions in IDLE", false, 15),
 		idleRow("500 sessions in IDLE, TLS", true, 25),
 	}

@@ -36,6 +36,7 @@ type subject struct {
 	group    *group
 	owner    int          // of the mailbox that fill has made last
 	cold     func() error // forgets what the server has computed about mailboxes
+	texts    *textIndex   // nil: it has none
 	stop     func()
 	used     bool // every mailbox has had mail
 }

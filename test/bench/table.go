@@ -34,6 +34,8 @@ type row struct {
 type bench struct {
 	scale float64 // of the usual number of messages
 	dir   string
+	// found is what the first server has answered to a search, by row and command.
+	found map[string]string
 }
 
 // count is n, scaled, and at least 20.
