@@ -18,6 +18,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"mailserver/imap"
+	"mailserver/internal/samplemail"
 )
 
 // letterBox makes messages at random.
@@ -269,43 +270,19 @@ func TestFullText(t *testing.T) {
 	}
 }
 
-// fullTextTree makes a Maildir of n messages of about 4 KB, whose words are as
-// frequent as those of a language.
+// fullTextTree makes a Maildir of n messages.
 func fullTextTree(t *testing.T, dir string, n int) (total int64) {
 	for _, sub := range []string{"cur", "new", "tmp"} {
 		must(t, os.MkdirAll(filepath.Join(dir, sub), 0o700))
 	}
-	r := rand.New(rand.NewPCG(1, 2))
-	zipf := rand.NewZipf(r, 1.1, 4, 60_000)
+	letters := samplemail.New()
 	for i := range n {
-		var s strings.Builder
-		fmt.Fprintf(&s, "Received: from mx%d.example (mx%d.example [192.0.2.%d])\n\tby mail.example with ESMTPS id %016X\n", r.IntN(50), r.IntN(50), r.IntN(256), r.Uint64())
-		fmt.Fprintf(&s, "From: User %d <u%d@example.org>\nTo: joe@vmail.example\nSubject: %s %s\nMessage-ID: <%016x@example.org>\nX-Odd: odd%d\n", i%97, i%97, ftsWord(zipf.Uint64()), ftsWord(zipf.Uint64()), r.Uint64(), i%1000)
-		fmt.Fprintf(&s, "DKIM-Signature: v=1; a=rsa-sha256; b=")
-		for range 12 {
-			fmt.Fprintf(&s, "%016x\n\t", r.Uint64())
-		}
-		s.WriteString("\nContent-Type: text/plain; charset=utf-8\n\n")
-		for size := 1000 + r.IntN(6000); s.Len() < size; {
-			s.WriteString(ftsWord(zipf.Uint64()))
-			s.WriteString([]string{" ", " ", " ", " ", ", ", ".\n"}[r.IntN(6)])
-		}
-		if i%450 == 7 {
-			s.WriteString("zyxneedle\n")
-		}
-		name := filepath.Join(dir, "cur", fmt.Sprintf("%010d.M%06dP1.host,S=%d:2,S", 1_600_000_000+i/1000, i%1000, s.Len()))
-		must(t, os.WriteFile(name, []byte(s.String()), 0o600))
-		total += int64(s.Len())
+		text := letters.Next()
+		name := filepath.Join(dir, "cur", fmt.Sprintf("%010d.M%06dP1.host,S=%d:2,S", 1_600_000_000+i/1000, i%1000, len(text)))
+		must(t, os.WriteFile(name, []byte(text), 0o600))
+		total += int64(len(text))
 	}
 	return total
 }
 
-// ftsWord is a word of two to four syllables.
-func ftsWord(n uint64) (s string) {
-	n = n * 7_654_321 % 1_000_003
-	for n > 0 || len(s) < 4 {
-		s += string("bcdfghklmnprstvwxzjq"[n%20]) + string("aeiou"[n/20%5])
-		n /= 100
-	}
-	return s
-}
+func ftsWord(n uint64) string { return samplemail.Word(n) }

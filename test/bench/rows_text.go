@@ -3,13 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
+
+	"mailserver/internal/samplemail"
 )
 
 // textIndex turns the text index of our server on and off.
@@ -141,13 +142,12 @@ func (c *reader) search(command string) (answer string, took time.Duration, err 
 	}
 }
 
-// letters makes n messages of some 4 KB, the same for every server.
+// letters makes n messages, the same for every server.
 func (s *subject) letters(cur string, n int) error {
-	r := rand.New(rand.NewPCG(1, 2))
-	zipf := rand.NewZipf(r, 1.1, 4, 60_000)
+	l := samplemail.New()
 	for i := range n {
 		path := filepath.Join(cur, fmt.Sprintf("%010d.M%06dP1.bench:2,S", 1_600_000_000+i, i%1_000_000))
-		if err := os.WriteFile(path, []byte(letter(r, zipf, i)), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(l.Next()), 0o600); err != nil {
 			return err
 		}
 		if err := os.Chown(path, s.uid, s.gid); err != nil {
@@ -157,32 +157,4 @@ func (s *subject) letters(cur string, n int) error {
 	return nil
 }
 
-func letter(r *rand.Rand, zipf *rand.Zipf, i int) string {
-	var s strings.Builder
-	fmt.Fprintf(&s, "Received: from mx%d.example (mx%d.example [192.0.2.%d])\n\tby mail.example with ESMTPS id %016X\n", r.IntN(50), r.IntN(50), r.IntN(256), r.Uint64())
-	fmt.Fprintf(&s, "From: User %d <u%d@example.org>\nTo: joe@vmail.example\nSubject: %s %s\nMessage-ID: <%016x@example.org>\n",
-		i%97, i%97, word(zipf.Uint64()), word(zipf.Uint64()), r.Uint64())
-	s.WriteString("DKIM-Signature: v=1; a=rsa-sha256; b=")
-	for range 12 {
-		fmt.Fprintf(&s, "%016x\n\t", r.Uint64())
-	}
-	s.WriteString("x\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\n")
-	for size := 1000 + r.IntN(6000); s.Len() < size; {
-		s.WriteString(word(zipf.Uint64()))
-		s.WriteString([]string{" ", " ", " ", " ", ", ", ".\n"}[r.IntN(6)])
-	}
-	if i%450 == 7 {
-		s.WriteString("zyxneedle\n")
-	}
-	return s.String()
-}
-
-// word is a word of two to four syllables, the more frequent the smaller n is.
-func word(n uint64) (s string) {
-	n = n * 7_654_321 % 1_000_003
-	for n > 0 || len(s) < 4 {
-		s += string("bcdfghklmnprstvwxzjq"[n%20]) + string("aeiou"[n/20%5])
-		n /= 100
-	}
-	return s
-}
+func word(n uint64) string { return samplemail.Word(n) }
