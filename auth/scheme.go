@@ -173,6 +173,17 @@ func VerifyOf(user, stored, password string) (bool, error) {
 	return checkPassword(password) == nil && h.check([]byte(password)), nil
 }
 
+// Usable says why nobody can log in with the stored password of a user,
+// whatever is typed; nil: somebody can. One without {SCHEME} has
+// defaultScheme. Errors: ErrScheme, ErrHash.
+func Usable(user, stored, defaultScheme string) error {
+	if _, ok := elsewhere(stored); ok {
+		return nil
+	}
+	_, err := readHash(stored, defaultScheme, user)
+	return err
+}
+
 // readHash reads the stored password of a user; one without {SCHEME} has
 // defaultScheme.
 func readHash(stored, defaultScheme, user string) (*hashed, error) {

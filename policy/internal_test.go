@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"mailserver/internal/address"
 	"mailserver/internal/nets"
 	"mailserver/schema"
 )
@@ -137,7 +138,7 @@ func FuzzHostname(f *testing.F) {
 		if validHostname(s) && (strings.ContainsAny(s, " \r\n<>@[]") || len(s) > 255 || strings.Contains(s, "..")) {
 			t.Errorf("%q", s)
 		}
-		if a, ok := literalAddr(s); ok && !a.IsValid() {
+		if a, ok := address.Literal(s); ok && !a.IsValid() {
 			t.Errorf("%q", s)
 		}
 	})

@@ -7,8 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/net/idna"
-
+	"mailserver/internal/address"
 	"mailserver/internal/dns"
 	"mailserver/internal/maillog"
 	"mailserver/schema"
@@ -68,18 +67,8 @@ func (x *query) traceDNS(name string, t dns.Type, a *dns.Answer, err error) {
 	x.traceLookup("DNS "+dns.TypeName(t), name, answer)
 }
 
-// ascii turns a name in UTF-8 into the form that the DNS has; RFC 5891.
-func ascii(name string) string {
-	for i := range len(name) {
-		if name[i] >= 0x80 {
-			if a, err := idna.Lookup.ToASCII(name); err == nil {
-				return a
-			}
-			break
-		}
-	}
-	return name
-}
+// ascii turns a name in UTF-8 into the form that the DNS has.
+func ascii(name string) string { return address.ToASCII(name) }
 
 // exists asks for several types of a name until one is there. stop says
 // whether a reply without sense ends the search.

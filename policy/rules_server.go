@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"mailserver/internal/address"
 	"mailserver/internal/dns"
 	"mailserver/internal/nets"
 )
@@ -69,7 +70,7 @@ const maxServers = 20
 // serverAccess looks up the names of the servers, then their addresses.
 func (x *query) serverAccess(it *item, name string, t dns.Type, subject, class string) outcome {
 	if strings.HasPrefix(name, "[") {
-		addr, ok := literalAddr(name)
+		addr, ok := address.Literal(name)
 		if !ok || t == dns.NS {
 			return dunno
 		}

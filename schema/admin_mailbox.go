@@ -40,6 +40,22 @@ func (m *Mail) Mailboxes(ctx context.Context, domain string, fn func(MailboxRow)
 	return wrap("list mailboxes", err)
 }
 
+// Passwords calls fn for the stored password of every mailbox that has one,
+// to be looked at and never shown.
+func (m *Mail) Passwords(ctx context.Context, fn func(address, stored string) error) error {
+	err := m.each(ctx, `
+		SELECT addLocalpart || '@' || domName, vmPasswd
+		FROM VMailbox b JOIN Address a ON addNum = vmNum JOIN Domain ON domNum = addDomNum
+		WHERE vmPasswd <> '' AND b.active <> 0 ORDER BY domName, addLocalpart`, nil, func(rows *sql.Rows) error {
+		var address, stored string
+		if err := rows.Scan(&address, &stored); err != nil {
+			return err
+		}
+		return fn(address, stored)
+	})
+	return wrap("list passwords", err)
+}
+
 // schemeOf returns SCHEME of {SCHEME}hash.
 func schemeOf(passwd string) string {
 	if rest, ok := strings.CutPrefix(passwd, "{"); ok {

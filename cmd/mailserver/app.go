@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"mailserver/internal/address"
 	"mailserver/internal/config"
 	"mailserver/internal/dns"
 	"mailserver/internal/server"
@@ -106,6 +107,24 @@ func splitAddress(text, host string) (local, domain string, err error) {
 		return "", "", usage("%q is not an address such as user@domain", text)
 	}
 	return text[:i], text[i+1:], nil
+}
+
+// newAddress is do for an address that comes into being: refused is what could
+// never be one.
+func newAddress(do func(t *schema.Tx, local, domain string) error) func(t *schema.Tx, local, domain string) error {
+	return func(t *schema.Tx, local, domain string) error {
+		if err := checkNew(local, domain); err != nil {
+			return err
+		}
+		return do(t, local, domain)
+	}
+}
+
+func checkNew(local, domain string) error {
+	if err := address.CheckNew(local, domain); err != nil {
+		return fmt.Errorf("%w: %w", schema.ErrValue, err)
+	}
+	return nil
 }
 
 // withAddress opens the database for the address that an argument names, and

@@ -112,3 +112,41 @@ func TestCheckCertificates(t *testing.T) {
 	wantCheck(t, dir, exitConfig, "certificates: fault: over.example: certificate", "ran out on",
 		"certificates: fault: good.example: read certificate of good.example: tls: private key does not match public key")
 }
+
+// TestCheckSeesWhatTheShellTakes: rows that sqlite3 writes without a word.
+func TestCheckSeesWhatTheShellTakes(t *testing.T) {
+	dir := sampleDir(t)
+	ctx := context.Background()
+	m, err := schema.OpenMail(ctx, server.MailFile(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	err = m.Write(ctx, func(tx *schema.Tx) error {
+		if _, err := tx.AddDomain("exa mple", 842, schema.DomainChange{}); err != nil {
+			return err
+		}
+		return tx.AddVMailbox("word", "vmail.example", schema.MailboxChange{Passwd: schema.To("sesame")})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCheck(t, dir, exitConfig, `names: warning: "exa mple" is no domain`, "mailserver domain rm --recursive -- 'exa mple'",
+		"passwords: fault: word@vmail.example cannot log in: scheme CRYPT", "begins with {PLAIN}",
+		"mailserver mailbox set word@vmail.example --password-stdin")
+	if _, out, _ := run(t, dir, "", "check"); strings.Contains(out, "sesame") {
+		t.Errorf("a password is shown:\n%s", out)
+	}
+}
+
+// TestClassWarns: a class may name what is made next, but not in silence.
+func TestClassWarns(t *testing.T) {
+	dir := sampleDir(t)
+	code, _, errs := run(t, dir, "", "class", "add", "z-next", "--list", "permit_foo")
+	if code != 0 || !strings.Contains(errs, "class z-next: permit_foo: is neither") {
+		t.Errorf("exit %d, %q", code, errs)
+	}
+	if code, _, errs = run(t, dir, "", "class", "set", "z-next", "--list", "permit"); code != 0 || errs != "" {
+		t.Errorf("exit %d, %q", code, errs)
+	}
+}

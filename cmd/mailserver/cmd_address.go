@@ -70,14 +70,14 @@ func (a *app) onAddress(ctx context.Context, arg string, do func(t *schema.Tx, l
 func addressAdd(fs *flag.FlagSet) action {
 	addressFlags(fs)
 	return func(ctx context.Context, a *app, args []string) error {
-		return a.onAddress(ctx, args[0], func(t *schema.Tx, local, domain string) error {
+		return a.onAddress(ctx, args[0], newAddress(func(t *schema.Tx, local, domain string) error {
 			c, err := addressChange(t, a.given())
 			if err != nil {
 				return err
 			}
 			_, err = t.AddAddress(local, domain, c)
 			return err
-		})
+		}))
 	}
 }
 

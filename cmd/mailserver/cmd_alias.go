@@ -25,6 +25,9 @@ func aliasAdd(fs *flag.FlagSet) action {
 	ext := fs.String("extension", "", "address `extension` to add to the targets")
 	return func(ctx context.Context, a *app, args []string) error {
 		return a.withAddress(ctx, args[0], func(m *schema.Mail, local, domain, host string) error {
+			if err := checkNew(local, domain); err != nil {
+				return err
+			}
 			return m.Write(ctx, func(t *schema.Tx) error {
 				from, err := t.EnsureAddress(local, domain)
 				if err != nil {
@@ -52,6 +55,9 @@ func addTarget(t *schema.Tx, from int64, target, host, ext string, local bool) e
 		return usage("%q: only a name of this host (%s) can lead to a file or a command", target, host)
 	}
 	name, domain, err := splitAddress(target, host)
+	if err == nil {
+		err = checkNew(name, domain)
+	}
 	if err != nil {
 		return err
 	}

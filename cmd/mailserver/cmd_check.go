@@ -55,6 +55,8 @@ var checkSteps = []struct {
 	{"certificates", (*checker).certificates},
 	{"files", (*checker).files},
 	{"queue", (*checker).queue},
+	{"names", (*checker).names},
+	{"passwords", (*checker).passwords},
 	{"mailboxes", (*checker).mailboxes},
 }
 

@@ -38,16 +38,22 @@ func classAdd(fs *flag.FlagSet) action {
 		if len(args) == 2 && (numErr != nil || num < 0 || num > 99) {
 			return usage("class add: %q is no number from 0 to 99", args[0])
 		}
-		return a.change(ctx, func(t *schema.Tx) error {
-			name := args[0]
+		name := args[0]
+		if len(args) == 2 {
+			name = schema.ClassName(num, args[1])
+		}
+		err := a.change(ctx, func(t *schema.Tx) error {
 			if len(args) == 2 {
 				if err := t.NumberClass(num, args[1]); err != nil {
 					return err
 				}
-				name = schema.ClassName(num, args[1])
 			}
 			return t.SetClass(name, schema.To(*list), schema.To(nullable(*text)), true)
 		})
+		if err != nil {
+			return err
+		}
+		return a.warnOfClass(ctx, name)
 	}
 }
 
@@ -62,7 +68,10 @@ func classSet(fs *flag.FlagSet) action {
 		if v, ok := given["text"]; ok {
 			text = schema.To(nullable(v))
 		}
-		return a.change(ctx, func(t *schema.Tx) error { return t.SetClass(args[0], list, text, false) })
+		if err := a.change(ctx, func(t *schema.Tx) error { return t.SetClass(args[0], list, text, false) }); err != nil {
+			return err
+		}
+		return a.warnOfClass(ctx, args[0])
 	}
 }
 

@@ -90,6 +90,9 @@ func configSet(*flag.FlagSet) action {
 			if err := refuseFaults(rows, next, changed); err != nil {
 				return err
 			}
+			if err := refuseLists(ctx, m, src, rows, next); err != nil {
+				return err
+			}
 			return m.Write(ctx, func(t *schema.Tx) error {
 				for name, value := range changed {
 					if err := t.SetSetting(name, value); err != nil {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"mailserver/internal/address"
 	"mailserver/internal/config"
 	"mailserver/internal/dns"
 	"mailserver/internal/dnsplan"
@@ -193,8 +194,10 @@ func mailDomains(ctx context.Context, m *schema.Mail, host, one string) (list []
 		return nil, fmt.Errorf("%s: no domain whose mail is taken here: %w", one, schema.ErrNotFound)
 	}
 	for i := range list {
-		err := m.AllDkimKeys(ctx, list[i].Name, func(k schema.DkimKey) error {
-			if !k.Active || !strings.EqualFold(k.Domain, list[i].Name) {
+		row := list[i].Name
+		list[i].Row, list[i].Name = row, address.ToASCII(row)
+		err := m.AllDkimKeys(ctx, row, func(k schema.DkimKey) error {
+			if !k.Active || !strings.EqualFold(k.Domain, row) {
 				return nil
 			}
 			text, err := record(k)

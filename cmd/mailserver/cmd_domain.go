@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mailserver/internal/address"
 	"mailserver/schema"
 )
 
@@ -121,6 +122,9 @@ func addDomain(t *schema.Tx, name, host string, given map[string]string) error {
 	class, err := parseClass(given["class"])
 	if err != nil {
 		return err
+	}
+	if err := address.CheckDomain(name); err != nil {
+		return fmt.Errorf("%w: %w", schema.ErrValue, err)
 	}
 	if _, err := t.AddDomain(name, class, c); err != nil {
 		return err

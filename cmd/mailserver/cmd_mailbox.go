@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"mailserver/auth"
+	"mailserver/delivery/route"
 	"mailserver/internal/server"
 	"mailserver/internal/setting"
 	"mailserver/schema"
@@ -103,12 +104,15 @@ func mailboxAdd(fs *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
-		return a.onAddress(ctx, args[0], func(t *schema.Tx, local, domain string) error {
+		return a.onAddress(ctx, args[0], newAddress(func(t *schema.Tx, local, domain string) error {
 			if err := refuseUseless(t, domain, given); err != nil {
 				return err
 			}
+			if err := refuseHomeless(local, domain, given); err != nil {
+				return err
+			}
 			return t.AddVMailbox(local, domain, c)
-		})
+		}))
 	}
 }
 
@@ -125,6 +129,18 @@ func refuseUseless(t *schema.Tx, domain string, given map[string]string) error {
 		return usage("%s is a local domain: say --uid, whose files its mail will be", domain)
 	}
 	return nil
+}
+
+// refuseHomeless refuses a mailbox whose name cannot be that of a directory
+// and to which no other is given.
+func refuseHomeless(local, domain string, given map[string]string) error {
+	switch {
+	case given["home"] != "" || route.HasHome(local, domain):
+		return nil
+	case local == "":
+		return usage("@%s is the catch-all, which has no name of its own: say whose mail it is by: mailserver alias add @%s USER@%s", domain, domain, domain)
+	}
+	return usage("%s@%s cannot be the name of a directory: say --home", local, domain)
 }
 
 func mailboxSet(fs *flag.FlagSet) action {

@@ -181,9 +181,9 @@ func (r *firstRun) firstMailbox(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = r.a.onAddress(ctx, r.mailbox, func(t *schema.Tx, local, domain string) error {
+	err = r.a.onAddress(ctx, r.mailbox, newAddress(func(t *schema.Tx, local, domain string) error {
 		return t.AddVMailbox(local, domain, schema.MailboxChange{Passwd: schema.To(hash)})
-	})
+	}))
 	switch {
 	case errors.Is(err, schema.ErrExists):
 		r.say("mailbox %s is there already; its password stays", r.mailbox)

@@ -133,11 +133,15 @@ func expandHome(template, local, domain string) (string, error) {
 			return "", fmt.Errorf("setting virtual_mailbox_home: %%%c is not known", template[i])
 		}
 	}
-	if !pathName(local) || !pathName(domain) {
+	if !HasHome(local, domain) {
 		return "", fmt.Errorf("%s is no name of a directory", address.Address{Local: local, Domain: domain})
 	}
 	return out.String(), nil
 }
+
+// HasHome reports whether virtual_mailbox_home can have a place for a mailbox;
+// if not it needs a vmHome.
+func HasHome(local, domain string) bool { return pathName(local) && pathName(domain) }
 
 // pathName reports whether s names one directory. The catch-all has no name;
 // its mailbox needs a vmHome.

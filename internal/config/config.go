@@ -72,6 +72,10 @@ func (p *part[T]) get(ctx context.Context) (*T, error) {
 	return p.val, p.err
 }
 
+// Filled is the Config of a part from rows that need not be written yet;
+// ErrInvalid.
+func Filled[T any](s *Source, rows map[string]string) (*T, error) { return fill[T](s.table, rows) }
+
 func fill[T any](t *setting.Table, rows map[string]string) (*T, error) {
 	val := new(T)
 	if err := t.Fill(val, rows); err != nil {

@@ -1,6 +1,7 @@
 package dnsplan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -20,7 +21,7 @@ func (c *Checker) CheckDomain(ctx context.Context, d Domain) []Finding {
 	}
 	if len(d.Keys) == 0 {
 		c.add(Finding{Subject: d.Name + " DKIM", State: Bad, Found: "no key signs for it", Why: "large providers refuse or hide mail without a signature",
-			Mend: "mailserver dkim add " + d.Name})
+			Mend: "mailserver dkim add " + cmp.Or(d.Row, d.Name)})
 	}
 	c.dmarc(ctx, d)
 	c.single(ctx, "_smtp._tls."+d.Name, "v=TLSRPTv1", "TLS-RPT", "rua=")

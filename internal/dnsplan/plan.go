@@ -28,7 +28,8 @@ type Service struct {
 
 // Domain is a domain that takes and sends mail here.
 type Domain struct {
-	Name   string
+	Name   string // as the DNS has it, in ASCII
+	Row    string // as mail.sqlite has it
 	Keys   []Key  // that sign
 	Report string // address for reports of DMARC and TLS
 }

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"mailserver/auth"
+	"mailserver/internal/address"
+	"mailserver/schema"
+)
+
+// names: the sqlite3 shell takes every text for the name of a domain.
+func (c *checker) names(ctx context.Context) error {
+	return c.p.Mail.Domains(ctx, func(d schema.DomainRow) error {
+		if err := address.CheckDomain(d.Domain); err != nil && d.Class != schema.External {
+			c.warn("names", "mailserver domain rm --recursive -- '"+strings.ReplaceAll(d.Domain, "'", `'\''`)+"'", "%q is no domain: no mail can come to it", d.Domain)
+		}
+		return nil
+	})
+}
+
+// passwords: a row with one that no log-in can fit, as when somebody has
+// written the word itself, is told as a failure of the server at each log-in.
+func (c *checker) passwords(ctx context.Context) error {
+	scheme, _, err := c.p.Config.Value(ctx, "default_pass_scheme")
+	if err != nil {
+		return err
+	}
+	return c.p.Mail.Passwords(ctx, func(user, stored string) error {
+		err := auth.Usable(user, stored, scheme)
+		if err == nil {
+			return nil
+		}
+		hint := ""
+		if !strings.HasPrefix(stored, "{") {
+			hint = "; one that is a word begins with {PLAIN}"
+		}
+		c.add("passwords", "mailserver mailbox set "+user+" --password-stdin", "%s cannot log in: %v%s", user, err, hint)
+		return nil
+	})
+}
