@@ -149,15 +149,16 @@ func cached[T any](v *View, k cacheKey, load func() (T, error)) (T, error) {
 
 // filled says which tables have rows at all. Most hosts leave most of them
 // empty; without this, each address asks each of them once.
-type filled struct{ relocated, pattern, bcc, owner, relayHost, tlsPolicy, backscatter, alias bool }
+type filled struct{ relocated, pattern, bcc, owner, relayHost, tlsPolicy, backscatter, alias, subdomain bool }
 
 func (v *View) filled(ctx context.Context) (*filled, error) {
 	return cached(v, cacheKey{kind: lookFilled}, func() (*filled, error) {
 		var f filled
 		_, err := v.m.one(ctx, `SELECT EXISTS (SELECT 1 FROM Relocated), EXISTS (SELECT 1 FROM PatternAlias), EXISTS (SELECT 1 FROM Bcc),
 			EXISTS (SELECT 1 FROM SenderOwner), EXISTS (SELECT 1 FROM RelayHost), EXISTS (SELECT 1 FROM TlsPolicy), EXISTS (SELECT 1 FROM BScat),
-			EXISTS (SELECT 1 FROM VAlias) OR EXISTS (SELECT 1 FROM Alias)`,
-			nil, &f.relocated, &f.pattern, &f.bcc, &f.owner, &f.relayHost, &f.tlsPolicy, &f.backscatter, &f.alias)
+			EXISTS (SELECT 1 FROM VAlias) OR EXISTS (SELECT 1 FROM Alias),
+			EXISTS (SELECT 1 FROM Domain WHERE domName >= '.' AND domName < '/' AND domClass = 2)`,
+			nil, &f.relocated, &f.pattern, &f.bcc, &f.owner, &f.relayHost, &f.tlsPolicy, &f.backscatter, &f.alias, &f.subdomain)
 		return &f, wrap("look for rows", err)
 	})
 }

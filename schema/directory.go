@@ -158,6 +158,15 @@ func (v *View) ownDomain(ctx context.Context, name string) (*Domain, error) {
 	})
 }
 
+// RelaysSubdomains reports whether any row .example.com has class relay.
+func (v *View) RelaysSubdomains(ctx context.Context) (bool, error) {
+	f, err := v.filled(ctx)
+	if err != nil {
+		return false, err
+	}
+	return f.subdomain, nil
+}
+
 // Address returns the row of a local part in a domain, in any case, active or
 // not; nil if none. The empty local part asks for the catch-all.
 func (v *View) Address(ctx context.Context, domNum int64, localpart string) (*Address, error) {

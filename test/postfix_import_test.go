@@ -20,7 +20,7 @@ var oldHost = map[string]string{
 	"ways_re":       "/@(.*\\.)?away\\.example$/ error:5.7.1 not from here\n",
 	"aliases":       "postmaster: root\nlist: joe@vm.example, ann@vm.example\n\"quoted\": root\n",
 	"relays":        "rel.example OK\n",
-	"relayto":       "u@rel.example x\nerr@rel.example x\nlater@rel.example x\n",
+	"relayto":       "u@rel.example x\nerr@rel.example x\nlater@rel.example x\nknown@in.rel.example x\n",
 	"transport":     "err@rel.example error:5.7.1 not taken here\nlater@rel.example retry:4.3.2 come back\nrel.example smtp:[127.0.0.1]:1\n.far.example discard:\n",
 	"relocated":     "moved@vm.example new@there.example\n@gone.example nobody\n",
 	"access":        "spam.example REJECT no spam\nuser@bad.example 550 5.7.9 go away\n<> DUNNO\nwait.example DEFER_IF_PERMIT 4.7.9 wait\nclass@c.example z-strict\n",
@@ -212,7 +212,7 @@ func postfixProbes() []struct {
 	for _, to := range strings.Fields("joe@vm.example ANN@VM.EXAMPLE nobody@vm.example strict@vm.example quiet@vm.example joe-ext@vm.example sales@vm.example boss@vm.example moved@vm.example " +
 		"info@al.example none@al.example any.body@catch.example joe@old.example nobody@old.example loop1@al.example u@rel.example nobody@rel.example err@rel.example later@rel.example " +
 		"x@elsewhere.example root@local.example list@local.example quoted@front.example nobody@local.example postmaster postmaster@front.example x@gone.example oldname@vm.example " +
-		"teamwork@vm.example TEAM@vm.example myteam@vm.example joe@re.example nobody@re.example any@pat.example x@away.example x@in.away.example x@faraway.example") {
+		"teamwork@vm.example TEAM@vm.example myteam@vm.example joe@re.example nobody@re.example any@pat.example x@away.example x@in.away.example x@faraway.example u@in.rel.example known@in.rel.example u@deep.in.rel.example u@notrel.example") {
 		rcpts = append(rcpts, "RCPT TO:<"+to+">")
 	}
 	for _, who := range []struct {

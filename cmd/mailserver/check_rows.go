@@ -5,14 +5,13 @@ import (
 	"strings"
 
 	"mailserver/auth"
-	"mailserver/internal/address"
 	"mailserver/schema"
 )
 
 // names: the sqlite3 shell takes every text for the name of a domain.
 func (c *checker) names(ctx context.Context) error {
 	return c.p.Mail.Domains(ctx, func(d schema.DomainRow) error {
-		if err := address.CheckDomain(d.Domain); err != nil && d.Class != schema.External {
+		if err := checkDomain(d.Domain, d.Class); err != nil && d.Class != schema.External {
 			c.warn("names", "mailserver domain rm --recursive -- '"+strings.ReplaceAll(d.Domain, "'", `'\''`)+"'", "%q is no domain: no mail can come to it", d.Domain)
 		}
 		return nil

@@ -123,17 +123,33 @@ func addDomain(t *schema.Tx, name, host string, given map[string]string) error {
 	if err != nil {
 		return err
 	}
-	if err := address.CheckDomain(name); err != nil {
-		return fmt.Errorf("%w: %w", schema.ErrValue, err)
+	if err := checkDomain(name, class); err != nil {
+		return err
 	}
 	if _, err := t.AddDomain(name, class, c); err != nil {
 		return err
 	}
 	// A local domain has the names of the system users, postmaster among them.
-	if class == schema.External || class == schema.Local {
+	if class == schema.External || class == schema.Local || strings.HasPrefix(name, ".") {
 		return nil
 	}
 	return addRoleNames(t, name, host)
+}
+
+// checkDomain refuses a name that no domain has. .example.com is what lies below
+// that domain: for relay, and for transports of domains that are not ours; * is
+// all of those.
+func checkDomain(name string, class schema.Class) error {
+	if class == schema.External && name == "*" {
+		return nil
+	}
+	if class == schema.External || class == schema.Relay {
+		name = strings.TrimPrefix(name, ".")
+	}
+	if err := address.CheckDomain(name); err != nil {
+		return fmt.Errorf("%w: %w", schema.ErrValue, err)
+	}
+	return nil
 }
 
 // addRoleNames makes postmaster and abuse of a hosted domain lead to those of

@@ -93,6 +93,7 @@ type postfixMove struct {
 	locals  []string          // local domains by name
 	counts  map[string]int
 	sqlHint map[string]bool
+	below   bool // relay_domains count for their subdomains
 }
 
 // maxTold bounds the report.

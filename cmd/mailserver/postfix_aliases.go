@@ -198,7 +198,7 @@ func (mv *postfixMove) relayRecipients() error {
 		if err != nil {
 			return err
 		}
-		for _, domain := range domains {
+		for _, domain := range withSubdomains(domains, mv.below) {
 			if class, err := mv.t.DomainClass(domain); err != nil || class != schema.Relay {
 				continue
 			}
@@ -221,6 +221,17 @@ func (mv *postfixMove) relayRecipients() error {
 		_, err := mv.t.EnsureAddress(local, domain)
 		return mv.row(file, row.Line, row.Key, err)
 	})
+}
+
+// withSubdomains are domains and, where they count, what lies below each.
+func withSubdomains(domains []string, below bool) []string {
+	all := domains
+	for _, d := range domains {
+		if below && !strings.HasPrefix(d, ".") {
+			all = append(all, "."+d)
+		}
+	}
+	return all
 }
 
 // entriesQuiet are the names of a list of domains, told about elsewhere.

@@ -115,16 +115,59 @@ func (mv *postfixMove) domains() error {
 	if err := mv.destination(); err != nil {
 		return err
 	}
-	if err := mv.entries("relay_domains", mv.domain("relay_domains", schema.Relay)); err != nil {
+	if err := mv.parentDomains(); err != nil {
 		return err
 	}
-	if p, ok := mv.conf.Get("relay_domains"); ok && mv.counts["relay_domains"] > 0 && strings.Contains(mv.value("parent_domain_matches_subdomains"), "relay_domains") {
-		mv.tell("main.cf", p.Line, "relay_domains", missed, "the subdomains of these: each domain has a row of its own")
+	if err := mv.entries("relay_domains", mv.relayDomain()); err != nil {
+		return err
+	}
+	if p, ok := mv.conf.Get("relay_domains"); ok && mv.below && mv.counts["relay_domains"] > 0 {
+		mv.tell("main.cf", p.Line, "relay_domains", taken, "their subdomains: rows .DOMAIN, as parent_domain_matches_subdomains has it")
 	}
 	if err := mv.entries("virtual_mailbox_domains", mv.domain("virtual_mailbox_domains", mv.mailboxClass())); err != nil {
 		return err
 	}
 	return mv.aliasDomains()
+}
+
+// parentDomains takes the list of what counts for subdomains too: the setting
+// for those that are settings, relay_domains as rows.
+func (mv *postfixMove) parentDomains() error {
+	const name = "parent_domain_matches_subdomains"
+	var words, needed []string
+	for _, w := range postfixconf.Words(mv.value(name), true) {
+		switch w {
+		case "relay_domains":
+			mv.below = true
+		case "mynetworks", "permit_mx_backup_networks", "smtpd_access_maps":
+			words = append(words, w)
+		case "debug_peer_list", "fast_flush_domains", "qmqpd_authorized_clients": // nothing has them here
+		default:
+			needed = append(needed, w)
+		}
+	}
+	if _, ok := mv.conf.Get(name); !ok {
+		return nil
+	}
+	if len(needed) > 0 {
+		mv.param(name, missed, "%s: its names count for themselves", strings.Join(needed, ", "))
+	}
+	return mv.setAs(name, strings.Join(words, ", "), "setting; relay_domains are rows")
+}
+
+// relayDomain writes a relay domain, and what lies below it where Postfix takes
+// that too. A name .example.com is only that.
+func (mv *postfixMove) relayDomain() func(file string, line int, word string) error {
+	put := mv.domain("relay_domains", schema.Relay)
+	return func(file string, line int, word string) error {
+		if err := put(file, line, word); err != nil || !mv.below || strings.HasPrefix(word, ".") {
+			return err
+		}
+		if class, err := mv.t.DomainClass(word); err != nil || class != schema.Relay {
+			return nil
+		}
+		return mv.t.PutDomain("."+strings.ToLower(word), schema.Relay)
+	}
 }
 
 // destination takes mydestination: names stay a setting, what tables hold are

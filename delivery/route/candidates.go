@@ -118,8 +118,46 @@ func (q *query) domain(ctx context.Context, name string) (domain, error) {
 		d.row, d.class = row, schema.Local
 	default:
 		d.row = row
+		return d, q.subdomain(ctx, &d)
 	}
 	return d, nil
+}
+
+// subdomain finds the relay domain below which a name lies: the nearest row
+// .parent of class relay, as postconf(5) parent_domain_matches_subdomains has
+// it with relay_domains. Addresses of a row with the name itself count; without
+// one, those of .parent.
+func (q *query) subdomain(ctx context.Context, d *domain) error {
+	if some, err := q.view.RelaysSubdomains(ctx); err != nil || !some {
+		return err
+	}
+	for _, name := range parents(d.name) {
+		row, err := q.view.Domain(ctx, name)
+		if err != nil {
+			return err
+		}
+		if row == nil || !row.Active || row.Class != schema.Relay {
+			continue
+		}
+		if d.class = schema.Relay; d.row == nil {
+			d.row = row
+		}
+		return nil
+	}
+	return nil
+}
+
+// parents are .b.example and .example of a.b.example, the nearest first.
+func parents(name string) (list []string) {
+	for len(list) < 127 && len(name) <= maxKey && !strings.HasPrefix(name, "[") {
+		i := strings.IndexByte(name, '.')
+		if i < 0 {
+			break
+		}
+		list = append(list, name[i:])
+		name = name[i+1:]
+	}
+	return list
 }
 
 // isDestination reports whether the setting mydestination names a domain. A

@@ -43,16 +43,7 @@ func rowName(a *schema.Address) string { return strings.ToLower(a.String()) }
 
 // parentTransport asks the rows .parent of each parent domain, and *.
 func (q *query) parentTransport(ctx context.Context, res *resolved, h hop) (hop, error) {
-	names := []string{}
-	for rest := res.dom.name; len(names) < 127; {
-		i := strings.IndexByte(rest, '.')
-		if i < 0 || strings.HasPrefix(rest, "[") || len(rest) > maxKey {
-			break
-		}
-		names = append(names, rest[i:])
-		rest = rest[i+1:]
-	}
-	for _, name := range append(names, "*") {
+	for _, name := range append(parents(res.dom.name), "*") {
 		d, err := q.view.Domain(ctx, name)
 		if err != nil {
 			return h, err

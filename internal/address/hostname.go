@@ -49,8 +49,11 @@ func ToASCII(name string) string {
 }
 
 // CheckNew says why there can be no such address; local without quotes, ” is
-// the catch-all of the domain. It is ErrSyntax.
+// the catch-all of the domain, or of what is below .domain. It is ErrSyntax.
 func CheckNew(local, domain string) error {
+	if local == "" {
+		domain = strings.TrimPrefix(domain, ".")
+	}
 	if err := CheckDomain(domain); err != nil {
 		return err
 	}
