@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"sync"
+	"sync/atomic"
 )
 
 // Bounds of what look-ups keep in memory. Of a big host all domains stay, 10,000
@@ -18,6 +19,7 @@ const (
 // so an answer never outlives the rows that it came from.
 type cache struct {
 	gen     int64 // counts caches; the Generation of their Views
+	view    atomic.Pointer[View]
 	domains shelf // that are rows; names that are none are other
 	other   shelf
 }

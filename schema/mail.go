@@ -93,7 +93,12 @@ func (m *Mail) View(ctx context.Context) (*View, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", m.path, err)
 	}
-	return &View{m: f, c: c}, nil
+	if v := c.view.Load(); v != nil {
+		return v, nil
+	}
+	v := &View{m: f, c: c} // a cache is of one file
+	c.view.Store(v)
+	return v, nil
 }
 
 // Generation changes whenever any row of the file may have changed. What a

@@ -17,7 +17,7 @@ type walIndex struct{ mem []byte }
 
 // walHeader is WalIndexHdr: a counter of commits, the end of the log, its
 // checksum and salt.
-type walHeader [12]uint32
+type walHeader [6]uint64
 
 // mapWALIndex maps the memory of the file at path. Some connection of this
 // process must have read the file, and must stay open as long as the map is used.
@@ -58,10 +58,10 @@ func (w walIndex) header() (h walHeader, ok bool) {
 	}
 	both := (*[2]walHeader)(unsafe.Pointer(&w.mem[0]))
 	for i := range h {
-		h[i] = atomic.LoadUint32(&both[0][i])
+		h[i] = atomic.LoadUint64(&both[0][i])
 	}
 	for i := range h {
-		if atomic.LoadUint32(&both[1][i]) != h[i] {
+		if atomic.LoadUint64(&both[1][i]) != h[i] {
 			return h, false
 		}
 	}

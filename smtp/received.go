@@ -35,7 +35,10 @@ func (s *session) received(id string) string {
 	if helo == "" {
 		helo = s.client.Name
 	}
-	fmt.Fprintf(&b, "Received: from %s (%s [%s])\r\n", helo, s.client.Name, literal(s.client.Addr))
+	b.Grow(256)
+	for _, part := range [...]string{"Received: from ", helo, " (", s.client.Name, " [", literal(s.client.Addr), "])\r\n"} {
+		b.WriteString(part)
+	}
 	if s.set.TLSReceivedHeader && s.tls != nil {
 		b.WriteString(s.tls.header())
 	}
@@ -43,12 +46,16 @@ func (s *session) received(id string) string {
 		fmt.Fprintf(&b, "\t(Authenticated sender: %s)\r\n", maillog.OneLine(s.user))
 	}
 	env := &s.tx.env
-	fmt.Fprintf(&b, "\tby %s (%s) with %s id %s", s.hostname(), s.set.MailName, env.Proto, id)
+	for _, part := range [...]string{"\tby ", s.hostname(), " (", s.set.MailName, ") with ", env.Proto, " id ", id} {
+		b.WriteString(part)
+	}
 	date := s.srv.d.Now().Format(mailDate)
+	to := ";\r\n\t"
 	if len(env.To) == 1 { // of several, none may learn of the others
-		fmt.Fprintf(&b, "\r\n\tfor <%s>; %s\r\n", env.To[0].Address, date)
-	} else {
-		fmt.Fprintf(&b, ";\r\n\t%s\r\n", date)
+		to = "\r\n\tfor <" + env.To[0].Address.String() + ">; "
+	}
+	for _, part := range [...]string{to, date, "\r\n"} {
+		b.WriteString(part)
 	}
 	return b.String()
 }

@@ -1,8 +1,10 @@
 package queue
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,28 +15,31 @@ import (
 // LogOutcome writes the line of one recipient, as every delivery agent of
 // Postfix does. delays are before the queue, in the queue, connecting, sending.
 func LogOutcome(log *slog.Logger, id string, r *Recipient, res Result, delays [4]time.Duration) {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s: to=<%s>,", id, r.Address)
+	text := oneLine(res.Text)
+	b := append(make([]byte, 0, 256), id...)
+	b = append(append(append(b, ": to=<"...), r.Address...), ">,"...)
 	if r.Original != "" && !strings.EqualFold(r.Original, r.Address) {
-		fmt.Fprintf(&b, " orig_to=<%s>,", r.Original)
+		b = append(append(append(b, " orig_to=<"...), r.Original...), ">,"...)
+	}
+	b = append(append(b, " relay="...), res.Relay...)
+	if res.Uses > 1 {
+		b = strconv.AppendInt(append(b, ", conn_use="...), int64(res.Uses), 10)
 	}
 	var sum time.Duration
-	var parts [4]string
+	for _, d := range delays {
+		sum += max(d, 0)
+	}
+	b = appendSeconds(append(b, ", delay="...), sum)
 	for i, d := range delays {
-		d = max(d, 0)
-		sum += d
-		parts[i] = seconds(d)
+		b = appendSeconds(append(b, [...]string{", delays=", "/", "/", "/"}[i]...), max(d, 0))
 	}
-	use := ""
-	if res.Uses > 1 {
-		use = fmt.Sprintf(", conn_use=%d", res.Uses)
-	}
-	fmt.Fprintf(&b, " relay=%s%s, delay=%s, delays=%s, dsn=%s, status=%s (%s)",
-		res.Relay, use, seconds(sum), strings.Join(parts[:], "/"), res.Enhanced, res.Status, oneLine(res.Text))
-	maillog.Event(log, slog.LevelInfo, res.Tag, b.String(), "delivery",
+	b = append(append(b, ", dsn="...), res.Enhanced...)
+	b = append(append(b, ", status="...), res.Status.String()...)
+	b = append(append(append(b, " ("...), text...), ')')
+	maillog.Event(log, slog.LevelInfo, res.Tag, string(b), "delivery",
 		slog.String(maillog.QueueID, id), slog.String(maillog.Rcpt, r.Address), slog.String("status", res.Status.String()),
 		slog.String(maillog.Enhanced, res.Enhanced), slog.String(maillog.MX, res.Relay),
-		slog.String(maillog.Reason, oneLine(res.Text)), slog.Duration(maillog.Dur, sum))
+		slog.String(maillog.Reason, text), slog.Duration(maillog.Dur, sum))
 }
 
 func (q *Queue) logOutcome(it *item, res Result, begun, now time.Time) {
@@ -66,7 +71,7 @@ func (q *Queue) logActive(m *schema.QueueMessage, n int) {
 // LogActive writes the line of qmgr(8) for a message that is being delivered.
 func LogActive(log *slog.Logger, m *Message, n int) {
 	maillog.Event(log, slog.LevelInfo, maillog.Qmgr,
-		fmt.Sprintf("%s: from=<%s>, size=%d, nrcpt=%d (queue active)", m.ID, m.Sender, m.Size, n),
+		m.ID+": from=<"+m.Sender+">, size="+strconv.FormatInt(m.Size, 10)+", nrcpt="+strconv.Itoa(n)+" (queue active)",
 		"active", slog.String(maillog.QueueID, m.ID), slog.String(maillog.From, m.Sender), slog.Int64(maillog.Size, m.Size))
 }
 
@@ -102,20 +107,19 @@ func (q *Queue) logPutOff(p *schema.QueuePutOff, n int64) {
 		"destination suspended", slog.String("site", p.Site), slog.Int64("recipients", n), slog.String(maillog.Reason, oneLine(p.Reply)))
 }
 
-// seconds writes a delay as Postfix does: two significant digits.
-func seconds(d time.Duration) string {
-	s := d.Seconds()
+// appendSeconds writes a delay as Postfix does: two significant digits.
+func appendSeconds(b []byte, d time.Duration) []byte {
+	s, from := d.Seconds(), len(b)
 	switch {
 	case s >= 10:
-		return fmt.Sprintf("%.0f", s)
+		return strconv.AppendFloat(b, s, 'f', 0, 64)
 	case s >= 1:
-		return trim(fmt.Sprintf("%.1f", s))
+		b = strconv.AppendFloat(b, s, 'f', 1, 64)
 	default:
-		return trim(fmt.Sprintf("%.2f", s))
+		b = strconv.AppendFloat(b, s, 'f', 2, 64)
 	}
+	return append(b[:from], bytes.TrimSuffix(bytes.TrimRight(b[from:], "0"), []byte("."))...)
 }
-
-func trim(s string) string { return strings.TrimSuffix(strings.TrimRight(s, "0"), ".") }
 
 // oneLine keeps what a remote said from writing lines of its own.
 func oneLine(s string) string {

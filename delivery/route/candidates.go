@@ -63,6 +63,7 @@ type resolved struct {
 	user   string      // local part without extension
 	suffix string      // delimiter and extension, '' if none
 	cands  []candidate // the most specific first
+	forms  []string    // of keys, once asked for
 }
 
 // resolve qualifies an address and collects its candidates.
@@ -281,8 +282,11 @@ func (q *query) rclass(res *resolved) int {
 // user+ext@domain, user@domain, and for local domains user+ext and user; then
 // @domain. canonical(5), virtual(5), relocated(5).
 func (res *resolved) keys() []string {
+	if res.forms != nil {
+		return res.forms
+	}
 	at := "@" + res.dom.name
-	list := []string{res.addr.Local + at}
+	list := append(make([]string, 0, 5), res.addr.Local+at)
 	if res.suffix != "" {
 		list = append(list, res.user+at)
 	}
@@ -292,7 +296,8 @@ func (res *resolved) keys() []string {
 			list = append(list, res.user)
 		}
 	}
-	return append(list, at)
+	res.forms = append(list, at)
+	return res.forms
 }
 
 // className says a class in words.

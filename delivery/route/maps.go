@@ -190,7 +190,7 @@ func askVirtualAlias(q *query, ctx context.Context, key string) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	res.user, res.suffix = res.addr.Local, ""
+	res.user, res.suffix, res.forms = res.addr.Local, "", nil
 	res.cands = slices.DeleteFunc(res.cands, func(c candidate) bool { return c.base || c.catchAll != (local == "") })
 	a, err := q.virtual(ctx, res)
 	if err != nil || a == nil {

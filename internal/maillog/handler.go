@@ -74,6 +74,9 @@ func (h *syslogHandler) WithGroup(name string) slog.Handler {
 // Handle writes one line. An event that has its own line (Line) is written in
 // its words; anything else as level, message and attributes.
 func (h *syslogHandler) Handle(_ context.Context, r slog.Record) error {
+	if tag, line := own(&r); line != "" && len(h.attrs) == 0 && h.group == "" {
+		return write(h, r.Time, tag, line)
+	}
 	var tag, line string
 	b := make([]byte, 0, 256)
 	b = appendMessage(b, r)
@@ -87,7 +90,21 @@ func (h *syslogHandler) Handle(_ context.Context, r slog.Record) error {
 	if line != "" {
 		b = append(b[:0], line...)
 	}
-	return h.write(r.Time, tag, b)
+	return write(h, r.Time, tag, b)
+}
+
+// own finds the tag and the line of an event among its attributes.
+func own(r *slog.Record) (tag, line string) {
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case Tag:
+			tag = a.Value.String()
+		case Line:
+			line = a.Value.String()
+		}
+		return tag == "" || line == ""
+	})
+	return tag, line
 }
 
 func appendMessage(b []byte, r slog.Record) []byte {
@@ -146,11 +163,16 @@ func needsQuotes(s string) bool {
 // ownTag is the tag of lines that no Postfix or Dovecot program would write.
 const ownTag = "mailserver"
 
-func (h *syslogHandler) write(t time.Time, tag string, text []byte) error {
+// lines holds buffers for lines.
+var lines = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+
+func write[T string | []byte](h *syslogHandler, t time.Time, tag string, text T) error {
 	if t.IsZero() {
 		t = time.Now()
 	}
-	b := make([]byte, 0, len(text)+len(h.host)+64)
+	mem := lines.Get().(*[]byte)
+	defer lines.Put(mem)
+	b := (*mem)[:0]
 	b = t.AppendFormat(b, time.Stamp)
 	b = append(b, ' ')
 	b = append(b, h.host...)
@@ -164,10 +186,13 @@ func (h *syslogHandler) write(t time.Time, tag string, text []byte) error {
 		b = appendPID(append(b, tag...), h.pid)
 	}
 	b = append(b, ": "...)
-	b = appendPrintable(b, text)
+	b = append(appendPrintable(b, text), '\n')
+	if cap(b) <= 4<<10 {
+		*mem = b
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	_, err := h.w.Write(append(b, '\n'))
+	_, err := h.w.Write(b)
 	return err
 }
 
@@ -179,12 +204,13 @@ func appendPID(b []byte, pid int) []byte {
 
 // appendPrintable replaces control characters, so that nobody writes lines of
 // the log by naming himself "x\nNov 21 ...".
-func appendPrintable(b, text []byte) []byte {
-	for _, c := range text {
+func appendPrintable[T string | []byte](b []byte, text T) []byte {
+	from := len(b)
+	b = append(b, text...)
+	for i, c := range b[from:] {
 		if c < ' ' || c == 0x7f {
-			c = '?'
+			b[from+i] = '?'
 		}
-		b = append(b, c)
 	}
 	return b
 }

@@ -6,6 +6,7 @@ package maillog
 import (
 	"context"
 	"log/slog"
+	"time"
 )
 
 // Keys of attributes. No other words are used for these facts.
@@ -61,12 +62,15 @@ const Tag = "tag"
 // Event writes one event: msg is a constant lower-case phrase, line is what
 // Postfix or Dovecot would log for it.
 func Event(log *slog.Logger, level slog.Level, tag, line, msg string, attrs ...slog.Attr) {
-	if log == nil || !log.Enabled(context.Background(), level) {
+	ctx := context.Background()
+	if log == nil || !log.Enabled(ctx, level) {
 		return
 	}
-	all := make([]slog.Attr, 0, len(attrs)+2)
-	all = append(all, slog.String(Tag, tag), slog.String(Line, line))
-	log.LogAttrs(context.Background(), level, msg, append(all, attrs...)...)
+	// As LogAttrs does, without asking who called.
+	r := slog.NewRecord(time.Now(), level, msg, 0)
+	r.AddAttrs(slog.String(Tag, tag), slog.String(Line, line))
+	r.AddAttrs(attrs...)
+	log.Handler().Handle(ctx, r)
 }
 
 // Steps is an attribute of many lines that no form of the log prints: how policy

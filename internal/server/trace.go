@@ -118,7 +118,7 @@ func (t *tracer) take() []schema.TraceLine {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	lines := t.lines
-	t.lines = nil
+	t.lines = make([]schema.TraceLine, 0, len(lines)) // as many may come again
 	if t.lost > 0 && len(lines) > 0 {
 		lines = append(lines, schema.TraceLine{Time: lines[len(lines)-1].Time, Text: fmt.Sprintf("%d lines are left out: too many at a time", t.lost)})
 		t.lost = 0
