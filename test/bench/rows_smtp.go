@@ -75,7 +75,7 @@ func relayRow() row {
 		if err != nil {
 			return nil, err
 		}
-		defer k.l.Close()
+		defer k.stop()
 		l := load{sessions: 20, size: 4096, messages: b.count(5000), from: user(0), to: func(i int) []string { return []string{fmt.Sprintf("r%d@%s", i%50, sinkDomain)} }}
 		return l.measure(s, func() int { return int(k.n.Load()) })
 	}}
