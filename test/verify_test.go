@@ -207,3 +207,46 @@ func TestRestoreOfOneMoment(t *testing.T) {
 	}
 	h.check()
 }
+
+// TestRestoreComparesSums: what a disk has changed in a backup is named by the
+// restore that brings it back, and so is what it has lost; the rest comes back.
+func TestRestoreComparesSums(t *testing.T) {
+	t.Parallel()
+	h, to := backedUp(t)
+	b := h.backup(to)
+	files := messages(t, filepath.Join(b.Dir, "mail", "joe@vmail.example"))
+	flip(t, files[0])
+	if err := os.Remove(files[1]); err != nil {
+		t.Fatal(err)
+	}
+	faults := []string{strings.TrimPrefix(files[0], b.Dir+"/") + ": has changed since the backup\n", strings.TrimPrefix(files[1], b.Dir+"/") + ": is missing\n",
+		"2 files of the backup have changed since it was made; what is there was restored as it is\n"}
+	named := func(out string, err error) {
+		t.Helper()
+		if code := exitCode(err); code != 78 {
+			t.Errorf("exit code %d", code)
+		}
+		for _, text := range faults {
+			if strings.Count(out, text) != 1 {
+				t.Errorf("want %q once:\n%s", text, out)
+			}
+		}
+	}
+	r := &host{t: t, dir: filepath.Join(testenv.Dir(t), "restored"), base: h.base, log: new(syncBuffer)}
+	named(r.run("", "restore", to))
+	if n := len(messages(t, r.folder("joe"))); n != 9 {
+		t.Errorf("%d messages, want 9", n)
+	}
+	r.check()
+
+	for _, file := range messages(t, h.folder("joe")) {
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := h.run("", "restore", to, "--mailbox", "joe@vmail.example")
+	named(out, err)
+	if !strings.Contains(out, "9 messages came back") {
+		t.Error(out)
+	}
+}

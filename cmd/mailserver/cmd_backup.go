@@ -189,13 +189,44 @@ func (a *app) restoreMailbox(ctx context.Context, from, user, folder string) err
 		if err != nil {
 			return err
 		}
-		n, err := backup.Mail(ctx, from, strings.ToLower(user), place, folder)
+		m, err := backup.Read(from)
+		if err != nil {
+			return err
+		}
+		tree := backup.Tree{User: strings.ToLower(user)}
+		if i := slices.IndexFunc(m.Trees, func(t backup.Tree) bool { return t.User == tree.User }); i >= 0 {
+			tree = m.Trees[i]
+		}
+		var bad changedFiles
+		n, err := backup.Mail(ctx, from, tree, place, folder, bad.tell(a))
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(a.out, "%d messages came back to %s\n", n, user)
-		return p.Mail.Write(ctx, func(t *schema.Tx) error { return t.AddAudit("restore mail from "+from, user) })
+		if err := p.Mail.Write(ctx, func(t *schema.Tx) error { return t.AddAudit("restore mail from "+from, user) }); err != nil {
+			return err
+		}
+		return bad.end()
 	})
+}
+
+// changedFiles counts files of a backup that are not what was written.
+type changedFiles int
+
+func (n *changedFiles) tell(a *app) func(what string) {
+	return func(what string) {
+		*n++
+		fmt.Fprintf(a.err, "mailserver: %s\n", what)
+	}
+}
+
+// end is the error of a restore that has brought everything, and found some of
+// it changed.
+func (n changedFiles) end() error {
+	if n == 0 {
+		return nil
+	}
+	return &exitError{exitConfig, fmt.Errorf("%d files of the backup have changed since it was made; what is there was restored as it is", n)}
 }
 
 func placeOf(ctx context.Context, p *server.Parts, user string) (backup.Place, error) {
@@ -241,7 +272,8 @@ func (a *app) restoreAll(ctx context.Context, from string, set []string) error {
 	}); err != nil {
 		return err
 	}
-	places, n, err := a.restoreTrees(ctx, from, m)
+	var bad changedFiles
+	places, n, err := a.restoreTrees(ctx, from, m, &bad)
 	if err != nil {
 		return err
 	}
@@ -257,10 +289,10 @@ func (a *app) restoreAll(ctx context.Context, from string, set []string) error {
 	if held > 0 {
 		fmt.Fprintf(a.out, "%d recipients wait in the queue, on hold: look with \"mailserver queue list\", send with \"mailserver queue release ALL\"\n", held)
 	}
-	return nil
+	return bad.end()
 }
 
-func (a *app) restoreTrees(ctx context.Context, from string, m *backup.Manifest) (places []backup.Place, n int, err error) {
+func (a *app) restoreTrees(ctx context.Context, from string, m *backup.Manifest, bad *changedFiles) (places []backup.Place, n int, err error) {
 	err = a.withParts(ctx, func(p *server.Parts) error {
 		for _, t := range m.Trees {
 			place, err := placeOf(ctx, p, t.User)
@@ -271,7 +303,7 @@ func (a *app) restoreTrees(ctx context.Context, from string, m *backup.Manifest)
 			if err != nil {
 				return err
 			}
-			k, err := backup.Mail(ctx, from, t.User, place, "*")
+			k, err := backup.Mail(ctx, from, t, place, "*", bad.tell(a))
 			if n += k; err != nil {
 				return err
 			}

@@ -2,9 +2,12 @@ package backup
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -99,8 +102,11 @@ func Finish(to string, places []Place) error {
 // Mail puts the mail of a user back: each message that is not in the tree
 // already, under any flags and in any mailbox. Nothing there is changed. folder
 // limits it to one mailbox: a directory of the Maildir, ” for INBOX; "*" is
-// all. It returns how many messages came back.
-func Mail(ctx context.Context, from, user string, to Place, folder string) (n int, err error) {
+// all. What is read is compared with the sums of the backup; a message that has
+// changed comes back all the same, and bad is told. It returns how many
+// messages came back.
+func Mail(ctx context.Context, from string, t Tree, to Place, folder string, bad func(what string)) (n int, err error) {
+	user := t.User
 	root := userDir(from, user)
 	if _, err := os.Stat(root); err != nil {
 		return 0, fmt.Errorf("mail of %s in backup %s: %w", user, from, err)
@@ -112,17 +118,24 @@ func Mail(ctx context.Context, from, user string, to Place, folder string) (n in
 	if err != nil {
 		return 0, err
 	}
+	sums := &restored{comparison: comparison{dir: from, bad: bad}}
+	if t.Sums != "" {
+		if sums.list = openIndex(from, user, t.Sums, byPath); sums.list == nil {
+			bad(sums.name(listOf(from, user)) + ": is missing or has changed since the backup; the mail of " + user + " was not compared")
+		}
+	}
+	defer sums.list.close()
 	for _, dir := range mailDirs(root) {
 		if folder != "*" && folder != dir {
 			continue
 		}
-		k, err := box(ctx, filepath.Join(root, dir), to, dir, have)
+		k, err := box(ctx, filepath.Join(root, dir), to, dir, have, sums)
 		n += k
 		if err != nil {
 			return n, fmt.Errorf("restore mail of %s: %w", user, err)
 		}
 	}
-	return n, nil
+	return n, sums.missing(ctx)
 }
 
 // makeHome makes what lies above the Maildir, for the system, and the home, for
@@ -196,7 +209,7 @@ func present(to Place) (have names, err error) {
 }
 
 // box puts one mailbox back.
-func box(ctx context.Context, from string, to Place, dir string, have names) (n int, err error) {
+func box(ctx context.Context, from string, to Place, dir string, have names, sums *restored) (n int, err error) {
 	if err := to.as(func() error { return makeBox(filepath.Join(to.Dir, dir)) }); err != nil {
 		return 0, err
 	}
@@ -212,14 +225,14 @@ func box(ctx context.Context, from string, to Place, dir string, have names) (n 
 			if have.has(e.Name()) {
 				continue
 			}
-			if err := message(filepath.Join(from, sub, e.Name()), to, filepath.Join(to.Dir, dir), sub); err != nil {
+			if err := message(filepath.Join(from, sub, e.Name()), to, filepath.Join(to.Dir, dir), sub, sums); err != nil {
 				return n, err
 			}
 			have.add(e.Name())
 			n++
 		}
 	}
-	return n, others(from, to, dir)
+	return n, others(from, to, dir, sums)
 }
 
 func makeBox(dir string) error {
@@ -233,7 +246,7 @@ func makeBox(dir string) error {
 
 // message copies one message by tmp, as deliveries do, so that nobody sees half
 // of it. The file of the backup is opened with our own rights.
-func message(from string, to Place, dir, sub string) error {
+func message(from string, to Place, dir, sub string, sums *restored) error {
 	in, err := os.OpenFile(from, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
@@ -253,7 +266,7 @@ func message(from string, to Place, dir, sub string) error {
 		if err != nil {
 			return err
 		}
-		_, err = out.ReadFrom(in)
+		err = sums.copy(out, in, from)
 		if err := errors.Join(err, out.Close(), os.Chtimes(tmp, st.ModTime(), st.ModTime())); err != nil {
 			return err
 		}
@@ -263,7 +276,7 @@ func message(from string, to Place, dir, sub string) error {
 
 // others copies the small files of a mailbox (subscriptions, keywords) that the
 // tree does not have.
-func others(from string, to Place, dir string) error {
+func others(from string, to Place, dir string, sums *restored) error {
 	list, err := os.ReadDir(from)
 	if err != nil {
 		return err
@@ -276,6 +289,7 @@ func others(from string, to Place, dir string) error {
 		if err != nil {
 			return err
 		}
+		sums.compare(filepath.Join(from, e.Name()), sha256.Sum256(text))
 		err = to.as(func() error {
 			f, err := os.OpenFile(filepath.Join(to.Dir, dir, e.Name()), os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 			if err != nil {
@@ -289,4 +303,54 @@ func others(from string, to Place, dir string) error {
 		}
 	}
 	return nil
+}
+
+// restored compares what a restore reads with the sums of the backup.
+type restored struct {
+	comparison
+	list *index // byPath; nil: there are no sums
+}
+
+// copy writes a message, and reads it once for both.
+func (r *restored) copy(out *os.File, in *os.File, path string) error {
+	if r.list == nil {
+		_, err := out.ReadFrom(in) // the kernel copies
+		return err
+	}
+	h := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(out, h), in); err != nil {
+		return err
+	}
+	r.compare(path, [sha256.Size]byte(h.Sum(nil)))
+	return nil
+}
+
+func (r *restored) compare(path string, sum [sha256.Size]byte) {
+	if r.list == nil {
+		return
+	}
+	rel := r.name(path)
+	e, ok := r.list.find(entry{path: rel})
+	switch {
+	case !ok || e.path != rel:
+		r.bad(shown(rel) + ": is not of this backup")
+	case e.sum != hex.EncodeToString(sum[:]):
+		r.bad(shown(rel) + ": has changed since the backup")
+	}
+}
+
+// missing tells of files that the backup had.
+func (r *restored) missing(ctx context.Context) error {
+	if r.list == nil {
+		return nil
+	}
+	if _, err := r.list.f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return readList(r.list.f, func(e entry, _ int64) error {
+		if _, err := os.Lstat(filepath.Join(r.dir, e.path)); errors.Is(err, fs.ErrNotExist) {
+			r.bad(shown(e.path) + ": " + fault(err))
+		}
+		return ctx.Err()
+	})
 }

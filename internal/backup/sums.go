@@ -73,7 +73,7 @@ func (b *maker) sums(ctx context.Context) error {
 }
 
 func (b *maker) sumTree(ctx context.Context, t *Tree, last string) error {
-	was := openIndex(b.last, t.User, last)
+	was := openIndex(b.last, t.User, last, byMark)
 	defer was.close()
 	f, err := os.OpenFile(listOf(b.to, t.User), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -102,7 +102,7 @@ func (b *maker) sumFile(was *index, path string, st fs.FileInfo) (e entry, err e
 	if e.path, err = filepath.Rel(b.to, path); err != nil {
 		return e, err
 	}
-	if e.sum = was.sum(e.mark, path); e.sum == "" {
+	if e.sum = was.unchanged(e.mark, path); e.sum == "" {
 		e.sum, err = sumOf(path)
 		b.m.Read += e.size
 	}
@@ -215,11 +215,11 @@ func readEntry(in *bufio.Reader) (e entry, n int64, err error) {
 	return e, n, nil
 }
 
-// index finds the entry of a file in the list of the backup before: 16 bytes
-// for each.
+// index finds the entry of a file in the list of a backup: 16 bytes for each.
 type index struct {
 	f    *os.File
 	seed maphash.Seed
+	key  func(maphash.Seed, entry) uint64 // by what it is asked
 	at   []place
 	line *bufio.Reader
 }
@@ -231,7 +231,7 @@ type place struct {
 
 // openIndex reads a list; nil where there is none, or it is not the one that
 // the manifest means (sum).
-func openIndex(backup, user, sum string) *index {
+func openIndex(backup, user, sum string, key func(maphash.Seed, entry) uint64) *index {
 	if sum == "" {
 		return nil
 	}
@@ -239,10 +239,10 @@ func openIndex(backup, user, sum string) *index {
 	if err != nil {
 		return nil
 	}
-	x := &index{f: f, seed: maphash.MakeSeed(), line: bufio.NewReaderSize(nil, longestLine)}
+	x := &index{f: f, seed: maphash.MakeSeed(), key: key, line: bufio.NewReaderSize(nil, longestLine)}
 	h := sha256.New()
 	err = readList(io.TeeReader(f, h), func(e entry, off int64) error {
-		x.at = append(x.at, place{x.key(e.mark, e.path), off})
+		x.at = append(x.at, place{x.key(x.seed, e), off})
 		return nil
 	})
 	if err != nil || hex.EncodeToString(h.Sum(nil)) != sum {
@@ -253,29 +253,39 @@ func openIndex(backup, user, sum string) *index {
 	return x
 }
 
-// key is of the name without flags: these change, the message does not.
-func (x *index) key(m mark, path string) uint64 {
-	return maphash.Comparable(x.seed, struct {
+// byMark is of the name without flags: these change, the message does not.
+func byMark(seed maphash.Seed, e entry) uint64 {
+	return maphash.Comparable(seed, struct {
 		mark
 		base string
-	}{m, baseName(filepath.Base(path))})
+	}{e.mark, baseName(filepath.Base(e.path))})
 }
 
-// sum is the sum of a file that has not changed since, or ”.
-func (x *index) sum(m mark, path string) string {
+// byPath is for files of the backup itself, wherever it has been copied to.
+func byPath(seed maphash.Seed, e entry) uint64 { return maphash.String(seed, e.path) }
+
+// unchanged is the sum of a file that has not changed since, or ”; of an index
+// byMark.
+func (x *index) unchanged(m mark, path string) string {
 	if x == nil || m.ino == 0 {
 		return ""
 	}
-	i, found := slices.BinarySearchFunc(x.at, x.key(m, path), func(p place, key uint64) int { return cmp.Compare(p.key, key) })
-	if !found {
-		return ""
-	}
-	x.line.Reset(io.NewSectionReader(x.f, x.at[i].off, 2*longestLine))
-	e, _, err := readEntry(x.line)
-	if err != nil || e.mark != m || baseName(filepath.Base(e.path)) != baseName(filepath.Base(path)) {
+	e, ok := x.find(entry{mark: m, path: path})
+	if !ok || e.mark != m || baseName(filepath.Base(e.path)) != baseName(filepath.Base(path)) {
 		return ""
 	}
 	return e.sum
+}
+
+// find returns the entry that has the key of e.
+func (x *index) find(e entry) (entry, bool) {
+	i, found := slices.BinarySearchFunc(x.at, x.key(x.seed, e), func(p place, key uint64) int { return cmp.Compare(p.key, key) })
+	if !found {
+		return entry{}, false
+	}
+	x.line.Reset(io.NewSectionReader(x.f, x.at[i].off, 2*longestLine))
+	got, _, err := readEntry(x.line)
+	return got, err == nil
 }
 
 func (x *index) close() {
