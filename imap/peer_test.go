@@ -18,6 +18,7 @@ import (
 	"golang.org/x/tools/txtar"
 
 	"mailserver/imap"
+	"mailserver/internal/dialogtest"
 )
 
 // The scripts in testdata/peer are played to Dovecot's imap process and to us,
@@ -31,6 +32,9 @@ import (
 //	# ...       remark
 //
 // After each command a NOOP is sent, so that whatever comes is seen.
+
+// peerPatience is how long a session may take; it ends what hangs.
+const peerPatience = 5 * time.Minute
 
 const dovecotIMAP = "/usr/lib/dovecot/imap"
 
@@ -105,6 +109,7 @@ type peer struct {
 	t        *testing.T
 	name     string
 	open     func() (io.Writer, *bufio.Reader)
+	openAs   func(session string) (io.Writer, *bufio.Reader) // nil: open; else a session is called by its user
 	sessions map[string]*peerSession
 	n        int
 }
@@ -115,6 +120,14 @@ type peerSession struct {
 }
 
 func dovecotPeer(t *testing.T, dir string) *peer {
+	openAs := dovecotSessions(t, dir, fmt.Sprintf(peerConfig, dir))
+	return &peer{t: t, name: "dovecot", sessions: map[string]*peerSession{}, open: func() (io.Writer, *bufio.Reader) {
+		return openAs("joe@vmail.example")
+	}}
+}
+
+// dovecotSessions opens sessions of users of a Dovecot whose files are in dir.
+func dovecotSessions(t *testing.T, dir, config string) func(user string) (io.Writer, *bufio.Reader) {
 	if _, err := os.Stat(dovecotIMAP); err != nil {
 		if os.Getenv("MAILSERVER_PEERS") == "1" {
 			t.Fatal("dovecot is not installed")
@@ -123,42 +136,49 @@ func dovecotPeer(t *testing.T, dir string) *peer {
 	}
 	must(t, os.Mkdir(filepath.Join(dir, "run"), 0o777))
 	conf := filepath.Join(dir, "dovecot.conf")
-	must(t, os.WriteFile(conf, fmt.Appendf(nil, peerConfig, dir), 0o666))
+	must(t, os.WriteFile(conf, []byte(config), 0o666))
 	var attr *syscall.SysProcAttr
 	if os.Getuid() == 0 { // which Dovecot does not accept for mail
 		const nobody = 65534
 		must(t, filepath.Walk(dir, func(p string, _ os.FileInfo, err error) error { return os.Chown(p, nobody, nobody) }))
 		attr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	}
-	return &peer{t: t, name: "dovecot", sessions: map[string]*peerSession{}, open: func() (io.Writer, *bufio.Reader) {
+	return func(user string) (io.Writer, *bufio.Reader) {
 		cmd := exec.Command(dovecotIMAP, "-c", conf)
-		cmd.Env = []string{"USER=joe@vmail.example", "HOME=" + dir, "TZ=" + os.Getenv("TZ")}
+		cmd.Env = []string{"USER=" + user, "HOME=" + dir, "TZ=" + os.Getenv("TZ")}
 		cmd.SysProcAttr = attr
 		in, err := cmd.StdinPipe()
 		must(t, err)
 		out, err := cmd.StdoutPipe()
 		must(t, err)
 		must(t, cmd.Start())
-		out.(*os.File).SetReadDeadline(time.Now().Add(time.Minute))
+		out.(*os.File).SetReadDeadline(time.Now().Add(peerPatience))
 		t.Cleanup(func() { in.Close(); cmd.Wait() })
 		r := bufio.NewReader(out)
 		response(t, r)
 		return in, r
-	}}
+	}
 }
 
 func ourPeer(t *testing.T, h *house) *peer {
+	openAs := ourSessions(t, h)
 	return &peer{t: t, name: "ours", sessions: map[string]*peerSession{}, open: func() (io.Writer, *bufio.Reader) {
+		return openAs("joe@vmail.example")
+	}}
+}
+
+func ourSessions(t *testing.T, h *house) func(user string) (io.Writer, *bufio.Reader) {
+	return func(user string) (io.Writer, *bufio.Reader) {
 		c, err := net.Dial("tcp", h.addr)
 		must(t, err)
 		t.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(time.Minute))
+		c.SetDeadline(time.Now().Add(peerPatience))
 		r := bufio.NewReader(c)
 		response(t, r)
-		io.WriteString(c, "l LOGIN joe@vmail.example joes-secret\r\n")
+		io.WriteString(c, "l LOGIN "+user+" "+dialogtest.Password(user)+"\r\n")
 		response(t, r)
 		return c, r
-	}}
+	}
 }
 
 // response reads a line with the literals in it.
@@ -191,7 +211,11 @@ func (p *peer) say(session, command string, raw bool) []string {
 	s := p.sessions[session]
 	if s == nil {
 		s = &peerSession{}
-		s.in, s.out = p.open()
+		if p.openAs != nil {
+			s.in, s.out = p.openAs(session)
+		} else {
+			s.in, s.out = p.open()
+		}
 		p.sessions[session] = s
 	}
 	p.n++
