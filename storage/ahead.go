@@ -12,17 +12,21 @@ import (
 	"mailserver/schema"
 )
 
-// Who opens one message after the other gets the next files from a goroutine
-// that reads ahead: the disk, and the rights of the mailbox's owner, are asked
-// while the messages before are being sent.
+// Who opens one message after the other gets many at once: the rights of the
+// mailbox's owner, and the rows of the index, are asked for a step of files.
+// While all is in memory, whoever asks reads the step; where the disk must be
+// waited for, a goroutine does, while the messages before are being sent.
 const (
 	aheadFirst = 4         // files in the first step; each step has twice as many as the one before
 	aheadFiles = 64        // at most
 	aheadSpan  = 4         // UIDs from the first to the last, for each file, up to which all rows between are read
 	aheadBytes = 128 << 10 // held of a step
-	aheadHead  = 32 << 10  // held of one file; the rest of a longer one is read when asked for
+	aheadHead  = 64 << 10  // held of one file; the rest of a longer one is read when asked for
 	aheadViews = 8         // views that read ahead at a time, so that memory is bounded
 	aheadIdle  = time.Second
+	// aheadSlow is how many steps a goroutine reads after one that had to wait
+	// for the disk.
+	aheadSlow = 4
 )
 
 // ahead is the reading ahead of one view.
@@ -30,55 +34,83 @@ type ahead struct {
 	mu     sync.Mutex // guards what follows; the goroutine does not need it
 	b      *box       // nil: nothing is read ahead
 	uids   []uint32   // what may be asked for, in order
-	size   int        // files in the next step
+	rows   aheadRows  // of the first of them
+	size   int        // how many are looked up at once
+	slow   int        // steps that a goroutine is to read
 	step   *step      // that is handed out
-	next   chan *step // the one after it; nil at the end
+	next   chan *step // the one after it; nil: nobody reads it yet
 	used   time.Time
 	expire *time.Timer
 }
 
+// aheadRows are rows of the index.
+type aheadRows struct {
+	uids  []uint32 // that were looked up; empty: none were
+	list  []aheadRow
+	names []byte
+}
+
+// aheadRow is where a file is. Its name is in aheadRows.names; info begins where
+// flags do not tell the end of it.
+type aheadRow struct {
+	uid            uint32
+	from, info, to int
+	hasInfo        bool
+	size           int64   // RFC822.SIZE
+	flags          FlagSet // that the name tells
+	gone           bool
+}
+
 // step is some files in a row.
 type step struct {
-	ready []readyFile
-	n     int // UIDs that it went on
-	buf   []byte
-	refs  atomic.Int32 // files that are open, and the reader
+	ready  []readyFile
+	at     int // in ready: the next that was not asked for
+	n      int // UIDs that it went on
+	rows   aheadRows
+	waited bool // for the disk
+	mem    *aheadBuffer
+	refs   atomic.Int32 // files that are open, and the reader
+}
+
+// aheadBuffer is the memory of a step.
+type aheadBuffer struct {
+	bytes [aheadBytes]byte
+	ready [aheadFiles]readyFile
 }
 
 // readyFile is a file that was opened before it was asked for.
 type readyFile struct {
-	uid  uint32
-	f    *file
-	size int64 // RFC822.SIZE
+	uid uint32
+	file
+	rfcSize int64 // RFC822.SIZE
 }
 
-var aheadBuffers = sync.Pool{New: func() any { b := make([]byte, aheadBytes); return &b }}
+var aheadBuffers = sync.Pool{New: func() any { return new(aheadBuffer) }}
 
 func (s *step) release() {
-	if s.refs.Add(-1) == 0 && s.buf != nil {
-		aheadBuffers.Put(&s.buf)
+	if s.refs.Add(-1) == 0 && s.mem != nil {
+		clear(s.ready)
+		aheadBuffers.Put(s.mem)
 	}
 }
 
-// take returns the file of a message; none if it was not read. Those before it
+// take returns the file of a message; nil if it was not read. Those before it
 // will not be asked for.
-func (s *step) take(uid uint32) (r readyFile) {
-	for len(s.ready) > 0 && s.ready[0].uid <= uid {
-		if s.ready[0].uid == uid {
-			r = s.ready[0]
+func (s *step) take(uid uint32) (r *readyFile) {
+	for ; s.at < len(s.ready) && s.ready[s.at].uid <= uid; s.at++ {
+		if s.ready[s.at].uid == uid {
+			r = &s.ready[s.at]
 		} else {
-			s.ready[0].f.Close()
+			s.ready[s.at].Close()
 		}
-		s.ready = s.ready[1:]
 	}
 	return r
 }
 
 func (s *step) drop() {
-	for _, r := range s.ready {
-		r.f.Close()
+	for ; s.at < len(s.ready); s.at++ {
+		s.ready[s.at].Close()
 	}
-	s.ready = nil
 	s.release()
 }
 
@@ -100,46 +132,63 @@ func (a *ahead) begin(b *box, uids []uint32) {
 	}
 	a.b, a.uids, a.size, a.used = b, uids, aheadFirst, b.t.s.d.Now()
 	a.expire = time.AfterFunc(aheadIdle, a.idle)
-	a.read()
 }
 
-// read starts the next step. a.mu is held.
-func (a *ahead) read() {
-	a.next = nil
-	if len(a.uids) == 0 {
-		return
+// ask is what the next step is about. a.mu is held.
+func (a *ahead) ask() aheadRows {
+	if len(a.rows.uids) > 0 {
+		return a.rows
 	}
 	n := min(a.size, len(a.uids))
-	next, b, uids := make(chan *step, 1), a.b, a.uids[:n]
 	a.size = min(2*a.size, aheadFiles)
-	a.next = next
-	go func() { next <- b.readStep(uids) }() // close waits for it
+	return aheadRows{uids: a.uids[:n]}
 }
 
-// take returns the file of a message if it was read ahead.
-func (a *ahead) take(uid uint32) (none readyFile) {
+// take returns the file of a message if it was read ahead, else nil.
+func (a *ahead) take(uid uint32) *readyFile {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.b == nil {
-		return none
+		return nil
 	}
-	a.used = a.b.t.s.d.Now()
 	for {
 		if a.step != nil {
-			if r := a.step.take(uid); r.f != nil || len(a.step.ready) > 0 {
+			if r := a.step.take(uid); r != nil || a.step.at < len(a.step.ready) {
 				return r
 			}
 			a.step.drop()
 			a.step = nil
 		}
-		if a.next == nil {
+		if !a.advance() {
 			a.end()
-			return none
+			return nil
 		}
-		a.step = <-a.next
-		a.uids = a.uids[a.step.n:]
-		a.read()
 	}
+}
+
+// advance makes the next step the one that is handed out; false: there are no
+// more. a.mu is held.
+func (a *ahead) advance() bool {
+	a.used = a.b.t.s.d.Now()
+	switch {
+	case a.next != nil:
+		a.step = <-a.next
+		a.next = nil
+	case len(a.uids) == 0:
+		return false
+	default:
+		a.step = a.b.readStep(a.ask(), false)
+	}
+	a.uids, a.rows = a.uids[a.step.n:], a.step.rows
+	if a.slow = max(0, a.slow-1); a.step.waited {
+		a.slow = aheadSlow
+	}
+	if a.slow > 0 && len(a.uids) > 0 {
+		next, b, rows := make(chan *step, 1), a.b, a.ask()
+		a.next = next
+		go func() { next <- b.readStep(rows, true) }() // end waits for it
+	}
+	return true
 }
 
 // close ends it. It may begin again.
@@ -162,7 +211,7 @@ func (a *ahead) end() {
 		(<-a.next).drop()
 	}
 	a.b.t.s.readers.Add(-1)
-	a.b, a.uids, a.step, a.next = nil, nil, nil, nil
+	a.b, a.uids, a.rows, a.step, a.next, a.slow = nil, nil, aheadRows{}, nil, nil, 0
 }
 
 // idle gives back what nobody has asked for.
@@ -180,16 +229,17 @@ func (a *ahead) idle() {
 }
 
 // readStep opens the files of messages, and reads what there is room for. A
-// file that cannot be had is left out.
-func (b *box) readStep(uids []uint32) *step {
-	s := &step{}
+// file that cannot be had is left out. Who is not patient gets those before the
+// first that the disk must be waited for.
+func (b *box) readStep(rows aheadRows, patient bool) *step {
+	s := &step{rows: rows}
 	s.refs.Store(1)
-	rows, err := b.filesNow(uids)
-	if err != nil || len(rows) == 0 {
-		s.n = len(uids)
+	if err := b.lookUp(&s.rows); err != nil || len(s.rows.list) == 0 {
+		s.n, s.rows = len(rows.uids), aheadRows{}
 		return s
 	}
-	s.buf = *aheadBuffers.Get().(*[]byte)
+	s.mem = aheadBuffers.Get().(*aheadBuffer)
+	s.ready = s.mem.ready[:0]
 	done := 0
 	b.t.do(func(root *os.Root) error {
 		cur, err := b.open(root, curDir)
@@ -197,88 +247,144 @@ func (b *box) readStep(uids []uint32) *step {
 			return err
 		}
 		defer cur.close()
-		room := s.buf
-		for ; done < len(rows) && len(room) >= aheadHead; done++ {
-			which, name := fileOf(&rows[done])
-			if which != curDir {
-				continue
-			}
-			f, err := cur.openHead(name, room[:min(rows[done].Size+1, aheadHead)])
-			if err != nil {
-				continue
-			}
-			room = room[len(f.head):]
-			f.step = s
-			s.refs.Add(1)
-			s.ready = append(s.ready, readyFile{rows[done].UID, f, rows[done].Size})
-		}
+		done = s.readFiles(cur, patient)
 		return nil
 	})
-	for s.n < len(uids) && (done == 0 || done == len(rows) || uids[s.n] < rows[done].UID) {
-		s.n++
-	}
+	s.passed(done, patient)
 	return s
 }
 
-// filesNow reads where the files of messages are, with the flags of now.
-func (b *box) filesNow(uids []uint32) (rows []schema.IndexMessage, err error) {
-	rows = make([]schema.IndexMessage, 0, len(uids))
-	take := func(f *schema.FileRow) error {
-		rows = append(rows, schema.IndexMessage{UID: f.UID, Size: f.Size, Name: string(f.Name), Info: string(f.Info), HasInfo: f.HasInfo})
-		return nil
+// passed counts the UIDs that a step went on, and keeps the rows of the others.
+func (s *step) passed(done int, patient bool) {
+	uids, list := s.rows.uids, s.rows.list
+	if done == 0 && s.waited && !patient {
+		return // all are left to the goroutine
 	}
-	if first, last := uids[0], uids[len(uids)-1]; int(last-first) <= aheadSpan*len(uids) {
-		err = b.t.s.d.State.EachFile(context.Background(), b.num, first, last, take)
-	} else {
-		err = b.t.s.d.State.EachFileOf(context.Background(), b.num, uids, take)
+	for s.n < len(uids) && (done == 0 || done == len(list) || uids[s.n] < list[done].uid) {
+		s.n++
 	}
-	b.mu.RLock()
-	defer b.mu.RUnlock()
-	if b.msgs == nil {
-		return nil, err
+	s.rows.uids, s.rows.list = uids[s.n:], list[done:]
+	if done == 0 || len(s.rows.uids) == 0 {
+		s.rows = aheadRows{}
 	}
-	there := rows[:0]
-	for _, row := range rows {
-		for len(uids) > 0 && uids[0] < row.UID {
-			uids = uids[1:]
+}
+
+// readFiles reads the files of rows, and returns of how many.
+func (s *step) readFiles(cur *dir, patient bool) (done int) {
+	room := s.mem.bytes[:]
+	var name [nameMost]byte
+	for ; done < len(s.rows.list); done++ {
+		row := &s.rows.list[done]
+		need := min(row.size+1, aheadHead)
+		if need > int64(len(room)) {
+			break
 		}
-		if len(uids) == 0 || uids[0] != row.UID {
+		if row.gone || row.flags&inNew != 0 {
 			continue
 		}
-		if pos := b.msgs.find(row.UID); pos >= 0 {
-			row.Flags = uint64(b.diskFlags(pos))
-			there = append(there, row)
+		s.ready = append(s.ready, readyFile{uid: row.uid, rfcSize: row.size})
+		f := &s.ready[len(s.ready)-1].file
+		f.fd, f.path, f.step = -1, cur.path, s
+		waits, err := f.openHead(cur, s.rows.fileName(name[:0], row), room[:need], patient)
+		s.waited = s.waited || waits
+		if err != nil {
+			s.ready = s.ready[:len(s.ready)-1]
+			if waits && !patient {
+				return done
+			}
+			continue
+		}
+		room = room[len(f.head):]
+		s.refs.Add(1)
+	}
+	return done
+}
+
+// nameMost is room for the name of most files.
+const nameMost = 256
+
+// fileName makes the name of a file, as fileOf does.
+func (r *aheadRows) fileName(buf []byte, row *aheadRow) []byte {
+	if row.hasInfo {
+		return append(buf, r.names[row.from:row.to]...)
+	}
+	return appendInfo(append(buf, r.names[row.from:row.info]...), row.flags)
+}
+
+// lookUp reads where the files of messages are, unless that was done, and their
+// flags of now.
+func (b *box) lookUp(r *aheadRows) error {
+	if r.list == nil {
+		if err := b.readNames(r); err != nil {
+			return err
 		}
 	}
-	return there, err
+	b.asked.Add(1)
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for i := range r.list {
+		row, pos := &r.list[i], -1
+		if b.msgs != nil {
+			pos = b.msgs.find(row.uid)
+		}
+		if row.gone = pos < 0; !row.gone {
+			row.flags = b.diskFlags(pos)
+		}
+	}
+	return nil
+}
+
+func (b *box) readNames(r *aheadRows) error {
+	uids := r.uids
+	r.list = make([]aheadRow, 0, len(uids))
+	take := func(f *schema.FileRow) error {
+		for len(uids) > 0 && uids[0] < f.UID {
+			uids = uids[1:]
+		}
+		if len(uids) == 0 || uids[0] != f.UID {
+			return nil
+		}
+		row := aheadRow{uid: f.UID, size: f.Size, hasInfo: f.HasInfo, from: len(r.names)}
+		r.names = append(r.names, f.Name...)
+		row.info = len(r.names)
+		r.names = append(r.names, f.Info...)
+		row.to = len(r.names)
+		r.list = append(r.list, row)
+		return nil
+	}
+	ctx, state := context.Background(), b.t.s.d.State
+	if first, last := uids[0], uids[len(uids)-1]; int(last-first) <= aheadSpan*len(uids) {
+		return state.EachFile(ctx, b.num, first, last, take)
+	}
+	return state.EachFileOf(ctx, b.num, r.uids, take)
 }
 
 // openHead opens a file and reads its beginning into room. Of a file that is
-// shorter nothing needs to stay open.
-func (d *dir) openHead(name string, room []byte) (*file, error) {
-	fd, err := retry(func() (int, error) {
-		return unix.Openat(d.fd(), name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	})
-	if err != nil {
-		return nil, d.fail("open", name, err)
+// shorter nothing needs to stay open. waits says that the disk is waited for; who
+// is not patient gets no file then.
+func (f *file) openHead(d *dir, name, room []byte, patient bool) (waits bool, err error) {
+	if f.fd, err = d.openFast(name); err != nil {
+		return false, d.fail("open", string(name), err)
 	}
-	f := &file{fd: fd, path: d.path}
-	n, err := retry(func() (int, error) { return unix.Pread(fd, room, 0) })
+	n, err := readCached(f.fd, room)
+	if waits = err != nil; waits && patient {
+		n, err = retry(func() (int, error) { return unix.Pread(f.fd, room, 0) })
+	}
 	if err == nil {
 		f.head = room[:n:n]
 		f.size = int64(n)
 		if n == len(room) {
-			f.size, err = regularSize(fd)
+			f.size, err = regularSize(f.fd)
 		}
 	}
 	if err != nil || f.size == int64(n) {
-		unix.Close(fd)
+		unix.Close(f.fd)
 		f.fd = -1
 	}
 	if err != nil {
-		return nil, d.fail("read", name, err)
+		return waits, d.fail("read", string(name), err)
 	}
-	return f, nil
+	return waits, nil
 }
 
 func regularSize(fd int) (int64, error) {

@@ -84,12 +84,12 @@ func (v *View) open(ctx context.Context, uid uint32) (f *file, size int64, err e
 	inOrder := at > 0 && at == v.opened
 	v.opened = at + 1
 	if inOrder || v.expected {
-		if r := v.ahead.take(uid); r.f != nil {
+		if r := v.ahead.take(uid); r != nil {
 			if !v.b.has(uid) {
-				r.f.Close()
+				r.Close()
 				return nil, 0, ErrExpunged
 			}
-			return r.f, r.size, nil
+			return &r.file, r.rfcSize, nil
 		}
 		if !v.expected {
 			v.readAhead(at + 1)

@@ -7,9 +7,17 @@ import (
 	"sync"
 )
 
-const writeSize = 16 << 10 // a record of TLS
+const (
+	writeSize = 16 << 10 // a record of TLS
+	// bulkSize is what is written at once when whole messages are sent: each
+	// write wakes the client.
+	bulkSize = 64 << 10
+)
 
-var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeSize); return &b }}
+var (
+	writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, writeSize); return &b }}
+	bulkBuffers  = sync.Pool{New: func() any { b := make([]byte, 0, bulkSize); return &b }}
+)
 
 // Encoder writes responses through a buffer that it borrows. Errors stick; the
 // first one is returned by Flush.
@@ -43,11 +51,34 @@ func (e *Encoder) Flush() error {
 // Park flushes and gives the buffer back.
 func (e *Encoder) Park() error {
 	err := e.Flush()
-	if e.buf != nil {
-		writeBuffers.Put(e.buf)
-		e.buf = nil
-	}
+	e.giveBack()
 	return err
+}
+
+func (e *Encoder) giveBack() {
+	switch {
+	case e.buf == nil:
+		return
+	case cap(*e.buf) == bulkSize:
+		bulkBuffers.Put(e.buf)
+	default:
+		writeBuffers.Put(e.buf)
+	}
+	e.buf = nil
+}
+
+// grow takes the large buffer, until Park.
+func (e *Encoder) grow() {
+	if e.buf != nil && cap(*e.buf) == bulkSize {
+		return
+	}
+	large := bulkBuffers.Get().(*[]byte)
+	if e.buf != nil {
+		*large = append(*large, *e.buf...)
+		*e.buf = (*e.buf)[:0]
+	}
+	e.giveBack()
+	e.buf = large
 }
 
 // room returns the buffer with space for n more bytes, n well below writeSize.
@@ -55,7 +86,7 @@ func (e *Encoder) room(n int) []byte {
 	if e.buf == nil {
 		e.buf = writeBuffers.Get().(*[]byte)
 	}
-	if len(*e.buf)+n > writeSize {
+	if len(*e.buf)+n > cap(*e.buf) {
 		e.Flush()
 	}
 	return *e.buf
@@ -65,7 +96,7 @@ func (e *Encoder) room(n int) []byte {
 func (e *Encoder) Raw(s string) *Encoder {
 	for len(s) > 0 {
 		b := e.room(1)
-		n := min(len(s), writeSize-len(b))
+		n := min(len(s), cap(b)-len(b))
 		*e.buf = append(b, s[:n]...)
 		s = s[n:]
 	}
@@ -90,7 +121,7 @@ func (e *Encoder) Write(p []byte) (int, error) {
 func (e *Encoder) Text(p []byte) *Encoder {
 	for len(p) > 0 {
 		b := e.room(1)
-		n := min(len(p), writeSize-len(b))
+		n := min(len(p), cap(b)-len(b))
 		*e.buf = append(b, p[:n]...)
 		p = p[n:]
 	}
@@ -100,37 +131,56 @@ func (e *Encoder) Text(p []byte) *Encoder {
 // Lines writes p with a CR before each LF that has none; prev is the byte
 // before p. It returns how many bytes that made.
 func (e *Encoder) Lines(p []byte, prev byte) (total int64, err error) {
+	if len(p) > writeSize/4 {
+		e.grow()
+	}
 	for len(p) > 0 {
-		k := bytes.IndexByte(p, '\n')
-		if k < 0 || k > writeSize/2 {
-			n := min(len(p), writeSize/2)
-			e.Text(p[:n])
-			total += int64(n)
-			prev, p = p[n-1], p[n:]
+		b := e.room(2)
+		was := len(b)
+		b, n := appendLines(b, p, prev)
+		*e.buf = b
+		total += int64(len(b) - was)
+		prev, p = p[n-1], p[n:]
+	}
+	return total, e.err
+}
+
+// appendLines is Lines for as much of p as b has room for, which is two bytes at
+// least; n is how much that was.
+func appendLines(b, p []byte, prev byte) (_ []byte, n int) {
+	rest := p
+	for len(rest) > 0 && cap(b)-len(b) >= 2 {
+		k := bytes.IndexByte(rest, '\n')
+		if room := cap(b) - len(b); k < 0 || k+2 > room {
+			part := rest[:min(len(rest), room)]
+			if k >= 0 {
+				part = rest[:min(k, room)]
+			}
+			if len(part) == 0 {
+				break
+			}
+			b = append(b, part...)
+			prev, rest = part[len(part)-1], rest[len(part):]
 			continue
 		}
-		b := e.room(k + 2)
-		was := len(b)
-		b = append(b, p[:k]...)
+		b = append(b, rest[:k]...)
 		if k > 0 {
-			prev = p[k-1]
+			prev = rest[k-1]
 		}
 		if prev != '\r' {
 			b = append(b, '\r')
 		}
 		b = append(b, '\n')
-		total += int64(len(b) - was)
-		*e.buf = b
-		prev, p = '\n', p[k+1:]
+		prev, rest = '\n', rest[k+1:]
 	}
-	return total, e.err
+	return b, len(p) - len(rest)
 }
 
 // ReadFrom copies r through the buffer, without another one.
 func (e *Encoder) ReadFrom(r io.Reader) (total int64, err error) {
 	for e.err == nil {
 		b := e.room(1)
-		n, err := r.Read(b[len(b):writeSize])
+		n, err := r.Read(b[len(b):cap(b)])
 		*e.buf = b[:len(b)+n]
 		total += int64(n)
 		if err == io.EOF {
