@@ -32,8 +32,7 @@ func runFetch(ctx context.Context, s *session, a *fetchArgs) (reply, error) {
 			return reply{}, err
 		}
 	}
-	f := &fetching{s: s, a: a, values: make([]value, len(a.items))}
-	f.begin(ctx)
+	f := s.fetching(ctx, a)
 	if a.marksSeen && s.marksSeen(ctx) {
 		err = f.marking(ctx, set)
 	} else {
@@ -167,9 +166,9 @@ func (f *fetching) one(ctx context.Context, seq uint32, m storage.Msg, data *sto
 	return f.write(seq, m)
 }
 
-// begin says how messages are opened, one after the other.
-func (f *fetching) begin(ctx context.Context) {
-	v := f.s.box.view
+// fetching says how messages are opened, one after the other.
+func (s *session) fetching(ctx context.Context, a *fetchArgs) *fetching {
+	f, v := &fetching{s: s, a: a, values: make([]value, len(a.items))}, s.box.view
 	f.message = openMessage{
 		open:   func() (*storage.Body, error) { return v.Open(ctx, f.uid) },
 		keep:   func(record storage.Columns) { v.PutCache(f.uid, record) },
@@ -180,6 +179,7 @@ func (f *fetching) begin(ctx context.Context) {
 	if f.a.needs&needStructure == 0 {
 		f.message.recall = func() message.Layout { return f.layout(ctx, f.uid) }
 	}
+	return f
 }
 
 func (f *fetching) opened(m storage.Msg, data *storage.Columns) *openMessage {

@@ -32,7 +32,7 @@ func (s *session) fetchArrived(ctx context.Context, last imap.UID) error {
 		return nil
 	}
 	a := s.notify.selected.fetch
-	f := &fetching{s: s, a: a, values: make([]value, len(a.items))}
+	f := s.fetching(ctx, a)
 	set := imap.UIDSet{{Start: last + 1, Stop: max(last+1, s.box.view.UID(s.box.view.Len()))}}
 	if a.marksSeen && s.marksSeen(ctx) {
 		return f.marking(ctx, set)

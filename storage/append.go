@@ -53,7 +53,7 @@ func (b *box) append(ctx context.Context, drafts []*Draft, meta []AppendMeta) (u
 	}
 	res := &joined{}
 	now := b.t.s.d.Now()
-	placed, err := b.arrive(curDir, drafts, func(i int) arrival {
+	to, placed, err := b.put(curDir, drafts, func(i int) arrival {
 		date := meta[i].Time
 		if date.IsZero() {
 			date = now
@@ -62,6 +62,15 @@ func (b *box) append(ctx context.Context, drafts []*Draft, meta []AppendMeta) (u
 	})
 	if !placed {
 		b.t.reserved.Add(-size)
+	}
+	if to != nil {
+		defer to.close()
+	}
+	if err == nil {
+		// Two waits for the disk are one: what the index has without a name that
+		// is durable is not told to the client, and a power failure takes it back.
+		b.indexNow()
+		err = to.sync()
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		b.t.lost(b)
@@ -93,7 +102,7 @@ func (b *box) appendFlags(ctx context.Context, meta []AppendMeta) ([]FlagSet, er
 // join waits until arrivals have their UIDs. It does not give up on the way:
 // they are in place, and their sender must learn the outcome.
 func (b *box) join(res *joined) (uint32, []imap.UID, error) {
-	b.index()
+	b.indexNow()
 	if err := b.flush(context.Background()); err != nil {
 		return 0, nil, err
 	}

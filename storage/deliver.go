@@ -77,20 +77,6 @@ func (d *Draft) newMail(int) arrival {
 	return arrival{row: schema.IndexMessage{Flags: uint64(inNew | unclaimed), Date: now, Saved: now}}
 }
 
-// arrive is put, and makes it durable. placed says that they are there,
-// durably only without an error.
-func (b *box) arrive(which int, drafts []*Draft, describe func(int) arrival) (placed bool, err error) {
-	to, placed, err := b.put(which, drafts, describe)
-	if to != nil {
-		defer to.close()
-	}
-	if err != nil {
-		return placed, err
-	}
-	// Not with the owner's rights, which hold a thread while the disk works.
-	return true, to.sync()
-}
-
 // put renames drafts into a directory, all or none, and tells the index, as
 // one step for whoever reads the directory: files that are seen there are
 // known. describe makes the row of each, but for name and size. placed says

@@ -106,6 +106,14 @@ func (b *box) index() {
 	}
 }
 
+// indexNow is index for who is going to wait for it.
+func (b *box) indexNow() {
+	b.index()
+	b.in.mu.Lock()
+	defer b.in.mu.Unlock()
+	b.in.goOn()
+}
+
 // watched reports whether sessions have the mailbox open, or may have.
 func (b *box) watched() bool {
 	if !b.mu.TryRLock() {
