@@ -45,6 +45,17 @@ func mapError(err error) error {
 	return err
 }
 
+// Damaged reports an error of SQLite that says that a file is no database, or
+// not a whole one.
+func Damaged(err error) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	primary := e.Code() & 0xff
+	return primary == sqlite3.SQLITE_CORRUPT || primary == sqlite3.SQLITE_NOTADB
+}
+
 // change runs a statement that must find its row.
 func (t *Tx) change(what, query string, args ...any) error {
 	res, err := t.execResult(query, args...)

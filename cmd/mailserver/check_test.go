@@ -150,3 +150,22 @@ func TestClassWarns(t *testing.T) {
 		t.Errorf("exit %d, %q", code, errs)
 	}
 }
+
+// TestDamagedFile: each file that is no database any more is named, with what
+// to do.
+func TestDamagedFile(t *testing.T) {
+	for _, name := range []string{"mail.sqlite", "state.sqlite"} {
+		dir := sampleDir(t)
+		for _, rest := range []string{"-wal", "-shm"} {
+			os.Remove(filepath.Join(dir, name+rest))
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(strings.Repeat("nonsense", 1000)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range []string{"serve", "check"} {
+			if code, _, errs := run(t, dir, "", command); code != exitConfig || !strings.Contains(errs, name) || !strings.Contains(errs, ".recover") {
+				t.Errorf("%s, %s: exit %d, %s", name, command, code, errs)
+			}
+		}
+	}
+}

@@ -96,6 +96,9 @@ func exitCode(err error) int {
 			return e.code
 		}
 	}
+	if schema.Damaged(err) {
+		return exitConfig
+	}
 	return exitSoftware
 }
 
@@ -108,6 +111,8 @@ func hint(err error) string {
 		return "use the program that wrote it, or the copy beside it"
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "another program listens there; see: ss -ltnp"
+	case schema.Damaged(err):
+		return "the file is damaged: put a backup in its place, or save what can be read: sqlite3 FILE .recover"
 	case errors.Is(err, os.ErrPermission):
 		return "are you the user that owns the data directory?"
 	}
