@@ -18,7 +18,7 @@ func completionCommands() []command {
 	return []command{
 		{name: "completion", args: "SHELL", min: 1, max: 1, about: "a script by which the shell completes commands, flags, domains and addresses",
 			more: "bash: mailserver completion bash > /etc/bash_completion.d/mailserver\nzsh:  mailserver completion zsh > \"${fpath[1]}/_mailserver\"\nfish: mailserver completion fish > ~/.config/fish/completions/mailserver.fish", setup: completion},
-		{name: "complete", args: "-- WORD...", max: -1, about: "what the last word may become; for the scripts of completion", setup: complete},
+		{name: "complete", args: "-- WORD...", max: -1, about: "what the last word may become; for the scripts of completion", setup: complete, inner: true},
 	}
 }
 

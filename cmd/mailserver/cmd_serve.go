@@ -25,7 +25,7 @@ func serveCommands() []command {
 		{name: "init", args: "--hostname NAME", about: "make a data directory", setup: initData,
 			more: "--port-base N listens on loopback at N+25 (mx), N+587 and N+465 (submission), N+143 and\nN+993 (imap), N+110 and N+995 (pop3), N+24 (lmtp); 0 means the standard ports on all addresses."},
 		{name: "serve", about: "run the server", setup: serve},
-		{name: server.ShadowHelper, about: "verify passwords of the system's users for serve, which starts it when root", setup: shadowHelper},
+		{name: server.ShadowHelper, about: "verify passwords of the system's users for serve, which starts it when root", setup: shadowHelper, inner: true},
 		{name: "check", about: "settings, rows, files, certificates, index: what is wrong, and how to mend it; exit 78", setup: check},
 	}
 }

@@ -40,52 +40,40 @@ type command struct {
 	min, max int    // number of arguments; max -1: any
 	about    string // one line
 	more     string // further lines of its help
+	inner    bool   // programs call it, not people: at the end of the list
 	// setup declares the command's flags and returns what it does.
 	setup func(*flag.FlagSet) action
 }
 
 type action func(ctx context.Context, a *app, args []string) error
 
-// commands is every command, in the order of the help.
+// group is commands under a heading of the help.
+type group struct {
+	heading  string
+	commands []func() []command
+}
+
+// groups are all commands, in the order of the help.
+func groups() []group {
+	return []group{
+		{"The server", []func() []command{setupCommands, serveCommands, statusCommands, doctorCommands, dnsCommands, configCommands}},
+		{"Domains, addresses, mailboxes", []func() []command{domainCommands, addressCommands, moreAddressCommands, aliasCommands, mailboxCommands}},
+		{"Mail and who reads it", []func() []command{mailCommands, ftsCommands, aclCommands, sessionCommands, deliverCommands}},
+		{"Where mail goes, and why", []func() []command{lookupCommands, policyCommands, classCommands, traceCommands, auditCommands, queueCommands}},
+		{"Limits, memory of clients, reports", []func() []command{memoryCommands, dmarcCommands, tlsrptCommands}},
+		{"Passwords, keys, certificates", []func() []command{passwordCommands, authCommands, dkimCommands}},
+		{"Moving in and out, backup", []func() []command{importCommands, postfixCommands, panelCommands, backupCommands}},
+		{"The program", []func() []command{completionCommands, versionCommands}},
+	}
+}
+
+// commands is every command.
 func commands() []command {
 	var all []command
-	for _, part := range []func() []command{
-		setupCommands,
-		statusCommands,
-		completionCommands,
-		serveCommands,
-		domainCommands,
-		addressCommands,
-		moreAddressCommands,
-		aliasCommands,
-		mailboxCommands,
-		mailCommands,
-		ftsCommands,
-		aclCommands,
-		importCommands,
-		sessionCommands,
-		classCommands,
-		policyCommands,
-		panelCommands,
-		postfixCommands,
-		memoryCommands,
-		dmarcCommands,
-		traceCommands,
-		auditCommands,
-		lookupCommands,
-		passwordCommands,
-		authCommands,
-		queueCommands,
-		deliverCommands,
-		backupCommands,
-		dkimCommands,
-		tlsrptCommands,
-		dnsCommands,
-		doctorCommands,
-		configCommands,
-		versionCommands,
-	} {
-		all = append(all, part()...)
+	for _, p := range groups() {
+		for _, list := range p.commands {
+			all = append(all, list()...)
+		}
 	}
 	return all
 }
@@ -168,9 +156,23 @@ func find(args []string) (command, []string, error) {
 		verbs = append(verbs, verb)
 	}
 	if len(verbs) > 0 {
-		return command{}, nil, usage("%s: say one of %s", args[0], strings.Join(verbs, ", "))
+		return command{}, nil, usage("%s: %ssay one of %s", args[0], otherWord(args[1:], verbs), strings.Join(verbs, ", "))
 	}
 	return command{}, nil, usage("there is no command %q; see: mailserver help", args[0])
+}
+
+// otherWord answers a verb that other programs have for one of verbs.
+func otherWord(args, verbs []string) string {
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		return ""
+	}
+	for _, same := range [][]string{{"rm", "delete", "del", "remove"}, {"delete", "rm", "remove"}, {"add", "create", "new"}, {"list", "ls"},
+		{"show", "cat", "get", "view", "info"}, {"retry", "requeue", "run"}, {"set", "edit", "update", "modify", "passwd", "password"}, {"disable", "off"}, {"enable", "on"}} {
+		if slices.Contains(same[1:], args[0]) && slices.Contains(verbs, same[0]) {
+			return fmt.Sprintf("%q is %q here; ", args[0], same[0])
+		}
+	}
+	return fmt.Sprintf("there is no %q; ", args[0])
 }
 
 // parse reads flags before, between and after the arguments: one grammar,
@@ -207,11 +209,31 @@ func (a *app) help(args []string) error {
 		}
 	}
 	fmt.Fprint(a.out, "mailserver: a mail host in one process.\n\n  mailserver COMMAND [ARGUMENTS] [--data DIR]\n\n")
-	for _, c := range commands() {
-		fmt.Fprintf(a.out, "  %-46s %s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
+	var inner []command
+	for _, p := range groups() {
+		fmt.Fprintf(a.out, "%s\n", p.heading)
+		for _, list := range p.commands {
+			for _, c := range list() {
+				if c.inner {
+					inner = append(inner, c)
+				} else {
+					a.helpLine(c)
+				}
+			}
+		}
+		fmt.Fprintln(a.out)
 	}
-	fmt.Fprintf(a.out, "\n\"mailserver help COMMAND\" says more. Data directory: %s\n", defaultData())
+	fmt.Fprintln(a.out, "For other programs")
+	for _, c := range inner {
+		a.helpLine(c)
+	}
+	fmt.Fprintln(a.out)
+	fmt.Fprintf(a.out, "\"mailserver help COMMAND\" says more; first steps: mailserver demo, mailserver setup. Data directory: %s\n", defaultData())
 	return nil
+}
+
+func (a *app) helpLine(c command) {
+	fmt.Fprintf(a.out, "  %-46s %s\n", strings.TrimSpace(c.name+" "+c.args), c.about)
 }
 
 func (a *app) helpOn(args []string) error {
