@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"mailserver/internal/testport"
 	"mailserver/policy"
 )
 
@@ -49,10 +50,7 @@ func TestPostfixTakesAll(t *testing.T) {
 func relayAll(t *testing.T, start func(*testing.T, int) func() []string, level string) {
 	txt := make(map[string]string)
 	f := newFixture(t, keyRows(t, "box.test", txt), "UPDATE Setting SET stValue = '"+level+"' WHERE stName = 'smtp_tls_security_level';")
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	f.must(err)
-	f.port = l.Addr().(*net.TCPAddr).Port
-	l.Close()
+	f.port = testport.Base(t, 0)
 	received := start(t, f.port)
 	f.run()
 	n := peerMessages()

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"mailserver/internal/testport"
 	"mailserver/policy"
 	"mailserver/schema"
 )
@@ -273,7 +274,9 @@ default_process_limit = 400
 	}
 	p.file(t, "main.cf", main.String())
 	p.file(t, "resolv.conf", "nameserver "+p.dns+"\noptions timeout:1 attempts:1\n")
-	p.ports = freePorts(t, len(cases))
+	for range cases {
+		p.ports = append(p.ports, testport.Base(t, 0))
+	}
 	var master strings.Builder
 	for _, l := range []string{"rewrite unix - - n - - trivial-rewrite", "cleanup unix n - n - 0 cleanup", "proxymap unix - - n - - proxymap", "anvil unix - - n - 1 anvil",
 		"qmgr unix n - n 300 1 qmgr", "bounce unix - - n - 0 bounce", "defer unix - - n - 0 bounce", "trace unix - - n - 0 bounce", "tlsmgr unix - - n 1000? 1 tlsmgr", "verify unix - - n - 1 verify", "error unix - - n - - error", "retry unix - - n - - error", "postlog unix-dgram n - n - 1 postlogd"} {
@@ -303,20 +306,6 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	sort.Strings(list)
 	return list
-}
-
-func freePorts(t *testing.T, n int) []int {
-	t.Helper()
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports
 }
 
 // ask sends a probe and returns the replies from the first that can differ.

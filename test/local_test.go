@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mailserver/internal/testport"
 )
 
 // localCase is mail to one local name. In texts %D is the directory of the
@@ -510,12 +512,7 @@ maillog_file_prefixes = %[1]s
 		fmt.Fprintf(&main, "%s = %s\n", s[0], s[1])
 	}
 	write("main.cf", main.String())
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	addr = l.Addr().String()
-	l.Close()
+	addr = testport.Addr(w.t)
 	for _, l := range []string{addr + " inet n - n - - smtpd", "rewrite unix - - n - - trivial-rewrite", "cleanup unix n - n - 0 cleanup", "proxymap unix - - n - - proxymap",
 		"anvil unix - - n - 1 anvil", "qmgr unix n - n 300 1 qmgr", "bounce unix - - n - 0 bounce", "defer unix - - n - 0 bounce", "trace unix - - n - 0 bounce",
 		"error unix - - n - - error", "retry unix - - n - - error", "discard unix - - n - - discard", "local unix - n n - - local", "postlog unix-dgram n - n - 1 postlogd"} {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mailserver/internal/testport"
 )
 
 // Milters, side by side with Postfix: the same filter is asked by both, and
@@ -318,22 +320,13 @@ func besidePostfix(t *testing.T, main string, rows [][]string) *peerPostfix {
 	t.Helper()
 	p := new(peerPostfix)
 	var services strings.Builder
-	var held []net.Listener // until all ports are chosen
-	for _, set := range rows {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, l)
-		p.addr = append(p.addr, l.Addr().String())
-		fmt.Fprintf(&services, "%s inet n - n - - smtpd\n", l.Addr())
+	for i, set := range rows {
+		p.addr = append(p.addr, testport.Addr(t))
+		fmt.Fprintf(&services, "%s inet n - n - - smtpd\n", p.addr[i])
 		for _, row := range set {
 			name, value, _ := strings.Cut(row, "=")
 			fmt.Fprintf(&services, "  -o { %s = %s }\n", name, value)
 		}
-	}
-	for _, l := range held {
-		l.Close()
 	}
 	_, p.dir = startPostfix(t, `relay_domains = relay.example
 relay_recipient_maps =

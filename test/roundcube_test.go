@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mailserver/internal/testport"
 )
 
 // browser is a Chromium without a screen, spoken to as the W3C's WebDriver says.
@@ -47,19 +49,9 @@ func child(t *testing.T, addr string, cmd *exec.Cmd) {
 	t.Fatalf("%s does not listen", cmd.Path)
 }
 
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := testport.Addr(t)
 	_, port, _ := net.SplitHostPort(addr)
 	driver := exec.Command(need(t, "chromedriver"), "--port="+port)
 	home := t.TempDir()
@@ -170,7 +162,7 @@ $config['language'] = 'en_US';
 	if err := os.WriteFile(filepath.Join(dir, "config.inc.php"), []byte(conf), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddr(t)
+	addr := testport.Addr(t)
 	server := exec.Command(need(t, "php"), "-S", addr, "-t", root)
 	server.Env = append(os.Environ(), "ROUNDCUBE_CONFIG_DIR="+dir, "PHP_CLI_SERVER_WORKERS=4")
 	child(t, addr, server)

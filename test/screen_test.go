@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"mailserver/internal/testport"
 )
 
 // What stands before the server, side by side with postscreen(8): the same
@@ -140,27 +142,18 @@ func TestScreenAsPostscreen(t *testing.T) {
 	base := []string{"mynetworks=192.0.2.1", "postscreen_greet_action=ignore", "smtpd_peername_lookup=no", "postscreen_cache_cleanup_interval=0"}
 	var services strings.Builder
 	addr := make([]string, len(cases))
-	var held []net.Listener // until all ports are chosen
 	for i, c := range cases {
 		if c.next != "" {
 			addr[i] = addr[i-1]
 			continue
 		}
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		held = append(held, l)
-		addr[i] = l.Addr().String()
+		addr[i] = testport.Addr(t)
 		fmt.Fprintf(&services, "%s inet n - n - 1 postscreen\n", addr[i])
 		for _, row := range append(base[:len(base):len(base)], c.set...) {
 			name, value, _ := strings.Cut(row, "=")
 			fmt.Fprintf(&services, "  -o { %s = %s }\n", name, value)
 		}
 		fmt.Fprintf(&services, "  -o postscreen_cache_map=btree:$data_directory/%x\n", c.name)
-	}
-	for _, l := range held {
-		l.Close()
 	}
 	for _, l := range []string{"smtpd pass - - n - - smtpd", "tlsproxy unix - - n - 0 tlsproxy", "dnsblog unix - - n - 0 dnsblog"} {
 		fmt.Fprintln(&services, l)

@@ -8,8 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +19,7 @@ import (
 	"time"
 
 	"mailserver/internal/testenv"
+	"mailserver/internal/testport"
 )
 
 // program is the path of the built program.
@@ -80,30 +79,10 @@ func sampleHost(t *testing.T, dir string) *host {
 	return h
 }
 
-// reserved holds the ports that tests of this process have: a server takes its
-// ports a while after they were found to be free.
-var reserved sync.Map
-
 // freeBase finds a port base whose ports are all free, and no other test's.
 func freeBase(t *testing.T) int {
 	t.Helper()
-next:
-	for range 100 {
-		base := 21000 + rand.IntN(10700) // below the ports that the system chooses
-		for _, p := range []int{24, 25, 110, 143, 465, 587, 993, 995} {
-			if _, taken := reserved.LoadOrStore(base+p, true); taken {
-				continue next
-			}
-			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(base+p))
-			if err != nil {
-				continue next
-			}
-			l.Close()
-		}
-		return base
-	}
-	t.Fatal("no ports are free")
-	return 0
+	return testport.Base(t, 24, 25, 110, 143, 465, 587, 993, 995)
 }
 
 func (h *host) addr(port int) string { return "127.0.0.1:" + strconv.Itoa(h.base+port) }

@@ -16,6 +16,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapclient"
 
 	"mailserver/internal/testenv"
+	"mailserver/internal/testport"
 )
 
 // sqlServer is a database server of the test's own.
@@ -50,17 +51,6 @@ func asUser(t *testing.T, name, dir string) *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 }
 
-func somePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 func serverDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "sql-")
@@ -83,7 +73,7 @@ func mustCmd(t *testing.T, cmd *exec.Cmd) string {
 
 func mariaDB(t *testing.T) *sqlServer {
 	need(t, "mariadbd")
-	s := &sqlServer{t: t, name: "MariaDB", dir: serverDir(t), port: somePort(t)}
+	s := &sqlServer{t: t, name: "MariaDB", dir: serverDir(t), port: strconv.Itoa(testport.Base(t, 0))}
 	as := asUser(t, "mysql", s.dir)
 	install := exec.Command("mariadb-install-db", "--no-defaults", "--user=mysql", "--datadir="+s.dir+"/data", "--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
 	install.SysProcAttr = as
@@ -118,7 +108,7 @@ func postgreSQL(t *testing.T) *sqlServer {
 		need(t, "postgres")
 	}
 	bin := filepath.Dir(found[len(found)-1])
-	s := &sqlServer{t: t, name: "PostgreSQL", dir: serverDir(t), port: somePort(t)}
+	s := &sqlServer{t: t, name: "PostgreSQL", dir: serverDir(t), port: strconv.Itoa(testport.Base(t, 0))}
 	as := asUser(t, "postgres", s.dir)
 	install := exec.Command(bin+"/initdb", "-D", s.dir+"/data", "-U", "postgres", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync", "--encoding=UTF8", "--locale=C")
 	install.SysProcAttr, install.Dir = as, s.dir

@@ -26,6 +26,7 @@ import (
 	"github.com/mholt/acmez/v3/acme"
 
 	"mailserver/internal/dns/dnstest"
+	"mailserver/internal/testport"
 	"mailserver/internal/tlscert"
 )
 
@@ -36,15 +37,6 @@ type authority struct {
 	caFile    string
 }
 
-func freePort(t *testing.T) int {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 func newAuthority(t *testing.T) *authority {
 	t.Helper()
 	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
@@ -52,7 +44,7 @@ func newAuthority(t *testing.T) *authority {
 	names := dnstest.Start(t, "mx.example. 60 IN A 127.0.0.1\nimap.example. 60 IN A 127.0.0.1\n")
 	quiet := log.New(io.Discard, "", 0)
 	store := db.NewMemoryStore()
-	httpPort, tlsPort := freePort(t), freePort(t)
+	httpPort, tlsPort := testport.Base(t, 0), testport.Base(t, 0)
 	made := ca.New(quiet, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {Description: "default"}})
 	checks := va.New(quiet, httpPort, tlsPort, true, names.Addr, store)
 	front := wfe.New(quiet, store, checks, made, nil, true, false, 0, 0)

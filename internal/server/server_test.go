@@ -13,6 +13,7 @@ import (
 
 	"mailserver/internal/server"
 	"mailserver/internal/testenv"
+	"mailserver/internal/testport"
 	"mailserver/internal/tlscert"
 	"mailserver/schema"
 )
@@ -59,7 +60,7 @@ func TestListenersFollowTheirRows(t *testing.T) {
 		t.Errorf("the session of a listener that is gone: %v", err)
 	}
 
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	taken, err := net.Listen("tcp", testport.Addr(t))
 	if err != nil {
 		t.Fatal(err)
 	}
