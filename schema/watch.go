@@ -122,7 +122,8 @@ func (w *watch) ask(ctx context.Context, limit <-chan time.Time) (*cache, error)
 		err   error
 	}
 	got := make(chan answer, 1)
-	w.asked.Store(time.Now().UnixNano())
+	begun := time.Now().UnixNano()
+	w.asked.Store(begun)
 	go func() {
 		c, err := w.refresh()
 		w.asked.Store(0)
@@ -133,6 +134,7 @@ func (w *watch) ask(ctx context.Context, limit <-chan time.Time) (*cache, error)
 	case a := <-got:
 		return a.cache, a.err
 	case <-limit:
+		w.asked.CompareAndSwap(begun, 1) // long ago: the next one does not wait for what is left of the time
 		return nil, ErrLocked
 	case <-ctx.Done():
 		return nil, ctx.Err()
