@@ -311,12 +311,12 @@ func sortedKeys[V any](m map[string]V) []string {
 // ask sends a probe and returns the replies from the first that can differ.
 func (p *postfix) ask(t *testing.T, i int, pr probe) []string {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", p.addr(i), 10*time.Second)
+	c, err := net.DialTimeout("tcp", p.addr(i), 2*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(2 * time.Minute))
 	r := bufio.NewReader(c)
 	read := func() string {
 		for {

@@ -56,7 +56,7 @@ func TestACME(t *testing.T) {
 	h.sql("INSERT INTO Cert (ctHostname, ctCertFile, ctKeyFile) VALUES ('imap.vmail.example', 'tls/imap.crt', 'tls/imap.key')")
 	h.stop() // a restart looks at once; a running server within a minute
 	h.start()
-	end := time.Now().Add(30 * time.Second)
+	end := time.Now().Add(patience)
 	for time.Now().Before(end) && strings.Count(h.log.tail(1000), "certificate renewed hostname=") < 2 {
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -93,7 +93,7 @@ func swapUnderSession(t *testing.T, h *host) {
 		}
 	}
 	in := bufio.NewReader(conn)
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	in.ReadString('\n')
 	fmt.Fprint(conn, "a LOGIN joe@vmail.example joes-secret\r\nb NOOP\r\n")
 	for {

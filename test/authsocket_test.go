@@ -77,7 +77,7 @@ proxymap unix - - n - - proxymap
 		}
 		postfix("stop")
 	})
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port)); err == nil {
 			c.Close()
 			return port, dir
@@ -125,7 +125,7 @@ func TestPostfixAsksUs(t *testing.T) {
 	socket := filepath.Join(dir, "auth")
 	h.start()
 	h.mustRun("config", "set", "auth_socket="+socket, "auth_socket_mode=0666") // acts without a restart
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if _, err := os.Stat(socket); err == nil {
 			break
 		}
@@ -194,7 +194,7 @@ func startDovecot(t *testing.T) string {
 		}
 	})
 	socket := filepath.Join(dir, "run", "auth-client")
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if c, err := net.Dial("unix", socket); err == nil {
 			c.Close()
 			return socket

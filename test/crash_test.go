@@ -23,11 +23,11 @@ type sender struct {
 }
 
 func dialSender(addr string) (*sender, error) {
-	conn, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		return nil, err
 	}
-	conn.SetDeadline(time.Now().Add(60 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	s := &sender{textproto.NewConn(conn)}
 	if _, _, err := s.c.ReadResponse(220); err != nil {
 		s.c.Close()

@@ -39,6 +39,11 @@ type deadHosts struct {
 
 const liveHosts = 10
 
+// deadTime is how long a dead host holds up who waits for it, at least:
+// postconf(5) smtp_connect_timeout. It is the measure where a busy machine's
+// seconds say nothing.
+const deadTime = 30 * time.Second
+
 // TestDeadHostsHoldUpNobody: deferred mail for hosts that refuse connections,
 // never answer them or never greet, all of it due, beside hosts that answer.
 // New mail goes out at once, deferred mail for live hosts soon, memory is
@@ -58,10 +63,10 @@ func TestDeadHostsHoldUpNobody(t *testing.T) {
 
 	begun := time.Now()
 	d.start()
-	ready := time.Since(begun)
-	t.Logf("ready %v after the start on %d messages for %d dead and %d live hosts", ready.Round(time.Millisecond), d.messages, d.dead, liveHosts)
-	if ready > 10*time.Second {
-		t.Errorf("ready after %v", ready)
+	ready, worked := time.Since(begun), d.cpu()
+	t.Logf("ready %v after the start on %d messages for %d dead and %d live hosts, with %v of the processor", ready.Round(time.Millisecond), d.messages, d.dead, liveHosts, worked)
+	if worked > 10*time.Second || ready > deadTime {
+		t.Errorf("ready after %v, %v of the processor", ready, worked)
 	}
 	d.forgetPeak()
 	d.newMail()
@@ -250,7 +255,11 @@ func (d *deadHosts) newMail() {
 	slices.Sort(waits)
 	d.t.Logf("new mail for live hosts leaves %v after the 250 (median), %v at most; the slowest 250 took %v",
 		waits[n/2].Round(time.Millisecond), waits[n-1].Round(time.Millisecond), slowest.Round(time.Millisecond))
-	if waits[n-1] > 2*time.Second {
+	most := deadTime
+	if long() { // on a quiet machine
+		most = 2 * time.Second
+	}
+	if waits[n-1] > most {
 		d.t.Errorf("a new message for a live host has waited %v", waits[n-1])
 	}
 }
@@ -259,7 +268,7 @@ func (d *deadHosts) newMail() {
 func (d *deadHosts) deferredMail(begun time.Time) {
 	want := d.messages / 100
 	for d.count("deferred") < want {
-		if time.Since(begun) > 2*time.Minute {
+		if time.Since(begun) > 2*patience {
 			d.t.Fatalf("%d of %d deferred messages for live hosts have arrived\n%s", d.count("deferred"), want, d.log.tail(10))
 		}
 		time.Sleep(50 * time.Millisecond)

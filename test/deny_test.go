@@ -96,7 +96,7 @@ func TestDenied(t *testing.T) {
 	if !strings.Contains(out, "250 2.0.0 Ok: queued as") || strings.Contains(out, "<** 5") {
 		t.Errorf("mail to who may not log in:\n%s", out)
 	}
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if list, _ := filepath.Glob(filepath.Join(home, "Maildir", "new", "*")); len(list) == 1 {
 			break
 		}

@@ -82,7 +82,7 @@ func (c dialogCase) raw(t *testing.T, addr string, from net.IP) string {
 	t.Helper()
 	var out []string
 	for _, lines := range c.say {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 5 * time.Second}
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: patience}
 		conn, err := d.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
@@ -90,7 +90,7 @@ func (c dialogCase) raw(t *testing.T, addr string, from net.IP) string {
 		defer conn.Close()
 		r := bufio.NewReader(conn)
 		read := func() bool {
-			conn.SetReadDeadline(time.Now().Add(5 * time.Second))
+			conn.SetReadDeadline(time.Now().Add(patience))
 			for {
 				line, err := r.ReadString('\n')
 				if err != nil {

@@ -167,7 +167,7 @@ func dsnRemotes(t *testing.T) (back, dsn *remotetest.Sink, zone string) {
 	sinkAt(t, "127.0.1.20:25", &remotetest.Sink{Answer: on("MAIL", "drop")})
 	sinkAt(t, "127.0.1.21:25", &remotetest.Sink{Answer: func(line string) string {
 		if strings.HasPrefix(line, "EHLO") {
-			time.Sleep(4 * time.Second)
+			time.Sleep(12 * time.Second)
 		}
 		return ""
 	}})
@@ -231,16 +231,15 @@ maillog_file_prefixes = DIR
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command("postfix", "-c", dir, "start").CombinedOutput(); err != nil {
+	if out, err := outside(t, "", "postfix", "-c", dir, "start"); err != nil {
 		t.Skipf("Postfix does not start here: %v\n%s", err, out)
 	}
-	t.Cleanup(func() { exec.Command("postfix", "-c", dir, "stop").Run() })
-	for range 200 {
+	t.Cleanup(func() { outside(t, "", "postfix", "-c", dir, "stop") })
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if c, err := net.Dial("tcp", "127.0.0.1:25"); err == nil {
 			c.Close()
 			return dir
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatal("Postfix does not answer")
 	return ""
@@ -320,7 +319,7 @@ func reports(t *testing.T, dir string, list []remotetest.Message) map[string]int
 // cameBack waits until nothing new has come for a while.
 func cameBack(t *testing.T, sink *remotetest.Sink, want int, empty func() bool) []remotetest.Message {
 	t.Helper()
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if len(sink.Messages()) >= want && empty() {
 			return sink.Messages()
 		}
@@ -360,8 +359,8 @@ func TestReportsAsPostfix(t *testing.T) {
 	}
 	dir := netPostfix(t, `maximal_queue_lifetime = 0
 bounce_queue_lifetime = 0
-smtp_helo_timeout = 2s
-smtp_mail_timeout = 3s
+smtp_helo_timeout = 6s
+smtp_mail_timeout = 9s
 virtual_alias_domains = v.example
 virtual_alias_maps = inline:{{two@v.example=joe@here.example,ann@here.example}, {alsojoe@v.example=joe@here.example}, {gone@v.example=unknown@r1.example}, {gone2@v.example=gone@v.example}}
 transport_maps = inline:{{closed.example=error:5.2.1 closed for good}}
@@ -373,11 +372,11 @@ smtpd_reject_unlisted_recipient = no
 		return strings.Contains(string(out), "empty")
 	}
 	theirs := reports(t, filepath.Join(out, "postfix"), cameBack(t, back, want, queueEmpty))
-	exec.Command("postfix", "-c", dir, "stop").Run()
+	outside(t, "", "postfix", "-c", dir, "stop")
 	first := len(back.Messages())
 	lines := len(dsn.Lines())
 	h := sampleHost(t, "")
-	h.mustRun("config", "set", "maximal_queue_lifetime=0", "bounce_queue_lifetime=0", "smtp_helo_timeout=2s", "smtp_mail_timeout=3s", "smtp_tls_security_level=none", "smtpd_reject_unlisted_recipient=no", "reason_header=no")
+	h.mustRun("config", "set", "maximal_queue_lifetime=0", "bounce_queue_lifetime=0", "smtp_helo_timeout=6s", "smtp_mail_timeout=9s", "smtp_tls_security_level=none", "smtpd_reject_unlisted_recipient=no", "reason_header=no")
 	h.mustRun("domain", "add", "here.example")
 	h.mustRun("domain", "add", "v.example", "--class", "alias")
 	h.mustRun("domain", "add", "closed.example", "--class", "external", "--transport", "error:5.2.1 closed for good")
@@ -468,7 +467,7 @@ func TestNoticesAsPostfix(t *testing.T) {
 	dir := netPostfix(t, strings.Join(set, "\n")+"\n", "")
 	give(t, "127.0.0.1:25", cases)
 	theirs := reports(t, filepath.Join(out, "postfix"), cameBack(t, back, want, func() bool { return true }))
-	exec.Command("postfix", "-c", dir, "stop").Run()
+	outside(t, "", "postfix", "-c", dir, "stop")
 	first := len(back.Messages())
 	h := sampleHost(t, "")
 	h.mustRun(append([]string{"config", "set", "smtp_tls_security_level=none", "reason_header=no"}, set...)...)

@@ -90,7 +90,7 @@ func lockShared(t *testing.T, path string) (unlock func()) {
 	}
 	// The eight locks are bytes 120 to 127 of the file.
 	lk := unix.Flock_t{Type: unix.F_WRLCK, Whence: 0, Start: 120, Len: 8}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		if err = unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lk); err == nil || time.Now().After(end) {
 			break
 		}

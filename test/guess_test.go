@@ -88,7 +88,7 @@ func (f flood) run(t *testing.T, length time.Duration) {
 	}
 	h.start()
 	login := func(from, user, password string, end time.Time) (string, time.Duration, error) {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
 		conn, err := d.Dial("tcp", h.addr(143))
 		if err != nil {
 			return "", 0, err
@@ -107,13 +107,13 @@ func (f flood) run(t *testing.T, length time.Duration) {
 		}
 	}
 	known := func() time.Duration {
-		line, d, err := login("127.0.0.1", "ann@vmail.example", "anns-secret", time.Now().Add(20*time.Second))
+		line, d, err := login("127.0.0.1", "ann@vmail.example", "anns-secret", time.Now().Add(patience))
 		if err != nil || !strings.HasPrefix(line, "a OK") {
 			t.Fatalf("the owner: %s, %v\n%s", line, err, h.log.tail(5))
 		}
 		return d
 	}
-	if line, _, err := login("127.0.0.1", "joe@vmail.example", "joes-secret", time.Now().Add(20*time.Second)); err != nil || !strings.HasPrefix(line, "a OK") {
+	if line, _, err := login("127.0.0.1", "joe@vmail.example", "joes-secret", time.Now().Add(patience)); err != nil || !strings.HasPrefix(line, "a OK") {
 		t.Fatal(line, err)
 	}
 	known()
@@ -146,7 +146,7 @@ func (f flood) run(t *testing.T, length time.Duration) {
 	share := 100 * float64(cpu) / float64(time.Since(begin))
 	grown := h.resident() - memory
 	after, span := h.hashes(t), time.Since(begin)
-	line, stranger, err := login("127.200.0.1", "joe@vmail.example", "joes-secret", time.Now().Add(20*time.Second))
+	line, stranger, err := login("127.200.0.1", "joe@vmail.example", "joes-secret", time.Now().Add(patience))
 	wg.Wait()
 	slices.Sort(took)
 	slices.Sort(work)

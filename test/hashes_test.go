@@ -101,7 +101,7 @@ func passwordOver(t *testing.T, h *host, port int, user, password string) (ok bo
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	in := bufio.NewReader(conn)
 	in.ReadString('\n')
 	if port == 993 {

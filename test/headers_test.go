@@ -251,7 +251,7 @@ func sendHeaderCases(t *testing.T, cases []headerCase, addr string, sink *remote
 		}
 		results[i] = reply
 	}
-	for end := time.Now().Add(20 * time.Second); len(sink.Messages()) < before+waiting && time.Now().Before(end); {
+	for end := time.Now().Add(patience); len(sink.Messages()) < before+waiting && time.Now().Before(end); {
 		time.Sleep(50 * time.Millisecond)
 	}
 	number := regexp.MustCompile(`Keywords: case (\d+)`)
@@ -286,7 +286,7 @@ func submit(t *testing.T, addr, from, to, text string) string {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	r := bufio.NewReader(c)
 	read := func() string {
 		for {

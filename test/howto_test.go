@@ -146,7 +146,7 @@ func (h *howto) serve() error {
 	done := make(chan struct{})
 	go func() { cmd.Wait(); close(done) }()
 	h.t.Cleanup(func() { cmd.Process.Signal(os.Interrupt); <-done })
-	for begin := time.Now(); time.Since(begin) < 30*time.Second; {
+	for begin := time.Now(); time.Since(begin) < patience; {
 		select {
 		case <-done:
 			return fmt.Errorf("serve ended")
@@ -166,7 +166,7 @@ func (h *howto) dialog(port int, before, lines []string) error {
 		return err
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(30 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	in := bufio.NewReader(conn)
 	if _, err := reply(in); err != nil {
 		return err

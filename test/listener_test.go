@@ -31,7 +31,7 @@ func TestProxyProtocol(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			conn.SetDeadline(time.Now().Add(10 * time.Second))
+			conn.SetDeadline(time.Now().Add(patience))
 			good := header[0] == 'P' || header[0] == '\r'
 			if good {
 				fmt.Fprint(conn, header)
@@ -62,7 +62,7 @@ func proxyDial(t *testing.T, h *host, port int) net.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc.SetDeadline(time.Now().Add(10 * time.Second))
+	nc.SetDeadline(time.Now().Add(patience))
 	fmt.Fprint(nc, "PROXY TCP4 203.0.113.9 192.0.2.1 12345 993\r\n")
 	return tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
 }
@@ -70,7 +70,7 @@ func proxyDial(t *testing.T, h *host, port int) net.Conn {
 // waitLog waits for a text in the log.
 func (h *host) waitLog(want string) {
 	h.t.Helper()
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if strings.Contains(h.log.tail(10000), want) {
 			return
 		}
@@ -109,7 +109,7 @@ func TestSocketActivation(t *testing.T) {
 	h.command = exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" serve --data "$1"`, program, h.dir)
 	h.command.ExtraFiles = []*os.File{file}
 	h.start()
-	early.SetDeadline(time.Now().Add(10 * time.Second))
+	early.SetDeadline(time.Now().Add(patience))
 	if line, err := bufio.NewReader(early).ReadString('\n'); !strings.HasPrefix(line, "* OK ") {
 		t.Errorf("%q, %v", line, err)
 	}
@@ -121,7 +121,7 @@ func TestSocketActivation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(patience))
 		if line, err := bufio.NewReader(conn).ReadString('\n'); !strings.HasPrefix(line, "220 ") && !strings.HasPrefix(line, "+OK ") {
 			t.Errorf("%s: %q, %v", address, line, err)
 		}

@@ -81,7 +81,7 @@ func TestLoadWithAWatcher(t *testing.T) {
 		}
 	}
 	want := uint32(total / len(users))
-	for end := time.Now().Add(10 * time.Second); told.Load() != want && time.Now().Before(end); {
+	for end := time.Now().Add(patience); told.Load() != want && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if got := told.Load(); got != want {

@@ -52,7 +52,7 @@ func localCases() []localCase {
 		alias("command: its words", "%A", "|echo one; echo two; exit 69"),
 		alias("command: its code", "%A", "|echo 4.2.2 mailbox full; exit 1"),
 		alias("command: its code, for good", "%A", "|echo 5.7.17 no; exit 75"),
-		alias("command: time", "%A", "|sleep 20; exit 0"),
+		alias("command: time", "%A", "|sleep 100; exit 0"),
 		alias("command: reads nothing", "%A", "|true"),
 		alias("file", "%A", "%D/out/file"),
 		alias("file: a Maildir", "%A", "%D/out/maildir/"),
@@ -358,7 +358,7 @@ func (w *world) all(addr string, log func() []string) (outcomes []string, effect
 		ids[i], refusals[i] = w.send(i, addr)
 	}
 	outcomes = make([]string, len(w.cases))
-	end := time.Now().Add(40 * time.Second)
+	end := time.Now().Add(patience)
 	for i := range w.cases {
 		for ok := false; !ok; {
 			if outcomes[i], ok = outcome(log, ids[i], refusals[i]); !ok && time.Now().After(end) {
@@ -443,7 +443,7 @@ func compareEffects(t *testing.T, ours, theirs string) {
 }
 
 // localSettings hold for both servers.
-var localSettings = [][2]string{{"recipient_delimiter", "+"}, {"local_recipient_maps", ""}, {"home_mailbox", "Maildir/"}, {"command_time_limit", "3s"},
+var localSettings = [][2]string{{"recipient_delimiter", "+"}, {"local_recipient_maps", ""}, {"home_mailbox", "Maildir/"}, {"command_time_limit", "10s"},
 	{"default_transport", "discard"}, {"smtpd_peername_lookup", "no"}, {"mydestination", "$myhostname"}, {"deliver_lock_delay", "1s"}}
 
 func (w *world) mailserver() *host {
@@ -520,11 +520,11 @@ maillog_file_prefixes = %[1]s
 	}
 	write("master.cf", master.String())
 	mustOutside(w.t, "", "postalias", "-c", dir, "hash:"+dir+"/aliases")
-	if out, err := exec.Command("postfix", "-c", dir, "start").CombinedOutput(); err != nil {
+	if out, err := outside(w.t, "", "postfix", "-c", dir, "start"); err != nil {
 		w.t.Skipf("Postfix does not start here: %v\n%s", err, out)
 	}
-	w.t.Cleanup(func() { exec.Command("postfix", "-c", dir, "stop").Run() })
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	w.t.Cleanup(func() { outside(w.t, "", "postfix", "-c", dir, "stop") })
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			bufio.NewReader(c).ReadString('\n')
 			c.Close()

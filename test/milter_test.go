@@ -91,7 +91,7 @@ func filterProcess(t *testing.T, mode string) (name string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if os.Chmod(socket, 0o777) == nil {
 			return "unix:" + socket
 		}
@@ -104,14 +104,14 @@ func filterProcess(t *testing.T, mode string) (name string) {
 // talkTo sends lines one by one and returns the replies.
 func talkTo(t *testing.T, addr string, lines []string) []string {
 	t.Helper()
-	c, err := net.DialTimeout("tcp", addr, 5*time.Second)
+	c, err := net.DialTimeout("tcp", addr, patience)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	r := bufio.NewReader(c)
 	read := func() string {
-		c.SetDeadline(time.Now().Add(10 * time.Second))
+		c.SetDeadline(time.Now().Add(patience))
 		var all []string
 		for {
 			line, err := r.ReadString('\n')
@@ -290,9 +290,9 @@ func settled(get func() string) string {
 }
 
 // agreed reads two logs until they say the same and nothing is added. Programs
-// of a busy machine may write late, so they have 5 s until they may differ.
+// of a busy machine may write late, so they have 30 s until they may differ.
 func agreed(ours, theirs func() string) (our, their string) {
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(30 * time.Second); ; {
 		our, their, _ = strings.Cut(settled(func() string { return ours() + "\x00" + theirs() }), "\x00")
 		if our == their || time.Now().After(deadline) {
 			return our, their

@@ -3,7 +3,6 @@ package test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -226,10 +225,10 @@ func TestPipeAsPostfix(t *testing.T) {
 		return string(text)
 	}
 	postfixTool := filepath.Join(dir, "tool-postfix")
-	for end := time.Now().Add(40 * time.Second); len(pipeOutcomes(log(), postfixTool)) < rcpts && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); len(pipeOutcomes(log(), postfixTool)) < rcpts && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 	}
 	theirs := pipeOutcomes(log(), postfixTool)
-	exec.Command("postfix", "-c", conf, "stop").Run()
+	outside(t, "", "postfix", "-c", conf, "stop")
 	defer func() {
 		if t.Failed() {
 			for line := range strings.Lines(log()) {
@@ -249,7 +248,7 @@ func TestPipeAsPostfix(t *testing.T) {
 	h.start()
 	givePipes(t, h.addr(25), cases)
 	tool := filepath.Join(dir, "tool-ours")
-	for end := time.Now().Add(40 * time.Second); len(pipeOutcomes(h.log.tail(5000), tool)) < rcpts && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); len(pipeOutcomes(h.log.tail(5000), tool)) < rcpts && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 	}
 	ours := pipeOutcomes(h.log.tail(5000), tool)
 	theirRuns, ourRuns := runs(t, filepath.Join(dir, "postfix")), runs(t, filepath.Join(dir, "ours"))

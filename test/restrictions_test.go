@@ -362,7 +362,7 @@ func refuser() net.Conn {
 	here, there := net.Pipe()
 	go func() {
 		defer there.Close()
-		there.SetDeadline(time.Now().Add(20 * time.Second))
+		there.SetDeadline(time.Now().Add(patience))
 		fmt.Fprint(there, "220 hop.example ESMTP\r\n")
 		for s := bufio.NewScanner(there); s.Scan(); {
 			switch line := strings.ToUpper(s.Text()); {
@@ -397,7 +397,7 @@ func TestMailWhileTheDNSFails(t *testing.T) {
 		k.want("250", "RCPT TO:<joe@vmail.example>")
 		k.letter()
 	}
-	if took := time.Since(begun); took > 15*time.Second {
+	if took := time.Since(begun); took > 90*time.Second {
 		t.Errorf("three messages took %v", took)
 	}
 	if n := inbox(t, e, "joe@vmail.example"); n != 3 {

@@ -40,7 +40,7 @@ func child(t *testing.T, addr string, cmd *exec.Cmd) {
 			t.Logf("%s said: %s", cmd.Path, last(said.String(), 3000))
 		}
 	})
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			c.Close()
 			return
@@ -117,7 +117,7 @@ func (b *browser) run(script string, args ...any) string {
 func (b *browser) until(want, script string, args ...any) {
 	b.t.Helper()
 	got := ""
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if got = b.run(script, args...); got == want {
 			return
 		}
@@ -211,7 +211,7 @@ func TestRoundcube(t *testing.T) {
 	b.until("false", `return window.rcmail.busy`)
 	b.run(`rcmail.message_list.select('1'); rcmail.move_messages('Archive')`)
 	got := ""
-	for end := time.Now().Add(20 * time.Second); got != "[first plan]" && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); got != "[first plan]" && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		got = fmt.Sprint(subjects(t, c, "Archive"))
 	}
 	if got != "[first plan]" {
@@ -229,7 +229,7 @@ func TestRoundcube(t *testing.T) {
 	b.open(site + "?_task=mail&_action=compose&_to=" + "ann%40vmail.example&_subject=" + "From%20a%20browser&_body=hello")
 	b.until("true", `return !!(window.rcmail && rcmail.busy === false && document.querySelector('#compose-subject'))`)
 	b.run(`rcmail.command('send', '', {}, {})`)
-	for end := time.Now().Add(20 * time.Second); len(messages(t, h.folder("ann"))) == 0; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); len(messages(t, h.folder("ann"))) == 0; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("ann got nothing: %s", last(b.run("return document.body.innerText"), 1000))
 		}

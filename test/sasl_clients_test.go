@@ -62,7 +62,7 @@ func saslDial(t *testing.T, h *host, port int, conf *tls.Config) *tls.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(patience))
 	if start := map[int]string{143: "s STARTTLS\r\n", 110: "STLS\r\n", 587: "EHLO c.example\r\nSTARTTLS\r\n"}[port]; start != "" {
 		in := bufio.NewReader(nc)
 		in.ReadString('\n')

@@ -79,7 +79,7 @@ func screenCases() []screenCase {
 // perform is a client from an address of its own.
 func perform(t *testing.T, addr string, from net.IP, say []string) []string {
 	t.Helper()
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: 5 * time.Second}
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: from}, Timeout: patience}
 	c, err := d.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func perform(t *testing.T, addr string, from net.IP, say []string) []string {
 	for _, line := range say {
 		switch line {
 		case "<":
-			c.SetReadDeadline(time.Now().Add(30 * time.Second)) // a busy machine starts processes slowly
+			c.SetReadDeadline(time.Now().Add(patience)) // a busy machine starts processes slowly
 			for {
 				text, err := r.ReadString('\n')
 				if err != nil {

@@ -36,7 +36,7 @@ func (h *host) as(name, stdin string, uid int, args ...string) (string, int) {
 // arrived waits for the n-th message of a user and returns the newest.
 func (h *host) arrived(userName string, n int) string {
 	h.t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		list := messages(h.t, h.folder(userName))
 		if len(list) < n {
 			continue

@@ -104,9 +104,6 @@ func (h *host) mustRun(args ...string) string {
 	return out
 }
 
-// readyTime is how long a server may take to say that it is ready.
-const readyTime = 20 * time.Second
-
 // start runs the server and waits until it is ready.
 func (h *host) start(env ...string) {
 	h.t.Helper()
@@ -133,7 +130,7 @@ func (h *host) start(env ...string) {
 	case <-ready:
 	case <-h.done:
 		h.t.Fatalf("the server ended:\n%s", h.log.tail(30))
-	case <-time.After(readyTime):
+	case <-time.After(patience):
 		h.t.Fatalf("the server is not ready:\n%s", h.log.tail(30))
 	}
 }
@@ -169,7 +166,7 @@ func (h *host) stop() {
 	cmd.Process.Signal(os.Interrupt)
 	select {
 	case <-h.done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(patience):
 		cmd.Process.Kill()
 		<-h.done
 		h.t.Errorf("the server did not stop:\n%s", h.log.tail(30))

@@ -121,7 +121,7 @@ func probeDial(t *testing.T, h *host, port int, conf *tls.Config) *tls.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(patience))
 	in := bufio.NewReader(nc)
 	in.ReadString('\n')
 	fmt.Fprint(nc, "EHLO c.example\r\n")
@@ -146,7 +146,7 @@ func TestNothingIsInjectedBeforeTLS(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		nc.SetDeadline(time.Now().Add(20 * time.Second))
+		nc.SetDeadline(time.Now().Add(patience))
 		in := bufio.NewReader(nc)
 		in.ReadString('\n')
 		if tt.first != "" {

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"math/big"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -157,7 +156,7 @@ func TestTLSLevelsAsPostfix(t *testing.T) {
 		return string(text)
 	}
 	await := func(log func() string) map[string]string {
-		for end := time.Now().Add(40 * time.Second); len(pipeOutcomes(strings.ReplaceAll(log(), "@back.example", ""), "-")) < len(policies) && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		for end := time.Now().Add(patience); len(pipeOutcomes(strings.ReplaceAll(log(), "@back.example", ""), "-")) < len(policies) && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		}
 		return pipeOutcomes(strings.ReplaceAll(log(), "@back.example", ""), "-")
 	}
@@ -172,7 +171,7 @@ func TestTLSLevelsAsPostfix(t *testing.T) {
 		return list
 	}
 	theirWays := plain()
-	exec.Command("postfix", "-c", conf, "stop").Run()
+	outside(t, "", "postfix", "-c", conf, "stop")
 	h := sampleHost(t, "")
 	h.mustRun("config", "set", "smtp_tls_CAfile="+ca, "smtp_tls_fingerprint_digest=sha256")
 	for name, policy := range policies {

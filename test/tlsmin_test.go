@@ -50,7 +50,7 @@ func TestPlaintextOnlyByRow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(patience))
 		got := saslOver(t, conn, 465, sasl.NewPlainClient("", "joe@vmail.example", "joes-secret")) // the dialog without STARTTLS
 		if isLoggedIn(got) != want || !want && got[0] != '5' {
 			t.Errorf("port %d: %s", port, got)

@@ -120,7 +120,7 @@ func (e *Env) start() {
 		e.t.Fatal(err)
 	}
 	e.Server, err = server.Start(context.Background(), server.Options{Dir: e.Dir, Log: slog.New(h), Now: e.opt.Now,
-		DNS: dns.New(dns.Config{Servers: []string{e.DNS.Addr}, Entries: -1, Timeout: time.Second, Attempts: 1}), Dial: e.opt.Dial, LookupUser: e.lookupUser})
+		DNS: dns.New(dns.Config{Servers: []string{e.DNS.Addr}, Entries: -1, Timeout: 2 * time.Minute, Attempts: 1}), Dial: e.opt.Dial, LookupUser: e.lookupUser})
 	if err != nil {
 		e.t.Fatalf("start: %v\n%s", err, e.Log())
 	}
@@ -130,7 +130,7 @@ func (e *Env) start() {
 const serverFailure = 2
 
 // stopTime is how long the end of a test server may take.
-const stopTime = 10 * time.Second
+const stopTime = time.Minute
 
 // Stop shuts the server down. Calling it again does nothing.
 func (e *Env) Stop() {

@@ -126,7 +126,7 @@ func (e *Env) put(m Section, n int) {
 
 // deliveryTime is how long a message that went through the queue may take to
 // a mailbox.
-const deliveryTime = 5 * time.Second
+const deliveryTime = time.Minute
 
 // want compares a message with a section want/USER/FOLDER[/N].
 func (e *Env) want(w Section) error {
