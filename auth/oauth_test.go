@@ -36,7 +36,7 @@ func TestTokens(t *testing.T) {
 	s, _ := newService(t, func(c *Config) {
 		c.Mechanisms = []string{"OAUTHBEARER", "XOAUTH2"}
 		c.OAuth = OAuth{IntrospectionURL: srv.URL, IntrospectionMode: "post", UsernameAttribute: "email", ActiveAttribute: "active", ActiveValue: "true",
-			Scope: []string{"mail"}, Issuers: []string{"https://id.example"}, OAuthTimeout: time.Second}
+			Scope: []string{"mail"}, Issuers: []string{"https://id.example"}, OAuthTimeout: time.Minute}
 	})
 	try := func(user, token string) (string, error) {
 		who := ""

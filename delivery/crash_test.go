@@ -143,7 +143,7 @@ func (f *fixture) killed(after time.Duration) map[string]string {
 	select {
 	case <-first:
 	case <-read:
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 	}
 	time.Sleep(after) // the moment of the crash is what is being varied
 	cmd.Process.Kill()

@@ -315,7 +315,7 @@ func (f *fixture) spool() (n int) {
 // until waits for something that a goroutine does.
 func (f *fixture) until(what string, done func() bool) {
 	f.t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); {
+	for end := time.Now().Add(2 * time.Minute); !done(); {
 		if time.Now().After(end) {
 			f.t.Fatalf("%s: not within 10 s; queue %q, log:\n%s", what, f.queued(), f.log)
 		}

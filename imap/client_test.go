@@ -94,7 +94,7 @@ func idle(t *testing.T, h *house, c *imapclient.Client, exists chan uint32) {
 		if n != 2 {
 			t.Errorf("EXISTS %d", n)
 		}
-	case <-time.After(5 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Error("IDLE told nothing")
 	}
 	must(t, cmd.Close())

@@ -37,7 +37,7 @@ func FuzzSession(f *testing.F) {
 			c.Conn.Write(in)
 			c.Conn.(*net.TCPConn).CloseWrite()
 		}()
-		c.Conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		c.Conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 		out, err := io.ReadAll(c.R)
 		c.Conn.Close()
 		if err != nil && !strings.Contains(err.Error(), "reset") {

@@ -154,7 +154,7 @@ func (w *worker) choose(box string) error {
 }
 
 func (w *worker) read() (string, error) {
-	w.conn.SetReadDeadline(time.Now().Add(30 * time.Second))
+	w.conn.SetReadDeadline(time.Now().Add(5 * time.Minute))
 	line, err := w.in.ReadString('\n')
 	var late net.Error
 	if errors.As(err, &late) && late.Timeout() {

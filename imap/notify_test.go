@@ -187,7 +187,7 @@ func FuzzNotify(f *testing.F) {
 			io.WriteString(c.Conn, "s SELECT INBOX\r\na NOTIFY "+in+"\r\nb CREATE x\r\nc DELETE x\r\n")
 			c.Conn.(*net.TCPConn).CloseWrite()
 		}()
-		c.Conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		c.Conn.SetReadDeadline(time.Now().Add(2 * time.Minute))
 		out, err := io.ReadAll(c.R)
 		if err != nil && !strings.Contains(err.Error(), "reset") {
 			t.Fatalf("%v after %q", err, out)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mailserver/imap"
+	"mailserver/internal/testenv"
 )
 
 // largeTree makes a Maildir of n messages, hard links to a few files.
@@ -43,11 +44,11 @@ func TestLargeMailbox(t *testing.T) {
 	largeTree(t, filepath.Join(h.dir, "mail", "joe@vmail.example"), n)
 	c := h.login()
 	timed := func(name string, do func()) time.Duration {
-		start := time.Now()
+		start, worked := time.Now(), testenv.CPUTime()
 		do()
-		d := time.Since(start)
-		t.Logf("%-32s %v", name, d.Round(10*time.Microsecond))
-		return d
+		worked = testenv.CPUTime() - worked
+		t.Logf("%-32s %v, %v of the processor", name, time.Since(start).Round(10*time.Microsecond), worked.Round(10*time.Microsecond))
+		return worked
 	}
 	run := func(cmd string) func() {
 		return func() {
@@ -111,15 +112,15 @@ func TestManySessionsOnOneMailbox(t *testing.T) {
 		})
 	}
 	ready.Wait()
-	start := time.Now()
+	start, worked := time.Now(), testenv.CPUTime()
 	for k := range bursts {
 		one.Send(fmt.Sprintf("x STORE 1:1000 +FLAGS.SILENT (burst%d)", k))
 		one.discard("x ")
 	}
 	told.Wait()
-	d := time.Since(start)
-	t.Logf("%d bursts of 1,000 changes to %d sessions: %v", bursts, sessions, d.Round(time.Millisecond))
-	if d > 20*time.Second {
+	worked = testenv.CPUTime() - worked
+	t.Logf("%d bursts of 1,000 changes to %d sessions: %v, %v of the processor", bursts, sessions, time.Since(start).Round(time.Millisecond), worked.Round(time.Millisecond))
+	if worked > 20*time.Second {
 		t.Error("too slow")
 	}
 }

@@ -75,7 +75,7 @@ func (h *house) serve(opt pop3.ListenerOptions) {
 	served := make(chan error, 1)
 	go func() { served <- h.srv.Serve(context.Background(), l, opt) }()
 	h.t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := h.srv.Shutdown(ctx); err != nil {
 			h.t.Errorf("shutdown: %v", err)

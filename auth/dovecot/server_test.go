@@ -67,7 +67,7 @@ func dial(t *testing.T, socket string) (*client, string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(10 * time.Second))
+	c.SetDeadline(time.Now().Add(2 * time.Minute))
 	k := &client{t, c, bufio.NewReader(c)}
 	greeting := ""
 	for !strings.HasSuffix(greeting, "DONE\n") {

@@ -58,9 +58,9 @@ func settings() *Config {
 	return &Config{Hostname: "me.test", Helo: "helo.me.test", LMTPHelo: "helo.me.test", Addresses: 5, Sessions: 2,
 		Protocols: []string{"all"}, Preference: "any", TLSLevel: "may", FingerprintDigest: "sha256",
 		SASLOptions: []string{"noplaintext", "noanonymous"}, SASLTLSOptions: []string{"noanonymous"},
-		ConnectTimeout: 5 * time.Second, HeloTimeout: 5 * time.Second, TLSTimeout: 5 * time.Second, MailTimeout: 5 * time.Second,
-		RcptTimeout: 5 * time.Second, DataInitTimeout: 5 * time.Second, DataXferTimeout: 5 * time.Second,
-		DataDoneTimeout: 5 * time.Second, QuitTimeout: time.Second}
+		ConnectTimeout: time.Minute, HeloTimeout: time.Minute, TLSTimeout: time.Minute, MailTimeout: time.Minute,
+		RcptTimeout: time.Minute, DataInitTimeout: time.Minute, DataXferTimeout: time.Minute,
+		DataDoneTimeout: time.Minute, QuitTimeout: time.Minute}
 }
 
 // client dials sinks by their address: every port leads to the sink of that

@@ -26,7 +26,7 @@ func busy(t *testing.T, c *Client, hop *Hop, n int) (uses []int) {
 
 func reusing() *Config {
 	cfg := settings()
-	cfg.ReuseOnDemand, cfg.CacheTime, cfg.ReuseTime, cfg.ReuseTLS, cfg.RsetTimeout = true, 2*time.Second, 300*time.Second, true, time.Second
+	cfg.ReuseOnDemand, cfg.CacheTime, cfg.ReuseTime, cfg.ReuseTLS, cfg.RsetTimeout = true, time.Minute, 10*time.Minute, true, time.Minute
 	return cfg
 }
 

@@ -64,7 +64,7 @@ func TestAsk(t *testing.T) {
 		{"endless", "auth", 200, `{"sub":"` + strings.Repeat("x", maxAnswer) + `"}`, "too long"},
 	} {
 		status, body = tt.status, tt.body
-		s := Server{Mode: tt.mode, URL: srv.URL + "/ask?token=", ID: "mail", Secret: "s:1", CAFile: ca, Timeout: time.Second}
+		s := Server{Mode: tt.mode, URL: srv.URL + "/ask?token=", ID: "mail", Secret: "s:1", CAFile: ca, Timeout: time.Minute}
 		c, err := s.Ask(t.Context(), "tok.en", time.Now())
 		switch {
 		case tt.want == "refused" && errors.Is(err, ErrRefused):
@@ -80,7 +80,7 @@ func TestAsk(t *testing.T) {
 		}
 	}
 	srv.Close()
-	s := Server{Mode: "get", URL: srv.URL + "/?t=", CAFile: ca, Timeout: time.Second}
+	s := Server{Mode: "get", URL: srv.URL + "/?t=", CAFile: ca, Timeout: time.Minute}
 	if _, err := s.Ask(t.Context(), "hidden", time.Now()); err == nil || errors.Is(err, ErrRefused) || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("nobody there: %v", err)
 	}

@@ -82,7 +82,7 @@ func (s *server) count() (conns, requests int) {
 }
 
 func usual(network, address string) Server {
-	return Server{Network: network, Address: address, Timeout: 2 * time.Second, Idle: time.Minute, TTL: time.Minute, Tries: 2, Delay: time.Millisecond}
+	return Server{Network: network, Address: address, Timeout: time.Minute, Idle: 10 * time.Minute, TTL: time.Minute, Tries: 2, Delay: time.Millisecond}
 }
 
 func TestAsk(t *testing.T) {

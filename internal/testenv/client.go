@@ -17,7 +17,7 @@ import (
 )
 
 // patience is how long a client waits for one line of the server.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // Client is the client's side of a dialog. Its methods return what went wrong.
 type Client struct {
@@ -69,17 +69,18 @@ func (c *Client) Line() (string, error) {
 // which is often in this process, takes its time, but works.
 func (c *Client) Patiently(read func() error) (err error) {
 	for range 20 {
-		worked := cpuTime()
+		worked := CPUTime()
 		c.Conn.SetReadDeadline(time.Now().Add(patience))
-		if err = read(); !errors.Is(err, os.ErrDeadlineExceeded) || cpuTime()-worked < patience/50 {
+		if err = read(); !errors.Is(err, os.ErrDeadlineExceeded) || CPUTime()-worked < patience/50 {
 			return err
 		}
 	}
 	return err
 }
 
-// cpuTime is how long the process has worked.
-func cpuTime() time.Duration {
+// CPUTime is how long the process has worked: what other programs do on a busy
+// machine hardly changes it, unlike the time that passes.
+func CPUTime() time.Duration {
 	var u syscall.Rusage
 	syscall.Getrusage(syscall.RUSAGE_SELF, &u)
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
