@@ -71,10 +71,12 @@ func aclFault(err error) error {
 	return err
 }
 
-// runMyRights: RFC 4314 §3.5: l, r, i, k, x or a is enough to be told.
+const enoughForMine = acl.Lookup | acl.Read | acl.Insert | acl.Create | acl.Delete | acl.Admin
+
+// runMyRights: RFC 4314 §4: l, r, i, k, x or a is enough to be told.
 func runMyRights(ctx context.Context, s *session, name string) (reply, error) {
 	p, err := s.at(ctx, name, 0)
-	if err == nil && p.rights == 0 {
+	if err == nil && p.rights&enoughForMine == 0 {
 		err = storage.ErrNoMailbox
 	}
 	if err != nil {

@@ -31,9 +31,29 @@ func (s *session) keepContext(a *searchArgs, uids []uint32) {
 	if len(s.box.contexts) == 0 {
 		s.box.contextModSeq = s.box.view.HighestModSeq()
 	}
-	c := &searchContext{tag: s.tag, args: a, uids: uids}
+	kept := *a
+	kept.key = s.frozen(a.key)
+	c := &searchContext{tag: s.tag, args: &kept, uids: uids}
 	c.set = setOf(uids)
 	s.box.contexts = append(s.box.contexts, c)
+}
+
+// frozen is a key whose sequence numbers, and "$", are the messages that they were
+// for the command: RFC 5267 §4.3.
+func (s *session) frozen(k *searchKey) *searchKey {
+	f := *k
+	if k.op == opSet && (k.set.saved || !k.set.uid) {
+		f.set = messages{set: k.in, uid: true}
+		if !k.set.saved {
+			f.set.set = s.uidsOf(toSeqSet(k.in))
+		}
+		return &f
+	}
+	f.sub = nil
+	for _, sub := range k.sub {
+		f.sub = append(f.sub, s.frozen(sub))
+	}
+	return &f
 }
 
 func setOf(uids []uint32) (set imapwire.Set) {
