@@ -132,7 +132,11 @@ func (t *Tx) mergeBlock(key int64, base uint32, live uint32, merged *[1 << block
 		}
 		return true
 	})
-	var block []byte
+	size := 0
+	for _, data := range merged {
+		size += len(data) + 1 + binary.MaxVarintLen32
+	}
+	block := make([]byte, 0, size)
 	for low, data := range merged {
 		if data != nil && live>>low&1 != 0 {
 			block = appendToBlock(block, base|uint32(low), data)

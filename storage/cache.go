@@ -18,8 +18,8 @@ const (
 	maxCached       = 20 << 10  // of one message, in one column
 	cacheStep       = 128       // messages read at a time
 	cacheStepBytes  = 128 << 10 // of one column
-	cacheWriteBytes = 256 << 10 // collected before a write
-	maxCacheWrites  = 512 << 10 // collected during a write
+	cacheWriteBytes = 512 << 10 // collected before a write: each waits for the disk
+	maxCacheWrites  = 1 << 20   // collected during a write
 	// cacheWait is how long the reader of more waits for that write. A disk that
 	// needs longer holds nobody up: what is found then is not kept.
 	cacheWait = 100 * time.Millisecond
@@ -152,14 +152,14 @@ func (c *cachedStep) each(fn func(uint32, Msg, *Columns) error) error {
 
 // PutCache keeps derived data of a message (envelope, body structure, offsets)
 // until it is expunged, or some time longer. It is written later, many at a
-// time, and may be lost. data is copied; of a column at most 20 KiB, more is not
-// kept.
+// time, and may be lost. Until then data is held, and must not be changed; of a
+// column at most 20 KiB, more is not kept.
 func (v *View) PutCache(uid imap.UID, data Columns) {
 	entry := schema.CachedData{UID: uint32(uid)}
 	bytes := 0
 	for column, d := range data {
 		if len(d) > 0 && len(d) <= maxCached {
-			entry.Data[column] = append([]byte(nil), d...)
+			entry.Data[column] = d
 			bytes += len(d) + 64
 		}
 	}

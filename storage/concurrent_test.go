@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -178,7 +179,7 @@ func TestCache(t *testing.T) {
 	big := make([]byte, 5000)
 	for seq := range v.Messages(imap.SeqSet{{Start: 1, Stop: 0}}) {
 		if seq%3 != 0 {
-			v.PutCache(v.UID(seq), Columns{0: append(big, fmt.Sprint(seq)...), 2: []byte{1}})
+			v.PutCache(v.UID(seq), Columns{0: append(slices.Clone(big), fmt.Sprint(seq)...), 2: []byte{1}})
 		}
 	}
 	v.Close()

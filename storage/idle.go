@@ -8,10 +8,13 @@ import (
 
 const (
 	// maxIdleMessages bounds the messages of mailboxes that stay in memory
-	// after their last view, together: about 2.4 MB.
-	maxIdleMessages = 64 << 10
-	// maxIdle is how long they stay.
-	maxIdle = 10 * time.Minute
+	// after their last view, together: at most 3.6 MB.
+	maxIdleMessages = 128 << 10
+	// maxIdle is how long they stay, maxIdleLarge how long those do that have more
+	// than largeIdle messages.
+	maxIdle      = 10 * time.Minute
+	maxIdleLarge = time.Minute
+	largeIdle    = 32 << 10
 )
 
 // idleBoxes are mailboxes that are still in memory though no view is open: a
@@ -55,7 +58,14 @@ func (l *idleBoxes) put(b *box, now time.Time) bool {
 func (l *idleBoxes) expire(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drop(func(i idleBox) bool { return now.Sub(i.since) > maxIdle && i.b.forget() })
+	l.drop(func(i idleBox) bool { return now.Sub(i.since) > i.stays() && i.b.forget() })
+}
+
+func (i idleBox) stays() time.Duration {
+	if i.messages > largeIdle {
+		return maxIdleLarge
+	}
+	return maxIdle
 }
 
 func (l *idleBoxes) drop(when func(idleBox) bool) {
