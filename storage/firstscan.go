@@ -1,12 +1,12 @@
 package storage
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/emersion/go-imap/v2"
 	"golang.org/x/sys/unix"
@@ -28,7 +28,7 @@ const firstScanFrom = 512
 // firstScan is one such scan.
 type firstScan struct {
 	b     *box
-	arena []byte // names of the files, one after the other
+	names string // of the files, one after the other
 	files []firstFile
 	next  schema.IndexMailbox // the row when all are there, but for sizes
 	due   [2]bool
@@ -39,16 +39,18 @@ type firstScan struct {
 
 // firstFile is a file of a scan: where its name lies, and what puts it in order.
 type firstFile struct {
-	sec  int64
-	usec int32
-	from uint32 // in arena
+	time uint64 // of its name, in µs
+	from uint32 // in names
 	size uint16
 	base uint8 // what follows in the name is flags
 	new  bool
 }
 
-// maxArena bounds the names of one scan.
-const maxArena = 1<<32 - 1<<16
+// maxNames bounds the names of one scan; maxTime the seconds in one.
+const (
+	maxNames = 1<<32 - 1<<16
+	maxTime  = 1 << 40
+)
 
 // firstScan reads the directories of a mailbox that has never had a message; nil
 // when another way of opening it is due, as where another server has left a list
@@ -69,11 +71,32 @@ func (b *box) firstScan(ctx context.Context) (*firstScan, error) {
 	if err := b.readKeywordFile(ctx); err != nil {
 		return nil, err
 	}
+	if !s.read() || len(s.files) < firstScanFrom || b.delivered() {
+		return nil, nil
+	}
+	s.sort()
+	s.show()
+	return s, nil
+}
+
+// read takes the names of all files; false if the scan must be done in the other
+// way.
+func (s *firstScan) read() bool {
+	var all strings.Builder
 	fits := true
-	err = b.both(func(dirs [2]*dir) error {
+	err := s.b.both(func(dirs [2]*dir) error {
 		for which, d := range dirs {
 			err := d.entries(func(name []byte, kind byte) {
-				fits = fits && s.note(which, name, kind)
+				if name[0] == '.' {
+					return
+				}
+				fits = fits && kind != unix.DT_UNKNOWN
+				if !fits || kind != unix.DT_REG {
+					return
+				}
+				s.files = append(s.files, firstFile{from: uint32(all.Len()), size: uint16(len(name)), new: which == newDir})
+				all.Write(name)
+				fits = all.Len() <= maxNames
 			})
 			if err != nil {
 				return err
@@ -81,12 +104,16 @@ func (b *box) firstScan(ctx context.Context) (*firstScan, error) {
 		}
 		return nil
 	})
-	if err != nil || !fits || len(s.files) < firstScanFrom || b.delivered() {
-		return nil, nil
+	if err != nil || !fits {
+		return false
 	}
-	s.sort()
-	s.show()
-	return s, nil
+	s.names = all.String()
+	for i := range s.files {
+		if !s.files[i].note(s.names) {
+			return false
+		}
+	}
+	return true
 }
 
 // delivered reports whether a file of ours may be among those that were read. b.mu is
@@ -97,32 +124,24 @@ func (b *box) delivered() bool {
 	return b.in.waiting()
 }
 
-// note takes a file; false if the scan must be done in the other way.
-func (s *firstScan) note(which int, name []byte, kind byte) bool {
-	if name[0] == '.' {
-		return true
-	}
-	if kind != unix.DT_REG {
-		return kind != unix.DT_UNKNOWN
-	}
-	base, _ := splitName(string(name))
+// note reads the name of a file; false if the scan must be done in the other way.
+func (f *firstFile) note(names string) bool {
+	base, _ := splitName(names[f.from : f.from+uint32(f.size)])
 	sec, usec, ok := nameTime(base)
-	if !ok || len(base) > 255 || len(s.arena) > maxArena {
+	if !ok || len(base) > 255 || sec >= maxTime {
 		return false
 	}
-	s.files = append(s.files, firstFile{sec: sec, usec: int32(usec), from: uint32(len(s.arena)),
-		size: uint16(len(name)), base: uint8(len(base)), new: which == newDir})
-	s.arena = append(s.arena, name...)
+	f.time, f.base = uint64(sec)*1e6+uint64(usec), uint8(len(base))
 	return true
 }
 
 func (s *firstScan) sort() {
-	base := func(f firstFile) []byte { return s.arena[f.from : f.from+uint32(f.base)] }
+	base := func(f firstFile) string { return s.names[f.from : f.from+uint32(f.base)] }
 	slices.SortFunc(s.files, func(a, b firstFile) int {
-		if a.sec != b.sec {
-			return cmp.Compare(a.sec, b.sec)
+		if a.time != b.time {
+			return cmp.Compare(a.time, b.time)
 		}
-		return cmp.Or(cmp.Compare(a.usec, b.usec), bytes.Compare(base(a), base(b)))
+		return cmp.Compare(base(a), base(b))
 	})
 }
 
@@ -131,7 +150,7 @@ func (s *firstScan) found(f firstFile) found {
 	if f.new {
 		which = newDir
 	}
-	return found{which: which, file: string(s.arena[f.from : f.from+uint32(f.size)])}
+	return found{which: which, file: s.names[f.from : f.from+uint32(f.size)]}
 }
 
 // show fills b.msgs with what is known, and next with what that makes of the row.
