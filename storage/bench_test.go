@@ -133,15 +133,20 @@ func BenchmarkSelect(b *testing.B) {
 					v.Close()
 				}
 			})
-			b.Run("from the index", func(b *testing.B) {
-				for b.Loop() {
-					v, err := w.acc.Select(ctx, "INBOX", false)
-					if err != nil || int(v.Len()) != n {
-						b.Fatal(v.Len(), err)
+			for _, kept := range []bool{true, false} {
+				b.Run(map[bool]string{true: "just left", false: "from the index"}[kept], func(b *testing.B) {
+					for b.Loop() {
+						v, err := w.acc.Select(ctx, "INBOX", false)
+						if err != nil || int(v.Len()) != n {
+							b.Fatal(v.Len(), err)
+						}
+						v.Close()
+						if !kept {
+							v.b.forget()
+						}
 					}
-					v.Close()
-				}
-			})
+				})
+			}
 			b.Run("after a foreign change", func(b *testing.B) {
 				for i := 0; b.Loop(); i++ {
 					os.WriteFile(w.path("cur", ".x"), nil, 0o600)
