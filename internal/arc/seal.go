@@ -50,7 +50,7 @@ func (s *Sealer) seal(r io.Reader, chain *Chain, names []string) (string, error)
 	if chain.ended || chain.Temporary || chain.last >= MostSets {
 		return "", ErrEnded
 	}
-	head, body, err := readHeader(r)
+	head, body, err := readHeader(dkim.Wire(r))
 	if err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
@@ -58,7 +58,7 @@ func (s *Sealer) seal(r io.Reader, chain *Chain, names []string) (string, error)
 		names = present(head)
 	}
 	h := newBodyHash("relaxed")
-	if _, err := io.Copy(dkim.Wire(h), body); err != nil {
+	if _, err := io.Copy(h, body); err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
 	n := chain.last + 1

@@ -101,13 +101,14 @@ func (c *Writer) Write(p []byte) (int, error) {
 			_, c.err = c.w.Write(rest)
 			break
 		}
-		n := len(rest)
-		i := bytes.IndexByte(rest, '\n')
+		// Where a long line is cut must not depend on how it is written.
+		part := rest[:min(len(rest), c.most()-len(c.line))]
+		i := bytes.IndexByte(part, '\n')
 		if i >= 0 {
-			n = i + 1
+			part = part[:i+1]
 		}
-		c.line = append(c.line, rest[:n]...)
-		if rest = rest[n:]; i >= 0 || len(c.line) >= c.most() {
+		c.line = append(c.line, part...)
+		if rest = rest[len(part):]; i >= 0 || len(c.line) >= c.most() {
 			c.take(i >= 0)
 		}
 	}

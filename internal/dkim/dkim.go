@@ -72,7 +72,7 @@ func Sign(r io.Reader, head *Header, keys []Key) (string, error) {
 		}
 		signers, writers = append(signers, s), append(writers, s)
 	}
-	if _, err := io.Copy(&wire{w: io.MultiWriter(writers...)}, r); err != nil {
+	if _, err := io.Copy(io.MultiWriter(writers...), Wire(r)); err != nil {
 		closeAll()
 		return "", fmt.Errorf("sign: %w", err)
 	}
@@ -105,38 +105,48 @@ func (h *Header) fields() ([]string, error) {
 	return list, nil
 }
 
-// Wire returns a writer that passes text on to w with the line ends that the
-// SMTP client will give it.
-func Wire(w io.Writer) io.Writer { return &wire{w: w} }
+// Wire returns a reader of a text with the line ends that the SMTP client will
+// give it: LF on its own becomes CRLF, CR on its own a space.
+func Wire(r io.Reader) io.Reader { return &wire{r: r} }
 
-// wire gives line ends the form that they have on the wire: LF on its own
-// becomes CRLF, CR on its own a space.
 type wire struct {
-	w  io.Writer
-	cr bool // held back from the last piece
-	b  []byte
+	r    io.Reader
+	err  error
+	cr   bool // held back
+	in   [2048]byte
+	room [2 * 2048]byte
+	out  []byte // of room, what was not read yet
 }
 
-// Write is io.Writer.
-func (w *wire) Write(p []byte) (int, error) {
-	b := w.b[:0]
+// Read is io.Reader.
+func (w *wire) Read(p []byte) (int, error) {
+	for len(w.out) == 0 {
+		if w.err != nil {
+			return 0, w.err
+		}
+		n := 0
+		n, w.err = w.r.Read(w.in[:])
+		w.take(w.in[:n])
+	}
+	n := copy(p, w.out)
+	w.out = w.out[n:]
+	return n, nil
+}
+
+func (w *wire) take(p []byte) {
+	w.out = w.room[:0]
 	for _, c := range p {
 		if w.cr && c != '\n' {
-			b = append(b, ' ')
+			w.out = append(w.out, ' ')
 		}
 		switch {
 		case c == '\r':
 			w.cr = true
 			continue
 		case c == '\n':
-			b = append(b, '\r')
+			w.out = append(w.out, '\r')
 		}
 		w.cr = false
-		b = append(b, c)
+		w.out = append(w.out, c)
 	}
-	w.b = b
-	if _, err := w.w.Write(b); err != nil {
-		return 0, err
-	}
-	return len(p), nil
 }

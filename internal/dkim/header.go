@@ -25,11 +25,11 @@ const headerMost = 1 << 20
 // fieldMost bounds the part of one field that is looked at.
 const fieldMost = 16 << 10
 
-// Inspect reads the header section of a message. ErrHeader says that it is too
-// large.
+// Inspect reads the header section of a message, as it goes over the wire.
+// ErrHeader says that it is too large.
 func Inspect(r io.Reader) (*Header, error) {
 	h := &Header{count: make(map[string]int)}
-	limited := &io.LimitedReader{R: r, N: headerMost}
+	limited := &io.LimitedReader{R: Wire(r), N: headerMost}
 	br := bufio.NewReaderSize(limited, 2048)
 	var field []byte
 	for {
