@@ -41,7 +41,7 @@ func (v *env) withAuth() (*dnstest.Server, dkim.Key) {
 		v.t.Fatal(err)
 	}
 	s := dnstest.Start(v.t, authZone+fmt.Sprintf("k._domainkey.p.test. TXT %q\n", record))
-	v.deps.DNS = dns.New(dns.Config{Servers: []string{s.Addr}, Timeout: 200 * time.Millisecond, Attempts: 1})
+	v.deps.DNS = dns.New(dns.Config{Servers: []string{s.Addr}, Timeout: time.Minute, Attempts: 1, Dial: s.Dial})
 	v.e = policy.New(v.deps)
 	return s, dkim.Key{Domain: "p.test", Selector: "k", Signer: signer}
 }

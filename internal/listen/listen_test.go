@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -80,8 +81,16 @@ func TestBehind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := &Config{Trusted: []string{"127.0.0.1"}, Timeout: 200 * time.Millisecond}
-	l := Behind(inner, func() (*Config, error) { return cfg, nil }, slog.New(slog.DiscardHandler))
+	var conns atomic.Int32
+	begun := make(chan struct{})
+	l := Behind(inner, func() (*Config, error) {
+		cfg := &Config{Trusted: []string{"127.0.0.1"}, Timeout: 2 * time.Minute}
+		if conns.Add(1) == 1 { // who says nothing
+			cfg.Timeout = 200 * time.Millisecond
+			close(begun)
+		}
+		return cfg, nil
+	}, slog.New(slog.DiscardHandler))
 	served := make(chan error, 1)
 	go func() {
 		served <- Serve(t.Context(), l, nil, func(c net.Conn) {
@@ -107,6 +116,7 @@ func TestBehind(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer slow.Close()
+	<-begun
 	if got := say("127.0.0.1", "PROXY TCP4 203.0.113.9 192.0.2.1 12345 25\r\nhello\n"); got != "203.0.113.9:12345 hello\n" {
 		t.Errorf("%q", got)
 	}

@@ -81,6 +81,15 @@ func (s *server) count() (conns, requests int) {
 	return s.conns, len(s.requests)
 }
 
+// await waits until as many connections and requests have come.
+func (s *server) await(conns, requests int) {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if c, r := s.count(); c >= conns && r >= requests {
+			return
+		}
+	}
+}
+
 func usual(network, address string) Server {
 	return Server{Network: network, Address: address, Timeout: time.Minute, Idle: 10 * time.Minute, TTL: time.Minute, Tries: 2, Delay: time.Millisecond}
 }
@@ -134,6 +143,7 @@ func TestAsk(t *testing.T) {
 					t.Fatalf("%q, %v; want %q, %q", got, err, tt.want, tt.err)
 				}
 			}
+			s.await(tt.conns, tt.requests) // who gave up did not wait for it
 			if conns, requests := s.count(); conns != tt.conns || requests != tt.requests {
 				t.Errorf("%d connections, %d requests; want %d, %d", conns, requests, tt.conns, tt.requests)
 			}
