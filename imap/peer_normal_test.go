@@ -19,7 +19,7 @@ var choices = []struct {
 	{regexp.MustCompile(`^(\w+ (?:OK|NO) .*[^.])\.?\r\n$`), "$1\r\n"},
 	{regexp.MustCompile(`^(\S+) BAD .*\r\n$`), "$1 BAD\r\n"}, // the tag, not the words
 	{regexp.MustCompile(`^\* ID \("name" "\w+"\)`), `* ID ("name" "N")`},
-	{regexp.MustCompile(` \\UnMarked\b`), ""}, // Dovecot says it when its list of mailboxes happens to know; we never do: RFC 3501 §7.2.2
+	{regexp.MustCompile(` \\(?:Un)?Marked\b|\\(?:Un)?Marked\b ?`), ""}, // Dovecot says it when its list of mailboxes happens to know; we never do: RFC 3501 §7.2.2
 	{regexp.MustCompile(`MODSEQ \(\d+\)`), "MODSEQ (M)"},
 	{regexp.MustCompile(`(MODSEQ|UIDVALIDITY|COPYUID|APPENDUID) \d+`), "$1 V"},
 	{regexp.MustCompile(`OK \[MAILBOXID \(\w+\)\] `), "OK "},
