@@ -135,7 +135,7 @@ func FuzzHostname(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if validHostname(s) && (strings.ContainsAny(s, " \r\n<>@[]") || len(s) > 255 || strings.Contains(s, "..")) {
+		if address.ValidHostname(s) && (strings.ContainsAny(s, " \r\n<>@[]") || len(s) > 255 || strings.Contains(s, "..")) {
 			t.Errorf("%q", s)
 		}
 		if a, ok := address.Literal(s); ok && !a.IsValid() {
@@ -153,7 +153,7 @@ func FuzzDNSList(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !validHostname(l.zone) || strings.ContainsAny(l.zone, "=[]") {
+		if !address.ValidHostname(l.zone) || strings.ContainsAny(l.zone, "=[]") {
 			t.Errorf("%q: zone %q", text, l.zone)
 		}
 		l.matches(netip.AddrFrom4([4]byte{127, 0, 0, 2}))

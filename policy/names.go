@@ -7,9 +7,6 @@ import (
 	"mailserver/internal/address"
 )
 
-// validHostname reports whether s may be the name of a host.
-func validHostname(s string) bool { return address.ValidHostname(s) }
-
 // validAddr reports whether s is an IP address.
 func validAddr(s string) bool {
 	a, err := netip.ParseAddr(s)

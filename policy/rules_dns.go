@@ -73,7 +73,7 @@ func ascii(name string) string { return address.ToASCII(name) }
 // exists asks for several types of a name until one is there. stop says
 // whether a reply without sense ends the search.
 func (x *query) exists(name string, stop bool, types ...dns.Type) (*dns.Answer, error) {
-	if name = ascii(name); !validHostname(name) {
+	if name = ascii(name); !address.ValidHostname(name) {
 		return nil, &dns.Error{Name: name, Type: types[0], Status: dns.NoName}
 	}
 	var worst error

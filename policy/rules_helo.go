@@ -1,6 +1,10 @@
 package policy
 
-import "strings"
+import (
+	"strings"
+
+	"mailserver/internal/address"
+)
 
 func heloRules() []rule {
 	return []rule{
@@ -12,13 +16,13 @@ func heloRules() []rule {
 			return out
 		}},
 		{name: "reject_invalid_helo_hostname", needs: helo, run: heloName(func(x *query, name string) outcome {
-			if validHostname(name) || validAddr(name) {
+			if address.ValidHostname(name) || validAddr(name) {
 				return dunno
 			}
 			return x.refuse(x.cfg.InvalidNameCode, InvalidName, x.s.helo, ClassHelo, "")
 		})},
 		{name: "reject_non_fqdn_helo_hostname", needs: helo, run: heloName(func(x *query, name string) outcome {
-			if validHostname(name) && strings.Contains(name, ".") {
+			if address.ValidHostname(name) && strings.Contains(name, ".") {
 				return dunno
 			}
 			return x.refuse(x.cfg.NonFQDNCode, NotFQDNHost, x.s.helo, ClassHelo, "")

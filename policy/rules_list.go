@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"mailserver/internal/address"
 	"mailserver/internal/dns"
 )
 
@@ -71,7 +72,7 @@ func namePrefix(name string) string {
 		return ""
 	}
 	last := name[strings.LastIndexByte(name, '.')+1:]
-	if name = ascii(name); isDigits(last) || !validHostname(name) {
+	if name = ascii(name); isDigits(last) || !address.ValidHostname(name) {
 		return ""
 	}
 	return name
@@ -91,7 +92,7 @@ type octets [256]bool
 func parseDNSList(text string) (*dnsList, error) {
 	zone, filter, filtered := strings.Cut(text, "=")
 	l := &dnsList{text: text, zone: strings.ToLower(trimDot(zone))}
-	if !validHostname(l.zone) {
+	if !address.ValidHostname(l.zone) {
 		return nil, fmt.Errorf("%q is not the name of a DNS list", zone)
 	}
 	if !filtered {

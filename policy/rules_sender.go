@@ -70,7 +70,7 @@ func validMailDomain(d string) bool {
 			return !strings.ContainsAny(d, " \t@[]<>()")
 		}
 	}
-	return validHostname(d)
+	return address.ValidHostname(d)
 }
 
 // unlistedSenderRule refuses a sender of our domains that does not exist.
