@@ -9,12 +9,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"mailserver/internal/memtest"
 )
 
 // TestGuessesDoNotTakeTheMemory holds that a flood of guesses at a hash of
 // 64 MiB, as doveadm makes it, needs the memory of one.
 func TestGuessesDoNotTakeTheMemory(t *testing.T) {
-	if testing.Short() || raceDetector {
+	if testing.Short() || memtest.Race {
 		t.Skip("takes seconds; the race detector multiplies memory")
 	}
 	s, path := newService(t, nil)
@@ -37,23 +39,19 @@ func TestGuessesDoNotTakeTheMemory(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if peak := memory(t, "VmHWM:"); peak > before+90<<10 {
-		t.Errorf("peak of %d KiB, from %d", peak, before)
-	}
-	if after := memory(t, "VmRSS:"); after > before+16<<10 {
-		t.Errorf("%d KiB resident afterwards, %d before", after, before)
-	}
+	memtest.AtMost(t, "KiB at most", before+90<<10, memory(t, "VmHWM:"))
+	memtest.Settles(t, "KiB resident afterwards", before+16<<10, func() int64 { return memory(t, "VmRSS:") })
 }
 
 // memory reads a line of /proc/self/status, in KiB.
-func memory(t *testing.T, name string) int {
+func memory(t *testing.T, name string) int64 {
 	f, err := os.Open("/proc/self/status")
 	if err != nil {
 		t.Skip("no /proc here")
 	}
 	defer f.Close()
 	for in := bufio.NewScanner(f); in.Scan(); {
-		var kib int
+		var kib int64
 		if n, _ := fmt.Sscanf(in.Text(), name+" %d kB", &kib); n == 1 {
 			return kib
 		}

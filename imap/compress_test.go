@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"mailserver/imap"
+	"mailserver/internal/memtest"
 )
 
 // deflated is a client's side of a compressed connection.
@@ -77,12 +78,7 @@ func TestCompressedIdleHoldsLittle(t *testing.T) {
 		c.do("COMPRESS DEFLATE")
 		list[i] = c
 	}
-	measure := func() int64 {
-		runtime.GC()
-		runtime.GC() // what pools held
-		return int64(heap())
-	}
-	before := measure()
+	before := memtest.Heap()
 	for _, c := range list { // not flate, whose memory would count
 		c.Conn.Write([]byte{0x00, 17, 0, 0xee, 0xff})
 		io.WriteString(c.Conn, "a SELECT INBOX\r\n\r")
@@ -97,9 +93,6 @@ func TestCompressedIdleHoldsLittle(t *testing.T) {
 			got += k
 		}
 	}
-	grown := (measure() - before) / n
-	t.Logf("%d bytes each", grown)
-	if grown > 6<<10 {
-		t.Errorf("a compressed session in IDLE holds %d bytes more", grown)
-	}
+	memtest.Settles(t, "bytes more for a compressed session in IDLE", 6<<10, func() int64 { return (memtest.Heap() - before) / n })
+	runtime.KeepAlive(list)
 }

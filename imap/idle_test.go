@@ -7,6 +7,7 @@ import (
 
 	"mailserver/imap"
 	"mailserver/internal/login"
+	"mailserver/internal/memtest"
 )
 
 // TestIdleConnectionsHoldLittle counts what a connection in IDLE holds, both
@@ -16,16 +17,12 @@ func TestIdleConnectionsHoldLittle(t *testing.T) {
 		t.Skip()
 	}
 	for _, tls := range []bool{false, true} {
-		opt, most := imap.ListenerOptions{}, 20<<10
+		opt, most := imap.ListenerOptions{}, int64(20<<10)
 		if tls {
 			opt.TLS, most = login.TLSMay, 40<<10 // both ends of TLS
 		}
 		for name, wait := range map[string]func(*client){"IDLE": waitsInIdle, "NOTIFY": waitsForNotify} {
-			per, routines := idleCost(t, opt, tls, wait)
-			t.Logf("tls=%v: %d bytes and %.1f goroutines a connection in %s", tls, per, routines, name)
-			if per > most {
-				t.Errorf("tls=%v: %d bytes in %s", tls, per, name)
-			}
+			t.Run(fmt.Sprintf("%s tls=%v", name, tls), func(t *testing.T) { idleCost(t, opt, tls, wait, most) })
 		}
 	}
 }
@@ -40,20 +37,19 @@ func waitsForNotify(c *client) {
 		" (personal (MessageNew MessageExpunge FlagChange MailboxName)) (subscribed (SubscriptionChange)) (mailboxes (A B C D) (MailboxMetadataChange))")
 }
 
-func idleCost(t *testing.T, opt imap.ListenerOptions, tls bool, wait func(*client)) (bytes int, routines float64) {
+func idleCost(t *testing.T, opt imap.ListenerOptions, tls bool, wait func(*client), most int64) {
 	const n = 200
 	h := open(t, opt, map[string]string{"mail_max_userip_connections": "0"})
 	idleClient(h, tls, wait) // whatever is made once
-	before, g := inUse(), runtime.NumGoroutine()
+	before, g := memtest.HeapAndStacks(), runtime.NumGoroutine()
 	all := make([]*client, n)
 	for i := range all {
 		all[i] = idleClient(h, tls, wait)
 		all[i].R = nil // the test's own buffer
 	}
-	after := inUse()
-	routines = float64(runtime.NumGoroutine()-g) / n
+	memtest.Settles(t, "bytes a connection", most, func() int64 { return (memtest.HeapAndStacks() - before) / n })
+	t.Logf("%.1f goroutines a connection", float64(runtime.NumGoroutine()-g)/n)
 	runtime.KeepAlive(all)
-	return (after - before) / n, routines
 }
 
 func idleClient(h *house, tls bool, wait func(*client)) *client {
@@ -69,15 +65,6 @@ func idleClient(h *house, tls bool, wait func(*client)) *client {
 	c.do("SELECT INBOX")
 	wait(c)
 	return c
-}
-
-func inUse() int {
-	for range 8 { // stacks shrink, pools empty
-		runtime.GC()
-	}
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int(m.HeapAlloc + m.StackInuse)
 }
 
 // BenchmarkFetch is a client that asks for a whole mailbox.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mailserver/imap"
+	"mailserver/internal/memtest"
 	"mailserver/internal/testenv"
 )
 
@@ -59,10 +60,10 @@ func TestLargeMailbox(t *testing.T) {
 		}
 	}
 	timed("first SELECT, reads the tree", run("SELECT INBOX"))
-	t.Logf("held: %d MB", heap()>>20)
+	t.Logf("held: %d MB", memtest.Heap()>>20)
 	c.do("UNSELECT")
 	timed("then until its rows are there", run("STATUS INBOX (MESSAGES)"))
-	t.Logf("held: %d MB", heap()>>20)
+	t.Logf("held: %d MB", memtest.Heap()>>20)
 	for _, cmd := range []string{"SELECT INBOX", "UID SEARCH FLAGGED", "UID SEARCH UID 500:600 UNSEEN", "UID FETCH 7000 (FLAGS)", "UID FETCH 1:100 (FLAGS)", "NOOP"} {
 		if d := timed(cmd, run(cmd)); d > most {
 			t.Errorf("%s takes %v", cmd, d)

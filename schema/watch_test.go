@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"mailserver/internal/memtest"
 )
 
 // shellFile tells the test binary that it is another program.
@@ -201,9 +203,7 @@ func TestViewOfAnUnchangedFileAsksNobody(t *testing.T) {
 	m, path := newMail(t, someRows)
 	view(t, m)
 	newShell(t, path).do("lock")
-	if n := testing.AllocsPerRun(100, func() { view(t, m) }); n > 1 {
-		t.Errorf("%v allocations", n)
-	}
+	memtest.Settles(t, "allocations", 1, func() int64 { return int64(testing.AllocsPerRun(100, func() { view(t, m) })) })
 }
 
 // TestLockedFileIsToldInTime: nobody waits the ten seconds and more that SQLite

@@ -6,13 +6,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
+
+	"mailserver/internal/memtest"
 )
 
 var mail4k = "From: a@example.org\r\nSubject: bench\r\n\r\n" + strings.Repeat(strings.Repeat("x", 76)+"\r\n", 52)
@@ -283,24 +284,13 @@ func TestMemoryOfAnOpenMailbox(t *testing.T) {
 	w := newWorld(t)
 	fill(t, w, n)
 	w.sel("INBOX").Close()
-	before := heap()
+	before := memtest.Heap()
 	v := w.sel("INBOX")
-	open := heap() - before
+	var open int64
+	memtest.Settles(t, "bytes of an open mailbox", 48*n+n-1, func() int64 { open = memtest.Heap() - before; return open })
 	other := w.sel("INBOX")
-	second := heap() - before - open
+	memtest.Settles(t, "bytes of a second view", 8192, func() int64 { return memtest.Heap() - before - open })
 	v.Close()
 	other.Close()
-	closed := heap() - before
-	t.Logf("open %d bytes a message, a second view %d bytes, closed %d bytes", open/n, second, closed)
-	if open/n > 48 || second > 8192 || closed > 256<<10 {
-		t.Error("too much memory")
-	}
-}
-
-func heap() int64 {
-	runtime.GC()
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
+	memtest.Settles(t, "bytes of a closed mailbox", 256<<10, func() int64 { return memtest.Heap() - before })
 }

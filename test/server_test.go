@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"mailserver/internal/memtest"
 	"mailserver/internal/testenv"
 	"mailserver/internal/testport"
 )
@@ -65,7 +66,7 @@ type host struct {
 // one when dir is empty.
 func sampleHost(t *testing.T, dir string) *host {
 	t.Helper()
-	if underRace && testing.Short() {
+	if memtest.Race && testing.Short() {
 		t.Skip("short: the program under test is a process of its own, which the race detector does not see")
 	}
 	if dir == "" {
