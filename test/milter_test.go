@@ -290,9 +290,9 @@ func settled(get func() string) string {
 }
 
 // agreed reads two logs until they say the same and nothing is added. Programs
-// of a busy machine may write late, so they have 30 s until they may differ.
+// of a busy machine may write late, so they have the patience of all tests until they may differ.
 func agreed(ours, theirs func() string) (our, their string) {
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		our, their, _ = strings.Cut(settled(func() string { return ours() + "\x00" + theirs() }), "\x00")
 		if our == their || time.Now().After(deadline) {
 			return our, their
