@@ -46,6 +46,9 @@ func (s *session) capabilities(ctx context.Context) string {
 	}
 	if loggedIn {
 		list = append(list, s.appendLimit())
+		if s.cfg.MessageLimit > 0 {
+			list = append(list, "MESSAGELIMIT="+uitoa(uint64(s.cfg.MessageLimit)))
+		}
 		return configured(s.cfg.Capability, list)
 	}
 	return strings.Join(append(list, s.loginCapabilities(ctx)...), " ")

@@ -116,6 +116,8 @@ func (s *session) newDraft(ctx context.Context, a *appending, size int64) (*stor
 		return nil, &no{"", "Can't save a zero byte message."}
 	case size > s.maxMailSize():
 		return nil, &no{"TOOBIG", fmt.Sprintf("Message is larger than the limit of %d bytes.", s.maxMailSize())}
+	case s.cfg.MessageLimit > 0 && len(a.drafts) >= s.cfg.MessageLimit:
+		return nil, s.tooMany(0)
 	case len(a.drafts) >= maxAppend:
 		return nil, &no{"LIMIT", "Too many messages in one APPEND."}
 	}

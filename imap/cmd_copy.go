@@ -31,6 +31,9 @@ func runCopy(ctx context.Context, s *session, a copyArgs) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if _, lowest := s.limited(set); lowest != 0 {
+		return reply{}, s.tooMany(lowest)
+	}
 	p, err := s.at(ctx, a.to, acl.Insert)
 	if err != nil {
 		return reply{}, toTarget(err, s.wireName(a.to))
@@ -64,6 +67,7 @@ func runMove(ctx context.Context, s *session, a copyArgs) (reply, error) {
 	if err != nil {
 		return reply{}, toTarget(err, s.wireName(a.to))
 	}
+	set, lowest := s.limited(set)
 	done, err := s.box.view.MoveTo(ctx, set, p.account, p.name, p.target())
 	if err != nil {
 		return reply{}, toTarget(err, s.wireName(a.to))
@@ -78,9 +82,9 @@ func runMove(ctx context.Context, s *session, a copyArgs) (reply, error) {
 		return reply{}, err
 	}
 	if s.on.qresync { // RFC 7162 §3.2.10
-		return reply{code: "HIGHESTMODSEQ " + uitoa(s.box.view.HighestModSeq())}, nil
+		return s.underLimit(reply{code: "HIGHESTMODSEQ " + uitoa(s.box.view.HighestModSeq())}, lowest), nil
 	}
-	return reply{}, nil
+	return s.underLimit(reply{}, lowest), nil
 }
 
 func copyUID(c storage.Copied) string {

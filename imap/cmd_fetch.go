@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -21,8 +22,14 @@ func runFetch(ctx context.Context, s *session, a *fetchArgs) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	lowest := uint32(0)
 	if a.partial != nil {
+		if limit := s.cfg.MessageLimit; limit > 0 && a.partial.size() > int64(limit) {
+			return reply{}, s.tooMany(0)
+		}
 		set = s.partOf(set, a.partial)
+	} else {
+		set, lowest = s.limited(set)
 	}
 	if a.modified || a.modSeq {
 		s.turnOnCondstore()
@@ -33,9 +40,13 @@ func runFetch(ctx context.Context, s *session, a *fetchArgs) (reply, error) {
 		}
 	}
 	f := s.fetching(ctx, a)
-	if a.marksSeen && s.marksSeen(ctx) {
+	marks := a.marksSeen && s.marksSeen(ctx)
+	switch {
+	case lowest != 0:
+		err = f.downwards(ctx, s.uidsOf(set), marks)
+	case marks:
 		err = f.marking(ctx, set)
-	} else {
+	default:
 		err = f.all(ctx, set)
 	}
 	if err != nil {
@@ -45,9 +56,9 @@ func runFetch(ctx context.Context, s *session, a *fetchArgs) (reply, error) {
 		return reply{}, f.failed
 	}
 	if f.gone {
-		return reply{code: "EXPUNGEISSUED", text: "Some messages were already expunged."}, nil
+		return s.underLimit(reply{code: "EXPUNGEISSUED", text: "Some messages were already expunged."}, lowest), nil
 	}
-	return reply{}, nil
+	return s.underLimit(reply{}, lowest), nil
 }
 
 // partOf is the part of a set of messages that a range names.
@@ -95,13 +106,43 @@ func (f *fetching) marking(ctx context.Context, set imap.NumSet) error {
 	for len(uids) > 0 {
 		var batch imapwire.Set
 		batch, uids = cut(uids, seenBatch)
-		r, err := f.s.box.view.Store(ctx, toUIDSet(batch), imap.StoreFlagsAdd, []imap.Flag{imap.FlagSeen}, nil)
-		if err != nil {
+		if err := f.mark(ctx, batch); err != nil {
 			return err
 		}
-		f.marked = fromUIDSet(r.Changed)
 		if err := f.all(ctx, toUIDSet(batch)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+func (f *fetching) mark(ctx context.Context, batch imapwire.Set) error {
+	r, err := f.s.box.view.Store(ctx, toUIDSet(batch), imap.StoreFlagsAdd, []imap.Flag{imap.FlagSeen}, nil)
+	f.marked = fromUIDSet(r.Changed)
+	return err
+}
+
+// downwards goes through a set from the highest UID on, as RFC 9738 §3.1 asks
+// for where not all are sent.
+func (f *fetching) downwards(ctx context.Context, uids imapwire.Set, marks bool) error {
+	for len(uids) > 0 {
+		batch := uids
+		if n := uint32(uids.Count()); n > seenBatch {
+			uids, batch = cut(uids, n-seenBatch)
+		} else {
+			uids = nil
+		}
+		if marks {
+			if err := f.mark(ctx, batch); err != nil {
+				return err
+			}
+		}
+		for _, r := range slices.Backward(batch) {
+			for uid := r.To; uid >= r.From; uid-- {
+				if err := f.all(ctx, imap.UIDSetNum(imap.UID(uid))); err != nil {
+					return err
+				}
+			}
 		}
 	}
 	return nil

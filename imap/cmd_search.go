@@ -26,7 +26,10 @@ func runSearch(ctx context.Context, s *session, a *searchArgs) (reply, error) {
 	if a.modSeq {
 		s.turnOnCondstore()
 	}
-	if a.update {
+	switch {
+	case a.update && hits.lowest != 0: // RFC 5267 §4.3.1
+		s.noUpdate("Not all messages were looked at.")
+	case a.update:
 		s.keepContext(a, hits.found())
 	}
 	if a.extended {
@@ -34,7 +37,7 @@ func runSearch(ctx context.Context, s *session, a *searchArgs) (reply, error) {
 	} else {
 		s.tellSearch(a, hits)
 	}
-	return reply{}, nil
+	return s.underLimit(reply{}, hits.lowest), nil
 }
 
 // hits is what a search has found.
@@ -43,6 +46,7 @@ type hits struct {
 	uids   imapwire.Set // filled where the result is saved
 	count  uint64
 	modSeq uint64 // the highest among them
+	lowest uint32 // UID that was looked at, if not all were
 	scores []int  // with RELEVANCY: of each, in the order of the result
 }
 
@@ -79,7 +83,11 @@ func (s *session) search(ctx context.Context, a *searchArgs) (*hits, error) {
 	if !narrow {
 		set = imap.SeqSet{{Start: 1, Stop: max(1, s.box.view.Len())}}
 	}
-	err := r.walk(ctx, set)
+	set, lowest, err := s.limitedSearch(a, set)
+	if err == nil {
+		err = r.walk(ctx, set)
+	}
+	r.lowest = lowest
 	if err == nil && a.relevant && a.sort == nil {
 		r.scores, err = s.relevancy(ctx, a, r.found())
 	}

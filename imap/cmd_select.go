@@ -242,7 +242,16 @@ func runUIDExpunge(ctx context.Context, s *session, m messages) (reply, error) {
 	if len(uids) == 0 { // not the same as all
 		return reply{}, nil
 	}
-	return s.expunge(ctx, uids)
+	lowest := uint32(0)
+	if s.cfg.MessageLimit > 0 {
+		set, lowest = s.limitedOf(uids, func(_ uint32, m storage.Msg) bool { return m.Flags&storage.Deleted != 0 })
+		uids = set.(imap.UIDSet)
+	}
+	r, err := s.expunge(ctx, uids)
+	if err != nil {
+		return reply{}, err
+	}
+	return s.underLimit(r, lowest), nil
 }
 
 func (s *session) expunge(ctx context.Context, uids imap.UIDSet) (reply, error) {

@@ -40,7 +40,7 @@ func parseUIDSort(s *session, d *imapwire.Decoder) *searchArgs { return readSort
 
 // readSort reads [RETURN (...)] (criteria) charset keys: RFC 5256 §3, RFC 5267 §3.
 func readSort(s *session, d *imapwire.Decoder, uid bool) *searchArgs {
-	p := &searchParser{d: d, a: &searchArgs{uid: uid}}
+	p := &searchParser{d: d, a: &searchArgs{uid: uid, limit: limitWhole}}
 	if d.Peek() != '(' {
 		if d.Keyword() != "RETURN" {
 			d.Fail("Missing sort criteria.")

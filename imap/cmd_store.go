@@ -110,6 +110,7 @@ func runStore(ctx context.Context, s *session, a *storeArgs) (reply, error) {
 	if a.unchanged != nil {
 		s.turnOnCondstore()
 	}
+	set, lowest := s.limited(set)
 	r, err := s.box.view.Store(ctx, set, a.op, a.flags, a.unchanged)
 	if err != nil {
 		return reply{}, err
@@ -119,7 +120,7 @@ func runStore(ctx context.Context, s *session, a *storeArgs) (reply, error) {
 	}
 	s.tellStored(a, r)
 	s.countDeleted(a, r)
-	return s.storeReply(a, r), nil
+	return s.underLimit(s.storeReply(a, r), lowest), nil
 }
 
 // tellStored: the new flags of what was changed; with .SILENT only the MODSEQ,

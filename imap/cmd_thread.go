@@ -23,7 +23,7 @@ func parseThread(s *session, d *imapwire.Decoder) *threading { return readThread
 func parseUIDThread(s *session, d *imapwire.Decoder) *threading { return readThread(s, d, true) }
 
 func readThread(_ *session, d *imapwire.Decoder, uid bool) *threading {
-	a := &threading{searchArgs: searchArgs{uid: uid}}
+	a := &threading{searchArgs: searchArgs{uid: uid, limit: limitWhole}}
 	switch a.algorithm = d.Keyword(); a.algorithm {
 	case "ORDEREDSUBJECT", "REFERENCES", "REFS":
 	default:

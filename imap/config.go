@@ -36,6 +36,9 @@ type Config struct {
 	MaxConnections int `setting:"imap_client_limit" default:"1000"`
 	// ACLAnyone: "allow" lets users give rights to anyone and to authenticated.
 	ACLAnyone string `setting:"acl_anyone" default:""`
+	// MessageLimit bounds the messages that one command works on, RFC 9738; 0: no
+	// bound.
+	MessageLimit int `setting:"imap_message_limit" default:"0" min:"0"`
 	// MaxMailSize bounds a message of APPEND, in bytes; 0: no bound.
 	MaxMailSize int64 `setting:"quota_max_mail_size" default:"100M"`
 }

@@ -26,6 +26,7 @@ func FuzzSession(f *testing.F) {
 		"a SEARCH RETURN (SAVE MIN) CHARSET x SENTON 1-Jan-2020 MODSEQ \"/flags/a\" all 5\r\nb COPY 4294967295,*:1 \"x\\\"y\"\r\n",
 		"a SELECT INBOX\r\nb UID FETCH 1:* (PREVIEW (LAZY) SNIPPET (FUZZY))\r\nc ENABLE UIDONLY\r\nd FETCH 1 (FLAGS)\r\ne UID STORE 1:* +FLAGS x\r\nf UID SEARCH 1:3\r\n",
 		"a APPEND INBOX CATENATE (TEXT {6+}\r\na: b\r\n URL \"/INBOX/;UID=1/;SECTION=1.MIME/;PARTIAL=0.9\" URL {3+}\r\n/x/ TEXT {1}\r\nx)\r\nb NOOP\r\n",
+		"a SELECT INBOX\r\nb UID SEARCH UIDAFTER 4294967295 (UIDBEFORE 2) NOT UIDBEFORE 1 THREADID T0 OR THREADID x EMAILID y\r\nc FETCH 1:* (THREADID)\r\nd SEARCH UIDAFTER 0\r\n",
 		"a SELECT INBOX\r\nb NOTIFY SET STATUS (selected (MessageNew (UID) MessageExpunge FlagChange)) (personal (MailboxName))\r\nc CREATE x\r\nd STORE 1 +FLAGS \\Deleted\r\ne NOTIFY NONE\r\nf EXPUNGE\r\ng IDLE\r\nDONE\r\n",
 	} {
 		f.Add([]byte(s))

@@ -15,6 +15,11 @@ import (
 	"mailserver/internal/testenv"
 )
 
+// scriptRows are the settings of dialogs that need other than the defaults.
+var scriptRows = map[string]map[string]string{
+	"messagelimit.txt": {"imap_message_limit": "2"},
+}
+
 // TestScripts plays every dialog of testdata.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
@@ -28,7 +33,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			open(t, imap.ListenerOptions{TLS: login.TLSMay, Hostname: "mx.example"}, nil).run(s)
+			open(t, imap.ListenerOptions{TLS: login.TLSMay, Hostname: "mx.example"}, scriptRows[filepath.Base(f)]).run(s)
 		})
 	}
 }

@@ -25,7 +25,7 @@ const maxContexts = 10
 // the search goes on without, RFC 5267 §4.3.1.
 func (s *session) keepContext(a *searchArgs, uids []uint32) {
 	if len(s.box.contexts) >= maxContexts {
-		s.enc.Raw("* NO [NOUPDATE ").String(s.tag).Raw("] Too many contexts.\r\n")
+		s.noUpdate("Too many contexts.")
 		return
 	}
 	if len(s.box.contexts) == 0 {
@@ -36,6 +36,10 @@ func (s *session) keepContext(a *searchArgs, uids []uint32) {
 	c := &searchContext{tag: s.tag, args: &kept, uids: uids}
 	c.set = setOf(uids)
 	s.box.contexts = append(s.box.contexts, c)
+}
+
+func (s *session) noUpdate(text string) {
+	s.enc.Raw("* NO [NOUPDATE ").String(s.tag).Raw("] ").Raw(text).CRLF()
 }
 
 // frozen is a key whose sequence numbers, and "$", are the messages that they were

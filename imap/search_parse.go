@@ -28,7 +28,8 @@ type searchArgs struct {
 	relevant bool      // RELEVANCY
 	update   bool      // the result is kept up to date
 	sort     []sortKey // SORT
-	bySaved  bool      // SAVEDATE or an identity is asked about
+	limit    searchLimit
+	bySaved  bool // SAVEDATE or an identity is asked about
 }
 
 // searchKey is a condition. Which fields count depends on op.
@@ -77,7 +78,7 @@ func parseSearch(s *session, d *imapwire.Decoder) *searchArgs { return readSearc
 func parseUIDSearch(s *session, d *imapwire.Decoder) *searchArgs { return readSearch(s, d, true) }
 
 func readSearch(s *session, d *imapwire.Decoder, uid bool) *searchArgs {
-	p := &searchParser{d: d, a: &searchArgs{uid: uid, extended: s.on.rev2}}
+	p := &searchParser{d: d, a: &searchArgs{uid: uid, extended: s.on.rev2, limit: limitPart}}
 	p.program(p.key())
 	p.checkUpdate(s)
 	return p.a
@@ -215,6 +216,9 @@ func (p *searchParser) one(word string) *searchKey {
 		return p.text(k, p.d.AString())
 	}
 	if k := p.saved(word); k != nil {
+		return k
+	}
+	if k := p.beside(word); k != nil {
 		return k
 	}
 	if k := p.dated(word); k != nil {

@@ -40,6 +40,9 @@ func readPartialRange(d *imapwire.Decoder) *partialRange {
 	return p
 }
 
+// size is how many positions the range has.
+func (p *partialRange) size() int64 { return max(p.from, p.to) - min(p.from, p.to) + 1 }
+
 // cut gives the part of a result of count numbers, in the order of the result.
 func (p *partialRange) cut(found order, count uint64) (part order) {
 	from, to := min(p.from, p.to), max(p.from, p.to)
