@@ -14,9 +14,7 @@ func (s *session) certConfig() *tls.Config {
 	if !s.set.AskCert && !s.needsCert() {
 		return s.opt.TLSConfig
 	}
-	c := s.opt.TLSConfig.Clone()
-	c.ClientAuth = tls.RequestClientCert
-	return c
+	return s.opt.asking
 }
 
 // needsCert reports whether the listener is only for clients with one.

@@ -15,6 +15,7 @@ import (
 	"mailserver/internal/listen"
 	"mailserver/internal/milter"
 	"mailserver/internal/nets"
+	"mailserver/internal/tlscert"
 	"mailserver/policy"
 )
 
@@ -50,6 +51,8 @@ type ListenerOptions struct {
 	Auth      AuthMode
 	// Names are how postscreen_listeners may call this listener.
 	Names []string
+
+	asking *tls.Config // TLSConfig, for sessions that want a certificate
 }
 
 // Deps is what a Server needs.
@@ -124,6 +127,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener, opt ListenerOptions
 	if !s.addListener(ln) {
 		ln.Close()
 		return ErrServerClosed
+	}
+	if opt.TLSConfig != nil {
+		opt.asking = tlscert.Asking(opt.TLSConfig)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -194,14 +194,20 @@ func startDovecot(t *testing.T) string {
 		}
 	})
 	socket := filepath.Join(dir, "run", "auth-client")
+	waitForSocket(t, socket)
+	return socket
+}
+
+// waitForSocket waits until a program that was started listens.
+func waitForSocket(t *testing.T, socket string) {
+	t.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if c, err := net.Dial("unix", socket); err == nil {
 			c.Close()
-			return socket
+			return
 		}
 	}
-	t.Fatal("Dovecot does not answer")
-	return ""
+	t.Fatal("nobody listens at " + socket)
 }
 
 // TestWeAskDovecot logs in with a password that a Dovecot holds.

@@ -148,8 +148,22 @@ func askSaslauthd(c net.Conn, q Question) (bool, error) {
 	switch {
 	case strings.HasPrefix(string(answer), "OK"):
 		return true, nil
-	case strings.HasPrefix(string(answer), "NO"):
-		return false, nil
+	case !strings.HasPrefix(string(answer), "NO"):
+		return false, fmt.Errorf("odd answer %.40q", answer)
 	}
-	return false, fmt.Errorf("odd answer %.40q", answer)
+	for _, t := range saslTroubles {
+		if strings.HasPrefix(string(answer), "NO "+t) {
+			return false, fmt.Errorf("the other server cannot decide now: %.80q", answer)
+		}
+	}
+	return false, nil
+}
+
+// saslTroubles follow NO where it is not the password's fault, as the mechanisms
+// of saslauthd(8) have it.
+var saslTroubles = []string{
+	"[ALERT]", // rimap
+	"internal mechanism failure", "saslauthd internal error",
+	"Username lookup failure", "Username shadow lookup failure", "Insufficient permission", // getpwent, shadow
+	"PAM start error",
 }

@@ -12,10 +12,9 @@ import (
 // askForCertificate asks clients for a certificate when ssl_client_ca_file is
 // set, for EXTERNAL. Any certificate passes the handshake: another mail server
 // may show one that nobody here has signed, and its mail is welcome. Package
-// auth verifies what somebody logs in with. asking is a copy of the ordinary
-// configuration, used for all such handshakes, so that tickets work.
+// auth verifies what somebody logs in with. asking is used for all such
+// handshakes, so that tickets work.
 func (s *Server) askForCertificate(asking *tls.Config) func(*tls.ClientHelloInfo) (*tls.Config, error) {
-	asking.ClientAuth = tls.RequestClientCert
 	settings := config.Of[auth.Config](s.Config)
 	return func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		cfg, err := settings(context.WithoutCancel(hello.Context()))

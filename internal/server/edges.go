@@ -87,14 +87,14 @@ func (s *Server) tlsConfig(proc *config.Process) (*tls.Config, error) {
 		return nil, err
 	}
 	c := &tls.Config{
-		MinVersion: min,
+		MinVersion: min, Time: s.opt.Now,
 		GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 			cert, err := s.Certs.Pick(hello.Context(), s.ls.certOf(hello.Conn.LocalAddr()), hello.ServerName)
 			tlscert.Tell(hello, cert)
 			return cert, err
 		},
 	}
-	c.GetConfigForClient = s.askForCertificate(c.Clone())
+	c.GetConfigForClient = s.askForCertificate(tlscert.Asking(c))
 	return c, nil
 }
 
