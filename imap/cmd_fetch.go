@@ -215,7 +215,7 @@ func (s *session) fetching(ctx context.Context, a *fetchArgs) *fetching {
 		keep:   func(record storage.Columns) { v.PutCache(f.uid, record) },
 		facts:  func() (storage.Facts, error) { return v.Facts(ctx, f.uid) },
 		record: &f.record,
-		brief:  f.a.needs == needEnvelope,
+		brief:  f.a.needs&^needHeader == needEnvelope,
 	}
 	if f.a.needs&needStructure == 0 {
 		f.message.recall = func() message.Layout { return f.layout(ctx, f.uid) }

@@ -79,6 +79,9 @@ func (s *session) search(ctx context.Context, a *searchArgs) (*hits, error) {
 	if a.key.sent() {
 		r.needs |= needSearch
 	}
+	if a.byThread {
+		r.columns = needHeader
+	}
 	set, narrow := a.key.narrowed()
 	if !narrow {
 		set = imap.SeqSet{{Start: 1, Stop: max(1, s.box.view.Len())}}
@@ -123,9 +126,10 @@ type searching struct {
 	index *textHits // nil: nothing is known
 	all   bool      // the UIDs of all hits are wanted
 
-	needs  storage.ColumnSet // pieces of the cache record that help
-	record message.Record
-	one    candidate // the message that is looked at
+	needs   storage.ColumnSet // pieces of the cache record that help
+	columns storage.ColumnSet // and those that THREADID is read from
+	record  message.Record
+	one     candidate // the message that is looked at
 }
 
 // walk goes through the index, and reads records and files only for messages
@@ -163,7 +167,7 @@ func (r *searching) walkOpen(ctx context.Context, open imapwire.Set) error {
 	r.hits = hits{}
 	var extra hits
 	at := r.s.progress(open.Count())
-	err := r.s.box.view.Cached(ctx, r.needs, toSeqSet(open), func(seq uint32, m storage.Msg, data *storage.Columns) error {
+	err := r.s.box.view.Cached(ctx, r.needs|r.columns, toSeqSet(open), func(seq uint32, m storage.Msg, data *storage.Columns) error {
 		if err := errors.Join(ctx.Err(), at.step()); err != nil {
 			return err
 		}
@@ -202,15 +206,14 @@ func (r *searching) read(ctx context.Context, seq uint32, m storage.Msg, data *s
 	if indexed {
 		c.found, c.known = r.index.found, r.index.known
 	}
-	if r.a.bySaved {
-		facts, err := r.s.box.view.Facts(ctx, m.UID)
+	if r.a.bySaved || r.a.byThread {
+		err := r.identify(ctx, c, data)
 		if errors.Is(err, storage.ErrExpunged) {
 			return false, nil
 		}
 		if err != nil {
 			return false, err
 		}
-		c.facts = &facts
 		if t := r.a.key.match(c); t != unknown {
 			return t == yes3, nil
 		}
@@ -235,6 +238,21 @@ func (r *searching) read(ctx context.Context, seq uint32, m storage.Msg, data *s
 		}
 	}
 	return r.readFile(ctx, m, c)
+}
+
+// identify reads what SAVEDATE, EMAILID and THREADID are asked about.
+func (r *searching) identify(ctx context.Context, c *candidate, data *storage.Columns) (err error) {
+	if r.a.bySaved {
+		facts, err := r.s.box.view.Facts(ctx, c.m.UID)
+		if err != nil {
+			return err
+		}
+		c.facts = &facts
+	}
+	if r.a.byThread {
+		c.thread, err = r.threadOf(ctx, c.m, data)
+	}
+	return err
 }
 
 func (r *searching) readFile(ctx context.Context, m storage.Msg, c *candidate) (bool, error) {

@@ -62,8 +62,10 @@ var (
 		f, err := o.facts()
 		return value{text: imapwire.AppendDateTime(nil, time.Unix(f.Saved, 0))}, err
 	}}
-	// Threads have no identities here.
-	fetchThreadID = fetchItem{name: "THREADID", ready: func(*openMessage) (value, error) { return value{text: []byte("NIL")}, nil }}
+	fetchThreadID = fetchItem{name: "THREADID", needs: needHeader, ready: func(o *openMessage) (value, error) {
+		id, err := o.threadID()
+		return value{text: []byte("(" + id + ")")}, err
+	}}
 )
 
 // bodyItem is BODY[...], or one of RFC822, RFC822.HEADER, RFC822.TEXT.

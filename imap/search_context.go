@@ -32,7 +32,7 @@ func (s *session) keepContext(a *searchArgs, uids []uint32) {
 		s.box.contextModSeq = s.box.view.HighestModSeq()
 	}
 	kept := *a
-	kept.key = s.frozen(a.key)
+	kept.key, kept.limit = s.frozen(a.key), limitNone
 	c := &searchContext{tag: s.tag, args: &kept, uids: uids}
 	c.set = setOf(uids)
 	s.box.contexts = append(s.box.contexts, c)

@@ -34,6 +34,7 @@ type candidate struct {
 	found, known []bool // of each text
 	record       *message.Record
 	facts        *storage.Facts
+	thread       string // THREADID
 }
 
 // match evaluates a key with what is known of the message.
@@ -54,6 +55,11 @@ func (k *searchKey) match(c *candidate) truth {
 		return k.matchSent(c)
 	case opSaved, opEmail:
 		return k.matchFacts(c)
+	case opThread:
+		if c.thread == "" {
+			return unknown
+		}
+		return truthOf(c.thread == k.id)
 	}
 	return truthOf(k.matchIndex(c))
 }

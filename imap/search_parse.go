@@ -29,7 +29,8 @@ type searchArgs struct {
 	update   bool      // the result is kept up to date
 	sort     []sortKey // SORT
 	limit    searchLimit
-	bySaved  bool // SAVEDATE or an identity is asked about
+	bySaved  bool // SAVEDATE or EMAILID is asked about
+	byThread bool // THREADID is
 }
 
 // searchKey is a condition. Which fields count depends on op.
@@ -46,7 +47,7 @@ type searchKey struct {
 	text  int       // index in texts
 	never bool      // no message of this mailbox can match
 	bit   uint64    // flag, as storage has it
-	id    string    // EMAILID
+	id    string    // EMAILID, THREADID
 }
 
 type searchOp uint8
@@ -71,6 +72,7 @@ const (
 	opModSeq
 	opSaved
 	opEmail
+	opThread
 )
 
 func parseSearch(s *session, d *imapwire.Decoder) *searchArgs { return readSearch(s, d, false) }

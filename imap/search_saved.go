@@ -25,10 +25,10 @@ func (p *searchParser) saved(word string) *searchKey {
 		p.d.SP()
 		p.a.bySaved = true
 		return &searchKey{op: opEmail, id: p.d.Atom()}
-	case "THREADID": // no message has one
+	case "THREADID":
 		p.d.SP()
-		p.d.Atom()
-		return negated(&searchKey{op: opAll}, true)
+		p.a.byThread = true
+		return &searchKey{op: opThread, id: p.d.Atom()}
 	case "SAVEDBEFORE", "SAVEDON", "SAVEDSINCE":
 	default:
 		return nil

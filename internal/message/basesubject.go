@@ -95,24 +95,34 @@ func cutBlob(s string) (string, bool) {
 // limit, the last ones of more.
 func MessageIDs(value string, limit int) (ids []string) {
 	for {
-		i := strings.IndexByte(value, '<')
-		if i < 0 {
-			return ids
-		}
-		value = value[i+1:]
-		end := strings.IndexByte(value, '>')
-		if end < 0 {
-			return ids
-		}
-		id := messageID(value[:end])
-		value = value[end+1:]
+		id, rest := nextMessageID(value)
 		if id == "" {
-			continue
+			return ids
 		}
 		if len(ids) >= limit {
 			ids = append(ids[:0], ids[1:]...)
 		}
-		ids = append(ids, id)
+		ids, value = append(ids, id), rest
+	}
+}
+
+// FirstMessageID is the first that MessageIDs finds; "" if there is none.
+func FirstMessageID(value string) string {
+	id, _ := nextMessageID(value)
+	return id
+}
+
+func nextMessageID(value string) (id, rest string) {
+	for {
+		_, after, found := strings.Cut(value, "<")
+		raw, rest, closed := strings.Cut(after, ">")
+		if !found || !closed {
+			return "", ""
+		}
+		if id := messageID(raw); id != "" {
+			return id, rest
+		}
+		value = rest
 	}
 }
 

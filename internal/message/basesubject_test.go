@@ -55,10 +55,13 @@ func TestMessageIDs(t *testing.T) {
 			t.Errorf("%q: got %s, want %s", in, got, want)
 		}
 	}
+	if got := FirstMessageID("<x> <1@x> <2@x>"); got != "1@x" {
+		t.Errorf("the first is %q", got)
+	}
 }
 
 func FuzzBaseSubject(f *testing.F) {
-	for _, s := range []string{"Re: [a] x", "[fwd: [fwd: x]]", "[[", "re[: x", "=?utf-8?B?UmU6?= x (fwd)"} {
+	for _, s := range []string{"Re: [a] x", "[fwd: [fwd: x]]", "[[", "re[: x", "=?utf-8?B?UmU6?= x (fwd)", "<a> <\"b\"@c> <d@e><"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -67,6 +70,9 @@ func FuzzBaseSubject(f *testing.F) {
 		if again, _ := BaseSubject(base); len(again) > len(Fold(base)) {
 			t.Errorf("%q: %q grew to %q", s, base, again)
 		}
-		MessageIDs(s, 10)
+		first, ids := FirstMessageID(s), MessageIDs(s, 10)
+		if len(ids) == 0 && first != "" || len(ids) > 0 && len(ids) < 10 && first != ids[0] {
+			t.Errorf("%q: %q is not the first of %q", s, first, ids)
+		}
 	})
 }
