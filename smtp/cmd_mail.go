@@ -27,7 +27,7 @@ func (s *session) mail(ctx context.Context, args string) reply {
 	if err != nil {
 		return s.pathError(err, "MAIL", args, syntax("MAIL FROM:<address>"), badSender)
 	}
-	if strings.HasPrefix(from.Local, "-") && !s.set.AllowMinUser {
+	if s.oddPath(args, from) {
 		return s.pathError(smtpwire.ErrPath, "MAIL", args, badSender, badSender)
 	}
 	opt, r, bad := mailOptions(params)
@@ -95,11 +95,19 @@ func (s *session) pathError(err error, verb, args string, noPath, badPath reply)
 	case errors.Is(err, smtpwire.ErrSyntax):
 		return noPath
 	case errors.Is(err, smtpwire.ErrPath):
-		_, path, _ := strings.Cut(args, ":")
-		s.warn("bad address", "Illegal address syntax from %s in %s command: %s", s.namaddr, verb, maillog.OneLine(strings.TrimSpace(path)))
+		s.warn("bad address", "Illegal address syntax from %s in %s command: %s", s.namaddr, verb, maillog.OneLine(smtpwire.PathWord(args)))
 		return badPath
 	}
 	return reply{501, "5.5.4", "Bad parameter syntax"}
+}
+
+// oddPath reports a path that can be read and that settings forbid. As Postfix
+// does, strict_rfc821_envelopes allows a source route.
+func (s *session) oddPath(args string, a address.Address) bool {
+	if strings.HasPrefix(a.Local, "-") && !s.set.AllowMinUser {
+		return true
+	}
+	return s.set.StrictEnvelopes && (strings.HasPrefix(a.Local, "@") || !strings.HasPrefix(smtpwire.PathWord(args), "<"))
 }
 
 func isASCII(a address.Address) bool {

@@ -24,7 +24,7 @@ func (s *session) rcpt(ctx context.Context, args string) reply {
 	if err != nil {
 		return s.pathError(err, "RCPT", args, syntax("RCPT TO:<address>"), badRecipient)
 	}
-	if strings.HasPrefix(to.Local, "-") && !s.set.AllowMinUser {
+	if s.oddPath(args, to) {
 		return s.pathError(smtpwire.ErrPath, "RCPT", args, badRecipient, badRecipient)
 	}
 	opt, r, bad := rcptOptions(params)

@@ -60,6 +60,7 @@ type Config struct {
 
 	SoftBounce        bool     `setting:"soft_bounce" default:"no"`
 	AllowMinUser      bool     `setting:"allow_min_user" default:"no"`
+	StrictEnvelopes   bool     `setting:"strict_rfc821_envelopes" default:"no"`
 	HeloRequired      bool     `setting:"smtpd_helo_required" default:"no"`
 	DisableVrfy       bool     `setting:"disable_vrfy_command" default:"no"`
 	ForbiddenCommands []string `setting:"smtpd_forbidden_commands" default:"CONNECT GET POST"`

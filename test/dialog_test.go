@@ -49,6 +49,11 @@ func dialogCases() []dialogCase {
 	add("footer of lines", `smtpd_reject_footer=\c one\ntwo $client\nthree ${helo_name}`, one("EHLO c.example", "MAIL FROM:<a@c.example>", "RCPT TO:<x@elsewhere.example>", "QUIT"))
 	add("soft bounce", "soft_bounce=yes", one("EHLO c.example", "nonsense", "MAIL x", "RCPT TO:<x>", "MAIL FROM:<a@c.example>", "RCPT TO:<x@elsewhere.example>", "DATA", "QUIT"))
 	add("dash", "", one("EHLO c.example", "MAIL FROM:<-a@c.example>", "RCPT TO:<-u@relay.example>", "RCPT TO:<u@relay.example>", "QUIT"))
+	for _, strict := range []string{"no", "yes"} {
+		add("envelopes, strict: "+strict, "strict_rfc821_envelopes="+strict+";smtpd_hard_error_limit=100;smtpd_error_sleep_time=0", one("EHLO c.example", "MAIL FROM:a@c.example", "RSET", "MAIL FROM: a@c.example SIZE=5", "RSET",
+			"MAIL FROM:<@b.example:a@c.example>", "RSET", "MAIL FROM:<>", "RSET", "MAIL FROM: <a@c.example>", "RCPT TO:u@relay.example", "RCPT TO: u@relay.example", "RCPT TO:<@b.example,@c.example:u@relay.example>",
+			"RCPT TO:<u@relay.example>", `RCPT TO:<"@b"@relay.example>`, "QUIT"))
+	}
 	add("etrn", "", one("ETRN", "ETRN x y", "EHLO c.example", "QUIT"))
 	add("etrn refused", "smtpd_etrn_restrictions=reject", one("EHLO c.example", "ETRN relay.example", "QUIT"))
 	add("vrfy", "disable_vrfy_command=yes", one("VRFY x", "EXPN x", "QUIT"))

@@ -57,6 +57,29 @@ func ParsePath(args, word string) (address.Address, []Param, error) {
 	return addr, params, err
 }
 
+// PathWord is the path as arguments of MAIL or RCPT have it, without
+// parameters: up to a ">" outside quotes, or without brackets up to a space.
+func PathWord(args string) string {
+	_, path, _ := strings.Cut(args, ":")
+	path = strings.Trim(path, " \t")
+	if !strings.HasPrefix(path, "<") {
+		path, _, _ = strings.Cut(path, " ")
+		return path
+	}
+	quoted := false
+	for i := 1; i < len(path); i++ {
+		switch c := path[i]; {
+		case c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case c == '>' && !quoted:
+			return path[:i+1]
+		}
+	}
+	return path
+}
+
 // ParseAddress reads a mailbox with or without angle brackets, as VRFY has it.
 func ParseAddress(s string) (address.Address, error) {
 	addr, rest, err := path(s)

@@ -121,6 +121,17 @@ func TestDecodeUTF8Address(t *testing.T) {
 
 // FuzzPath: what is accepted holds no control characters, and its written form
 // reads back as the same address.
+func TestPathWord(t *testing.T) {
+	for args, want := range map[string]string{
+		"FROM:<a@b.example> SIZE=5": "<a@b.example>", "FROM: a@b.example SIZE=5": "a@b.example", `TO:<"a> b"@c.example> NOTIFY=NEVER`: `<"a> b"@c.example>`,
+		`TO:<"a\">"@c.example> X`: `<"a\">"@c.example>`, "TO:<a b": "<a b", "TO:": "", `TO:<\`: `<\`,
+	} {
+		if got := PathWord(args); got != want {
+			t.Errorf("%s: %s, want %s", args, got, want)
+		}
+	}
+}
+
 func FuzzPath(f *testing.F) {
 	for _, s := range []string{
 		"FROM:<a@example.org> SIZE=1", `FROM:<"a\"b"@[192.0.2.1]>`, "FROM:<@a,@b:c@d>", "FROM:<>", "FROM:ä@ö",
