@@ -1,6 +1,7 @@
 package test
 
 import (
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,6 +22,11 @@ func TestPostconf(t *testing.T) {
 		{"-h message_size_limit myhostname", 0, "21M\nmx.example\n"},
 		{"-d message_size_limit", 0, "message_size_limit = 10240000\n"},
 		{"-dh message_size_limit", 0, "10240000\n"},
+		{"-p message_size_limit", 0, "message_size_limit = 21M\n"},
+		{"-n mail_name message_size_limit", 0, "message_size_limit = 21M\n"},
+		{"-H message_size_limit", 0, "message_size_limit\n"},
+		{"-dn", 64, "*one of -d and -n*"},
+		{"no_such_setting message_size_limit", 64, "message_size_limit = 21M\n*no_such_setting*"},
 		{"-n", 0, "*\nmessage_size_limit = 21M\n*"},
 		{"-X message_size_limit", 0, ""},
 		{"-h message_size_limit", 0, "10240000\n"},
@@ -52,6 +58,23 @@ func TestPostconf(t *testing.T) {
 	} {
 		if out := h.mustRun(strings.Fields(line)...); !strings.Contains(out, want) {
 			t.Errorf("%s: want %q in %s", line, want, out[:min(len(out), 300)])
+		}
+	}
+
+	// What the command line of the server says goes before rows.
+	h.mustRun("config", "set", "log_format=json")
+	h.command = exec.Command(program, "serve", "--data", h.dir, "--log-format", "logfmt")
+	h.start()
+	waitFor(t, "its command line is known", func() bool {
+		return h.mustRun("config", "get", "log_format", "--origin") == "log_format = logfmt  # command line\n"
+	})
+	for line, want := range map[string]string{
+		"config list -n --origin":           "\nlog_format = logfmt  # command line\nmail_name = Mine  # row\n",
+		"config list --json":                `{"name":"log_format","value":"logfmt","default":"syslog","origin":"command line"}`,
+		"config get -d log_format --origin": "log_format = syslog  # default\n",
+	} {
+		if out := h.mustRun(strings.Fields(line)...); !strings.Contains("\n"+out, want) {
+			t.Errorf("%s: want %q in %s", line, want, out)
 		}
 	}
 }

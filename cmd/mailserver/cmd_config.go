@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"mailserver/internal/config"
+	"mailserver/internal/control"
 	"mailserver/internal/server"
 	"mailserver/schema"
 )
@@ -38,29 +40,30 @@ func (a *app) withConfig(ctx context.Context, do func(*schema.Mail, *config.Sour
 }
 
 func configGet(fs *flag.FlagSet) action {
+	changed := fs.Bool("n", false, "only those with a row")
 	defaults := fs.Bool("d", false, "the defaults")
-	bare := fs.Bool("h", false, "only the values")
-	origin := fs.Bool("origin", false, "where each comes from")
+	show := showing(fs)
 	return func(ctx context.Context, a *app, args []string) error {
 		return a.withConfig(ctx, func(_ *schema.Mail, src *config.Source) error {
-			rows, err := src.Rows(ctx)
+			o, err := a.origins(ctx, src)
 			if err != nil {
 				return err
 			}
+			var unknown []string
 			for _, name := range args {
 				name = strings.ToLower(name)
-				s := shownSetting{Name: name, Origin: originOf(rows, name)}
-				var ok bool
-				if *defaults {
-					s.Value, ok = defaultOf(src, name)
-					s.Origin = originDefault
-				} else if s.Value, ok, err = src.Value(ctx, name); err != nil {
+				s, ok, err := o.setting(ctx, name, *defaults)
+				switch {
+				case err != nil:
 					return err
+				case !ok:
+					unknown = append(unknown, name)
+				case !*changed || s.Origin != originDefault:
+					a.printSetting(s, show)
 				}
-				if !ok {
-					return usage("this server has no setting %q", name)
-				}
-				a.printSetting(s, *bare, *origin)
+			}
+			if unknown != nil {
+				return usage("this server has no setting %q", strings.Join(unknown, ", "))
 			}
 			return nil
 		})
@@ -109,13 +112,47 @@ func configSet(*flag.FlagSet) action {
 const (
 	originRow     = "row"
 	originDefault = "default"
+	originLine    = "command line" // of the server that runs
 )
 
-func originOf(rows map[string]string, name string) string {
-	if _, ok := rows[name]; ok {
-		return originRow
+// origins knows of each setting where it comes from.
+type origins struct {
+	src  *config.Source
+	rows map[string]string
+	line map[string]string
+}
+
+// origins asks the server that runs, if one does, what its command line says.
+func (a *app) origins(ctx context.Context, src *config.Source) (o origins, err error) {
+	o.src = src
+	if o.rows, err = src.Rows(ctx); err != nil {
+		return o, err
 	}
-	return originDefault
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	if err := control.Do(ctx, a.dir, "GET", "/overrides", &o.line); err != nil && !errors.Is(err, control.ErrNotRunning) {
+		fmt.Fprintln(a.err, "mailserver: what the command line of the server says is not known:", err)
+	}
+	return o, nil
+}
+
+// setting is one as the server sees it, or its default; ok is false if there
+// is none of that name.
+func (o origins) setting(ctx context.Context, name string, asDefault bool) (s shownSetting, ok bool, err error) {
+	s = shownSetting{Name: name, Origin: originDefault}
+	if s.Default, ok = defaultOf(o.src, name); !ok || asDefault {
+		s.Value = s.Default
+		return s, ok, nil
+	}
+	if value, given := o.line[name]; given {
+		s.Value, s.Origin = value, originLine
+		return s, true, nil
+	}
+	if _, given := o.rows[name]; given {
+		s.Origin = originRow
+	}
+	s.Value, ok, err = o.src.Value(ctx, name)
+	return s, ok, err
 }
 
 func defaultOf(src *config.Source, name string) (value string, ok bool) {
@@ -164,25 +201,40 @@ type shownSetting struct {
 	Name    string `json:"name"`
 	Value   string `json:"value"`
 	Default string `json:"default"`
-	Origin  string `json:"origin"` // row, default
+	Origin  string `json:"origin"` // row, default, command line
+}
+
+// shown is how settings are printed.
+type shown struct{ bare, names, origin *bool }
+
+func showing(fs *flag.FlagSet) shown {
+	return shown{
+		bare:   fs.Bool("h", false, "only the values"),
+		names:  fs.Bool("H", false, "only the names"),
+		origin: fs.Bool("origin", false, "where each comes from: row, default, command line"),
+	}
 }
 
 func configList(fs *flag.FlagSet) action {
-	changed := fs.Bool("n", false, "only those with a row")
+	changed := fs.Bool("n", false, "only those with a row, or that the command line of the server says")
 	defaults := fs.Bool("d", false, "the defaults")
-	bare := fs.Bool("h", false, "only the values")
-	origin := fs.Bool("origin", false, "where each comes from")
+	show := showing(fs)
 	asJSON := fs.Bool("json", false, "as JSON")
 	return func(ctx context.Context, a *app, _ []string) error {
+		if *changed && *defaults {
+			return usage("say one of -d and -n")
+		}
 		return a.withConfig(ctx, func(_ *schema.Mail, src *config.Source) error {
-			rows, err := src.Rows(ctx)
+			o, err := a.origins(ctx, src)
 			if err != nil {
 				return err
 			}
 			var list []shownSetting
 			for _, f := range src.Fields() {
 				s := shownSetting{f.Name, f.Default, f.Default, originDefault}
-				if value, ok := rows[f.Name]; ok && !*defaults {
+				if value, ok := o.line[f.Name]; ok && !*defaults {
+					s.Value, s.Origin = value, originLine
+				} else if value, ok := o.rows[f.Name]; ok && !*defaults {
 					s.Value, s.Origin = value, originRow
 				} else if *changed {
 					continue
@@ -193,7 +245,7 @@ func configList(fs *flag.FlagSet) action {
 				return a.jsonSettings(list)
 			}
 			for _, s := range list {
-				a.printSetting(s, *bare, *origin)
+				a.printSetting(s, show)
 			}
 			return nil
 		})
@@ -210,14 +262,18 @@ func (a *app) jsonSettings(list []shownSetting) error {
 	return t.end(nil)
 }
 
-// printSetting prints a line as postconf(1), -h: only the value.
-func (a *app) printSetting(s shownSetting, bare, origin bool) {
+// printSetting prints a line as postconf(1), -h: only the value, -H: only the
+// name.
+func (a *app) printSetting(s shownSetting, show shown) {
 	line := s.Name + " = " + s.Value
-	if bare {
+	switch {
+	case *show.names:
+		line = s.Name
+	case *show.bare:
 		line = s.Value
 	}
 	line = strings.TrimRight(line, " ")
-	if origin {
+	if *show.origin {
 		line += "  # " + s.Origin
 	}
 	io.WriteString(a.out, line+"\n")

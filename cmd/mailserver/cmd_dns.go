@@ -312,9 +312,14 @@ func (d *doctor) names(ctx context.Context, one string) error {
 	ctx, cancel := context.WithTimeout(ctx, dnsPatience)
 	defer cancel()
 	c := &dnsplan.Checker{DNS: d.flags.ask(d.app), Host: h}
+	d.domains = domains
 	if dead := c.Answers(ctx); dead != nil {
 		d.addAll("dns", dead)
 		d.mute = true
+		d.unasked("dns", "records of "+h.Name)
+		for _, dom := range domains {
+			d.unasked("dns", "records of "+dom.Name)
+		}
 		return nil
 	}
 	d.addAll("dns", c.CheckHost(ctx))
@@ -325,6 +330,5 @@ func (d *doctor) names(ctx context.Context, one string) error {
 	if len(d.public) == 0 {
 		d.public = c.Addresses()
 	}
-	d.domains = domains
 	return nil
 }

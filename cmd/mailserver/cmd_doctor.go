@@ -44,6 +44,11 @@ func (d *doctor) addAll(area string, list []dnsplan.Finding) {
 	}
 }
 
+// unasked notes a check that needs a resolver where none answers.
+func (d *doctor) unasked(area, subject string) {
+	d.add(area, dnsplan.Finding{Subject: subject, State: dnsplan.Unknown, Found: "not asked: the resolver does not answer"})
+}
+
 // doctorSteps are the areas, in the order of the output.
 var doctorSteps = []struct {
 	name string
@@ -103,17 +108,48 @@ func (d *doctor) report() error {
 			return err
 		}
 	} else {
-		for _, f := range d.found {
-			if f.State != dnsplan.Good || *d.flags.verbose {
-				d.print(f)
-			}
-		}
-		fmt.Fprintln(d.app.out, d.sum())
+		d.printAll()
 	}
 	if d.count(dnsplan.Bad) > 0 {
 		return errFaults
 	}
 	return nil
+}
+
+// printAll prints what is not right, and the sum. What has no answer mostly has
+// one cause: from the second on it is told together, unless all was asked for.
+func (d *doctor) printAll() {
+	together := !*d.flags.verbose && d.count(dnsplan.Unknown) > 1
+	var left []examined
+	for _, f := range d.found {
+		switch {
+		case together && f.State == dnsplan.Unknown:
+			left = append(left, f)
+		case f.State != dnsplan.Good || *d.flags.verbose:
+			d.print(f)
+		}
+	}
+	if left != nil {
+		d.printLeft(left)
+	}
+	fmt.Fprintln(d.app.out, d.sum())
+}
+
+// maxLeft is how many checks that could not be made are named.
+const maxLeft = 10
+
+func (d *doctor) printLeft(left []examined) {
+	var names []string
+	for _, f := range left[:min(len(left), maxLeft)] {
+		names = append(names, f.Subject)
+	}
+	text := strings.Join(names, ", ")
+	if n := len(left) - maxLeft; n > 0 {
+		text += fmt.Sprintf(" and %d more; --verbose names them", n)
+	}
+	all := left[0]
+	all.Subject, all.Expected = fmt.Sprintf("%d checks could not be made: %s", len(left), text), ""
+	d.print(all)
 }
 
 func (d *doctor) sum() string {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -160,5 +161,26 @@ func TestDoctorWithoutDNS(t *testing.T) {
 	code, out := run("doctor --resolver 127.0.0.1:1 --probe=")
 	if code != exitConfig || strings.Count(out, "connection refused") != 1 {
 		t.Errorf("exit %d\n%s", code, out)
+	}
+}
+
+// TestDoctorWithoutDNS: a dead resolver is one fault, and what could not be
+// asked is named together.
+func TestDoctorWithoutDNS(t *testing.T) {
+	_, run := doctorDir(t, "domain add example.org", "domain add example.net")
+	closed := "127.0.0.1:1" // tcpmux, which nobody serves
+	code, out := run("doctor --probe= --resolver " + closed)
+	want := "checks could not be made: records of mx.example.org, records of example.net, records of example.org, list "
+	if code != exitConfig || strings.Count(out, "dns: fault: resolver\n") != 1 || strings.Count(out, ": unknown: ") != 1 || !strings.Contains(out, want) {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	if !regexp.MustCompile(`(?m)^1 faults, \d+ warnings, \d+ without answer, `).MatchString(out) {
+		t.Errorf("the sum:\n%s", out)
+	}
+	if code, out := run("dns check example.org --resolver " + closed + " --verbose"); code != exitConfig || !strings.Contains(out, "dns: unknown: records of example.org\n") {
+		t.Errorf("dns check: exit %d\n%s", code, out)
+	}
+	if code, out := run("doctor --monitor --probe= --resolver " + closed); code != 2 || !strings.HasPrefix(out, "MAIL CRITICAL - 1 faults") {
+		t.Errorf("--monitor: exit %d\n%s", code, out)
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// postconf does the work of postconf(1): -n -d -h, names, -e NAME=VALUE, -X NAME.
+// postconf does the work of postconf(1): -n -d -h -H, names, -e NAME=VALUE, -X NAME.
 // NAME=VALUE alone is -e, as there.
 func postconf(ctx context.Context, a *app, args []string) error {
 	var flags, names []string
@@ -23,8 +23,9 @@ func postconf(ctx context.Context, a *app, args []string) error {
 				edit = true
 			case 'X', '#':
 				remove = true
-			case 'n', 'd', 'h':
+			case 'n', 'd', 'h', 'H':
 				flags = append(flags, "-"+string(c))
+			case 'p', 'f', 'v': // what is done anyway; lines are not folded here
 			case 'x': // values of names are expanded anyway
 			default:
 				return usage("postconf: -%c is not supported", c)
@@ -39,18 +40,7 @@ func postconf(ctx context.Context, a *app, args []string) error {
 	case edit || remove:
 		return usage("postconf: -e and -X want names")
 	case len(names) > 0:
-		return a.postconfNames(ctx, flags, names)
+		return a.again(ctx, append(append([]string{"config", "get"}, flags...), names...)...)
 	}
 	return a.again(ctx, append([]string{"config", "list"}, flags...)...)
-}
-
-// postconfNames shows settings by name; -n has no meaning for them.
-func (a *app) postconfNames(ctx context.Context, flags, names []string) error {
-	line := []string{"config", "get"}
-	for _, f := range flags {
-		if f != "-n" {
-			line = append(line, f)
-		}
-	}
-	return a.again(ctx, append(line, names...)...)
 }

@@ -109,11 +109,12 @@ func serve(fs *flag.FlagSet) action {
 		if err != nil {
 			return err
 		}
+		overrides := make(map[string]string)
 		if *format != "" {
-			proc.LogFormat = *format
+			proc.LogFormat, overrides["log_format"] = *format, *format
 		}
 		if *file != "" {
-			proc.LogFile = *file
+			proc.LogFile, overrides["maillog_file"] = *file, *file
 		}
 		log, counter, logFile, err := server.Logger(proc)
 		if err != nil {
@@ -135,7 +136,7 @@ func serve(fs *flag.FlagSet) action {
 		defer helper.Close()
 		defer reopenOnHangup(logFile)()
 		spread()
-		s, err := server.Start(ctx, server.Options{Dir: a.dir, Log: log, Counter: counter, Shadow: helper})
+		s, err := server.Start(ctx, server.Options{Dir: a.dir, Log: log, Counter: counter, Shadow: helper, Overrides: overrides})
 		if err != nil {
 			return err
 		}

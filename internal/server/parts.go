@@ -49,6 +49,9 @@ type Options struct {
 	Counter *metrics.Counter
 	// Shadow verifies passwords of the system's users; nil: auth reads them.
 	Shadow *shadow.Client
+	// Overrides are settings that the command line of the server has decided,
+	// for commands that show where values come from.
+	Overrides map[string]string
 	Now    func() time.Time // nil: time.Now
 
 	// DNS answers for next hops, names of clients, and restrictions; nil: the
