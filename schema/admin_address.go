@@ -173,6 +173,31 @@ func (m *Mail) Aliases(ctx context.Context, domain string, fn func(AliasRow) err
 	return wrap("list aliases", err)
 }
 
+// DoubtfulAliases calls fn for the active targets of every alias that may be
+// unknown here: those of a domain of this host that are no active mailbox, and
+// names that aliases(5) leads to. Other tables, catch-alls and users of the
+// system are not asked.
+func (m *Mail) DoubtfulAliases(ctx context.Context, fn func(AliasRow) error) error {
+	err := m.each(ctx, `
+		SELECT a.addLocalpart || '@' || ad.domName,
+		       b.addLocalpart || ifnull('+' || vaExtension, '') || '@' || bd.domName, 'virtual'
+		FROM VAlias v JOIN Address a ON a.addNum = vaNum JOIN Domain ad ON ad.domNum = a.addDomNum
+		JOIN Address b ON b.addNum = vaTargetNum JOIN Domain bd ON bd.domNum = b.addDomNum
+		WHERE v.active <> 0 AND vaNum <> vaTargetNum AND b.addLocalpart <> '' AND bd.domClass <> 0 AND
+		      NOT (bd.active <> 0 AND b.active <> 0 AND EXISTS (SELECT 1 FROM VMailbox x WHERE vmNum = b.addNum AND x.active <> 0))
+		UNION ALL
+		SELECT addLocalpart || '@' || domName, aliasTarget, 'local'
+		FROM Alias l JOIN Address ON addNum = aliasNum JOIN Domain ON domNum = addDomNum
+		WHERE l.active <> 0 AND substr(aliasTarget, 1, 1) NOT IN ('/', '|', ':', '"', '\')`, nil, func(rows *sql.Rows) error {
+		r := AliasRow{Active: true}
+		if err := rows.Scan(&r.Address, &r.Target, &r.Kind); err != nil {
+			return err
+		}
+		return fn(r)
+	})
+	return wrap("list aliases", err)
+}
+
 // AddVAlias makes one address lead to another.
 func (t *Tx) AddVAlias(from, to int64, extension string) error {
 	_, err := t.insert("add alias", `INSERT INTO VAlias (vaNum, vaTargetNum, vaExtension) VALUES (?, ?, nullif(?, ''))`, from, to, extension)

@@ -11,6 +11,7 @@ import (
 type MailboxRow struct {
 	Address string `json:"address"`
 	Active  bool   `json:"active"`
+	Mail    bool   `json:"mail"`             // it gets mail: row, address and domain are active
 	Login   bool   `json:"login"`            // has a password, and the address may log in
 	Scheme  string `json:"scheme,omitempty"` // of the password
 	Quota   int64  `json:"quota"`            // bytes, 0 no limit
@@ -23,16 +24,17 @@ type MailboxRow struct {
 // Mailboxes calls fn for every mailbox of a domain, or of all.
 func (m *Mail) Mailboxes(ctx context.Context, domain string, fn func(MailboxRow) error) error {
 	err := m.each(ctx, `
-		SELECT addLocalpart || '@' || domName, b.active, a.active, ifnull(vmPasswd, ''), ifnull(vmQuota, 0),
+		SELECT addLocalpart || '@' || domName, b.active, a.active, d.active <> 0, ifnull(vmPasswd, ''), ifnull(vmQuota, 0),
 		       ifnull(vmUid, -1), ifnull(vmGid, -1), ifnull(vmHome, ''), ifnull(vmHost, '')
-		FROM VMailbox b JOIN Address a ON addNum = vmNum JOIN Domain ON domNum = addDomNum
+		FROM VMailbox b JOIN Address a ON addNum = vmNum JOIN Domain d ON domNum = addDomNum
 		WHERE ?1 = '' OR domName = ?1 ORDER BY domName, addLocalpart`, []any{domain}, func(rows *sql.Rows) error {
 		var r MailboxRow
 		var addActive int
 		var passwd string
-		if err := rows.Scan(&r.Address, &r.Active, &addActive, &passwd, &r.Quota, &r.UID, &r.GID, &r.Home, &r.Host); err != nil {
+		if err := rows.Scan(&r.Address, &r.Active, &addActive, &r.Mail, &passwd, &r.Quota, &r.UID, &r.GID, &r.Home, &r.Host); err != nil {
 			return err
 		}
+		r.Mail = r.Mail && r.Active && addActive != 0
 		r.Login = r.Active && addActive != -1 && passwd != ""
 		r.Scheme = schemeOf(passwd)
 		return fn(r)

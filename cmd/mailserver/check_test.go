@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -167,5 +168,37 @@ func TestDamagedFile(t *testing.T) {
 				t.Errorf("%s, %s: exit %d, %s", name, command, code, errs)
 			}
 		}
+	}
+}
+
+// TestAliasesThatLeadNowhere: such an alias is added, with a warning, and
+// check names it as long as nobody reads its target.
+func TestAliasesThatLeadNowhere(t *testing.T) {
+	dir := sampleDir(t)
+	add := func(want string, args ...string) {
+		t.Helper()
+		code, _, errs := run(t, dir, "", append([]string{"alias", "add"}, args...)...)
+		if code != 0 || errs != want {
+			t.Errorf("alias add %v: exit %d, %q, want %q", args, code, errs, want)
+		}
+	}
+	add("mailserver: warning: mail for ghost@vmail.example will be returned: User unknown in virtual mailbox table\n",
+		"team@vmail.example", "joe@vmail.example", "ghost@vmail.example", "ann@elsewhere.test")
+	add("mailserver: warning: mail for ghost will be returned: User unknown in local recipient table\n",
+		"helpdesk", "ghost", "root", "|/bin/true", ":include:/nonexistent")
+	add("", "chain@vmail.example", "team@vmail.example")
+	wantCheck(t, dir, 0, "aliases: warning: team@vmail.example leads to ghost@vmail.example, whose mail is returned: User unknown in virtual mailbox table",
+		"mailserver alias rm team@vmail.example ghost@vmail.example", "helpdesk@mx.example leads to ghost, whose")
+	for _, line := range []string{"mailbox add ghost@vmail.example --password-hash {PLAIN}x", "alias rm helpdesk ghost", "address disable vmail.example --like joe"} {
+		if code, _, errs := run(t, dir, "", strings.Fields(line)...); code != 0 {
+			t.Fatalf("%s: %s", line, errs)
+		}
+	}
+	_, out, _ := run(t, dir, "", "check")
+	if strings.Contains(out, "ghost") || !strings.Contains(out, "team@vmail.example leads to joe@vmail.example, whose mail is returned") {
+		t.Errorf("check:\n%s", out)
+	}
+	if _, out, _ := run(t, dir, "", "mailbox", "list", "vmail.example"); !regexp.MustCompile(`(?m)^joe@vmail.example +yes +no +yes `).MatchString(out) {
+		t.Errorf("mailbox list:\n%s", out)
 	}
 }

@@ -24,7 +24,7 @@ func aliasCommands() []command {
 func aliasAdd(fs *flag.FlagSet) action {
 	ext := fs.String("extension", "", "address `extension` to add to the targets")
 	return func(ctx context.Context, a *app, args []string) error {
-		return a.withAddress(ctx, args[0], func(m *schema.Mail, local, domain, host string) error {
+		err := a.withAddress(ctx, args[0], func(m *schema.Mail, local, domain, host string) error {
 			if err := checkNew(local, domain); err != nil {
 				return err
 			}
@@ -41,6 +41,10 @@ func aliasAdd(fs *flag.FlagSet) action {
 				return nil
 			})
 		})
+		if err == nil {
+			a.warnTargets(ctx, args[1:])
+		}
+		return err
 	}
 }
 

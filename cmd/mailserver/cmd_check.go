@@ -56,6 +56,7 @@ var checkSteps = []struct {
 	{"files", (*checker).files},
 	{"queue", (*checker).queue},
 	{"names", (*checker).names},
+	{"aliases", (*checker).aliases},
 	{"passwords", (*checker).passwords},
 	{"mailboxes", (*checker).mailboxes},
 }

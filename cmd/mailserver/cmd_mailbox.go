@@ -162,9 +162,9 @@ func mailboxList(fs *flag.FlagSet) action {
 			return w.folders(ctx, a)
 		}
 		return a.withMail(ctx, func(m *schema.Mail) error {
-			t := a.table(*asJSON, "MAILBOX", "ACTIVE", "LOGIN", "SCHEME", "QUOTA", "HOME")
+			t := a.table(*asJSON, "MAILBOX", "ACTIVE", "MAIL", "LOGIN", "SCHEME", "QUOTA", "HOME")
 			return t.end(m.Mailboxes(ctx, strings.Join(args, ""), func(r schema.MailboxRow) error {
-				return t.row(r, r.Address, yesNo(r.Active), yesNo(r.Login), r.Scheme, size(r.Quota), r.Home)
+				return t.row(r, r.Address, yesNo(r.Active), yesNo(r.Mail), yesNo(r.Login), r.Scheme, size(r.Quota), r.Home)
 			}))
 		})
 	}
@@ -211,7 +211,7 @@ func mailboxShow(fs *flag.FlagSet) action {
 			if box != nil {
 				where = fmt.Sprintf("%s (UID %d, GID %d)", box.Mail, box.UID, box.GID)
 			}
-			return a.object(*asJSON, row, "mailbox", row.Address, "active", yesNo(row.Active), "log-in", yesNo(row.Login),
+			return a.object(*asJSON, row, "mailbox", row.Address, "active", yesNo(row.Active), "gets mail", yesNo(row.Mail), "log-in", yesNo(row.Login),
 				"scheme", row.Scheme, "quota", size(row.Quota), "mail", where)
 		})
 	}

@@ -83,7 +83,7 @@ func TestCommandLines(t *testing.T) {
 		{"domain rm new.example --recursive", "", exitUsage, "say --yes"},
 
 		{"mailbox add max@new.example --password-stdin --quota 500M", "s3cret\n", 0, ""},
-		{"mailbox list new.example", "", 0, "max@new.example  yes     yes    BLF-CRYPT  500M"},
+		{"mailbox list new.example", "", 0, "max@new.example  yes     yes   yes    BLF-CRYPT  500M"},
 		{"mailbox add max@new.example --password-stdin", "x\n", exitCantCreate, "exists already"},
 		{"import imap imaps://joe:pw@x.example -u joe@vmail.example", "", exitUsage, "--password-stdin"},
 		{"import imap imaps://joe@x.example -u joe@vmail.example", "", exitUsage, "--password-stdin"},

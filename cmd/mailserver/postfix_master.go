@@ -37,10 +37,14 @@ func (mv *postfixMove) services() error {
 			mv.told(s, missed, "QMQP is not spoken here")
 		case s.Type == "inet":
 			mv.told(s, missed, "there is no %s here", s.Command)
+			mv.partOptions(s)
 		case s.Command == "smtp" || s.Command == "lmtp":
 			mv.client(s)
 		default:
 			mv.told(s, needless, "this server is one process")
+			if s.Type != "pass" { // told with postscreen
+				mv.partOptions(s)
+			}
 		}
 		if err != nil {
 			return err
@@ -60,7 +64,7 @@ func (mv *postfixMove) client(s *postfixconf.Service) {
 		mv.told(s, needless, "rows that name %s say %s", s.Name, s.Command)
 	}
 	for _, o := range s.Options {
-		if o.Name != "syslog_name" {
+		if !mv.plainOption(s, o) {
 			mv.told(s, missed, "-o %s: settings hold for every next hop; rows of TlsPolicy, RelayHost and Transport tell them apart", o.Name)
 		}
 	}
@@ -142,7 +146,7 @@ func (mv *postfixMove) listener(s *postfixconf.Service, screened bool) error {
 		mv.told(s, missed, "%v", err)
 		return nil
 	}
-	l := schema.Listener{Protocol: "mx", TLS: mv.level(s)}
+	l := schema.Listener{Protocol: "mx", TLS: mv.level(s), Proxy: mv.proxied(s)}
 	front := s
 	if s.Command == "postscreen" {
 		for i := range mv.master {
@@ -152,8 +156,7 @@ func (mv *postfixMove) listener(s *postfixconf.Service, screened bool) error {
 		}
 		l.TLS = mv.level(front)
 	}
-	submission := mv.isSubmission(s)
-	if submission {
+	if mv.isSubmission(s) {
 		l.Protocol = "submission"
 	}
 	if isYes(mv.over(front, "smtpd_sasl_auth_enable")) {
@@ -164,7 +167,13 @@ func (mv *postfixMove) listener(s *postfixconf.Service, screened bool) error {
 	if filter, ok := s.Option("content_filter"); ok && filter == "" {
 		l.Tag = "filtered"
 	}
-	if err := mv.options(front, submission, l.Tag != ""); err != nil {
+	if name, ok := front.Option("myhostname"); ok && name != "" {
+		l.Hostname = mv.over(front, "myhostname")
+	}
+	if front != s {
+		mv.partOptions(s)
+	}
+	if err := mv.options(front, l); err != nil {
 		return err
 	}
 	for _, address := range addresses {
@@ -208,34 +217,6 @@ func (mv *postfixMove) level(s *postfixconf.Service) string {
 	return "may"
 }
 
-// spokenFor are options whose meaning is in the row of the listener.
-var spokenFor = map[string]bool{"syslog_name": true, "smtpd_tls_security_level": true, "smtpd_tls_wrappermode": true, "smtpd_sasl_auth_enable": true,
-	"smtpd_tls_auth_only": true, "smtpd_enforce_tls": true, "smtpd_use_tls": true, "inet_interfaces": true, "smtpd_sasl_type": true, "smtpd_sasl_path": true}
-
-// options tells about each -o of a listener.
-func (mv *postfixMove) options(s *postfixconf.Service, submission, filtered bool) error {
-	if submission {
-		if err := mv.submissionLists(s); err != nil {
-			return err
-		}
-	}
-	for _, o := range s.Options {
-		mine := mv.over(s, o.Name)
-		switch {
-		case spokenFor[o.Name], filtered && o.Name == "content_filter":
-		case submission && muaName(o.Name) != "":
-		case mine == mv.value(o.Name):
-		case o.Name == "smtpd_milters" || o.Name == "milter_macro_daemon_name" || o.Name == "cleanup_service_name" || o.Name == "receive_override_options":
-			mv.told(s, missed, "-o %s: filters are the same for all listeners", o.Name)
-		case muaName(o.Name) != "" || strings.HasSuffix(o.Name, "_restrictions"):
-			mv.told(s, missed, "-o %s: listeners of protocol mx share one list", o.Name)
-		default:
-			mv.told(s, missed, "-o %s: settings hold for every listener", o.Name)
-		}
-	}
-	return nil
-}
-
 // muaName is the setting for submission of a list that the MX has; ” if there
 // is none.
 func muaName(name string) string {
@@ -267,15 +248,21 @@ func (mv *postfixMove) submissionLists(s *postfixconf.Service) error {
 			mv.told(s, missed, "-o %s: %s", name, fault)
 			continue
 		}
+		_, said := s.Option(name)
 		if !first {
 			if list != mv.rows[mua] {
 				mv.told(s, missed, "-o %s: listeners for submission share one list, that of the first: %s", name, mv.rows[mua])
+			} else if said {
+				mv.told(s, taken, "-o %s: setting %s", name, mua)
 			}
 			continue
 		}
 		mv.done[mua] = true
 		if err := mv.put(mua, list); err != nil {
 			return err
+		}
+		if said {
+			mv.told(s, taken, "-o %s: setting %s", name, mua)
 		}
 	}
 	return nil
