@@ -4,6 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/signal"
@@ -124,11 +125,7 @@ func serve(fs *flag.FlagSet) action {
 		if !found {
 			log.Warn("running as root: there is no user to become", "mail_owner", proc.Owner)
 		}
-		if version := server.Confined(); version > 0 {
-			log.Info("landlock: only files of rows and of the system can be reached", "version", version)
-		} else if proc.Landlock == "yes" {
-			log.Warn("landlock: the kernel has none, every file stays in reach")
-		}
+		tellConfined(log, proc)
 		helper, err := server.Helper()
 		if err != nil {
 			return err
@@ -142,6 +139,14 @@ func serve(fs *flag.FlagSet) action {
 		}
 		fmt.Fprintln(a.err, "ready")
 		return a.untilInterrupted(ctx, s, proc)
+	}
+}
+
+func tellConfined(log *slog.Logger, proc *config.Process) {
+	if version := server.Confined(); version > 0 {
+		log.Info("landlock: only files of rows and of the system can be reached", "version", version)
+	} else if proc.Landlock == "yes" {
+		log.Warn("landlock: the kernel has none, every file stays in reach")
 	}
 }
 

@@ -146,30 +146,8 @@ func (mv *postfixMove) listener(s *postfixconf.Service, screened bool) error {
 		mv.told(s, missed, "%v", err)
 		return nil
 	}
-	l := schema.Listener{Protocol: "mx", TLS: mv.level(s), Proxy: mv.proxied(s)}
-	front := s
-	if s.Command == "postscreen" {
-		for i := range mv.master {
-			if mv.master[i].Type == "pass" {
-				front = &mv.master[i]
-			}
-		}
-		l.TLS = mv.level(front)
-	}
-	if mv.isSubmission(s) {
-		l.Protocol = "submission"
-	}
-	if isYes(mv.over(front, "smtpd_sasl_auth_enable")) {
-		if l.Auth = 1; !isYes(mv.over(front, "smtpd_tls_auth_only")) && l.TLS != "encrypt" && l.TLS != "wrapper" {
-			l.Auth = 2
-		}
-	}
-	if filter, ok := s.Option("content_filter"); ok && filter == "" {
-		l.Tag = "filtered"
-	}
-	if name, ok := front.Option("myhostname"); ok && name != "" {
-		l.Hostname = mv.over(front, "myhostname")
-	}
+	front := mv.front(s)
+	l := mv.listenerRow(s, front)
 	if front != s {
 		mv.partOptions(s)
 	}
@@ -196,6 +174,40 @@ func (mv *postfixMove) listener(s *postfixconf.Service, screened bool) error {
 	}
 	mv.told(s, taken, "listener %s at %s, TLS %s%s", l.Protocol, strings.Join(addresses, " "), l.TLS, note)
 	return nil
+}
+
+// front is the service that speaks with clients: that to which postscreen
+// hands them on, else s.
+func (mv *postfixMove) front(s *postfixconf.Service) *postfixconf.Service {
+	front := s
+	if s.Command == "postscreen" {
+		for i := range mv.master {
+			if mv.master[i].Type == "pass" {
+				front = &mv.master[i]
+			}
+		}
+	}
+	return front
+}
+
+// listenerRow is the row of a service, without its address.
+func (mv *postfixMove) listenerRow(s, front *postfixconf.Service) schema.Listener {
+	l := schema.Listener{Protocol: "mx", TLS: mv.level(front), Proxy: mv.proxied(s)}
+	if mv.isSubmission(s) {
+		l.Protocol = "submission"
+	}
+	if isYes(mv.over(front, "smtpd_sasl_auth_enable")) {
+		if l.Auth = 1; !isYes(mv.over(front, "smtpd_tls_auth_only")) && l.TLS != "encrypt" && l.TLS != "wrapper" {
+			l.Auth = 2
+		}
+	}
+	if filter, ok := s.Option("content_filter"); ok && filter == "" {
+		l.Tag = "filtered"
+	}
+	if name, ok := front.Option("myhostname"); ok && name != "" {
+		l.Hostname = mv.over(front, "myhostname")
+	}
+	return l
 }
 
 // level is the column lsTls of a service.
@@ -268,8 +280,8 @@ func (mv *postfixMove) submissionLists(s *postfixconf.Service) error {
 	return nil
 }
 
-// pipe takes a transport of pipe(8).
-func (mv *postfixMove) pipe(s *postfixconf.Service) error {
+// pipeRow reads the attributes of pipe(8).
+func (mv *postfixMove) pipeRow(s *postfixconf.Service) schema.Pipe {
 	p := schema.Pipe{Name: s.Name, EOL: `\n`, NullSender: "MAILER-DAEMON"}
 	for i, w := range s.Args {
 		inner, _ := postfixconf.Unbrace(w)
@@ -290,15 +302,19 @@ func (mv *postfixMove) pipe(s *postfixconf.Service) error {
 			p.Size, _ = strconv.ParseInt(value, 10, 64)
 		case "argv":
 			p.Argv = strings.TrimSpace(strings.Join(append([]string{value}, s.Args[i+1:]...), " "))
+			return p
 		case "chroot":
 			mv.told(s, missed, "chroot: programs run where they are")
 		default:
 			mv.told(s, missed, "%q is no attribute of pipe(8)", w)
 		}
-		if p.Argv != "" {
-			break
-		}
 	}
+	return p
+}
+
+// pipe takes a transport of pipe(8).
+func (mv *postfixMove) pipe(s *postfixconf.Service) error {
+	p := mv.pipeRow(s)
 	if dovecotWay(s.Name) || strings.HasSuffix(filepath.Base(strings.Fields(p.Argv + " -")[0]), "dovecot-lda") {
 		mv.told(s, needless, "this server delivers by itself")
 		return nil
