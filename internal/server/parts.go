@@ -52,7 +52,7 @@ type Options struct {
 	// Overrides are settings that the command line of the server has decided,
 	// for commands that show where values come from.
 	Overrides map[string]string
-	Now    func() time.Time // nil: time.Now
+	Now       func() time.Time // nil: time.Now
 
 	// DNS answers for next hops, names of clients, and restrictions; nil: the
 	// system's resolver.
