@@ -3,12 +3,14 @@ package auth
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"mailserver/internal/memtest"
 )
@@ -33,7 +35,11 @@ func TestGuessesDoNotTakeTheMemory(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			if _, err := s.Plain(context.Background(), Client{}, "ann@box.example", fmt.Sprint("guess", i)); err != ErrBadCredentials {
+			err := ErrUnavailable // as long as others take their turns on a busy machine
+			for end := time.Now().Add(5 * time.Minute); errors.Is(err, ErrUnavailable) && time.Now().Before(end); {
+				_, err = s.Plain(context.Background(), Client{}, "ann@box.example", fmt.Sprint("guess", i))
+			}
+			if err != ErrBadCredentials {
 				t.Error(err)
 			}
 		})

@@ -58,7 +58,7 @@ func dialogCases() []dialogCase {
 	add("etrn refused", "smtpd_etrn_restrictions=reject", one("EHLO c.example", "ETRN relay.example", "QUIT"))
 	add("vrfy", "disable_vrfy_command=yes", one("VRFY x", "EXPN x", "QUIT"))
 	add("helo required", "smtpd_helo_required=yes", one("MAIL FROM:<a@c.example>", "HELO", "HELO x", "MAIL FROM:<a@c.example>", "HELO y", "RCPT TO:<u@relay.example>", "QUIT"))
-	add("order", "", one("RCPT TO:<u@relay.example>", "DATA", "BDAT 3", "MAIL FROM:<a@c.example>", "MAIL FROM:<a@c.example>", "DATA", "RSET x", "RSET", "QUIT"))
+	add("order", "", one("RCPT TO:<u@relay.example>", "DATA", "MAIL FROM:<a@c.example>", "MAIL FROM:<a@c.example>", "DATA", "RSET x", "RSET", "QUIT"))
 	return out
 }
 
@@ -188,6 +188,9 @@ INSERT INTO Address (addLocalpart, addDomNum) SELECT '', domNum FROM Domain WHER
 			theirs := c.dialog(t, p.addr[i], from)
 			ourLogged := h.log.len()
 			ours := c.dialog(t, h.addr(25), from)
+			end := fmt.Sprintf(`disconnect from \S*\[%s\]`, regexp.QuoteMeta(from.String()))
+			ended(t, len(c.say), end, func() []string { return p.log(t)[logged-1:] })
+			ended(t, len(c.say), end, func() []string { return h.log.from(ourLogged) })
 			ourLog, theirLog := agreed(func() string { return dialogLog(h.log.from(ourLogged)) },
 				func() string { return dialogLog(p.log(t)[logged-1:]) })
 			if ours != theirs {

@@ -18,11 +18,16 @@ import (
 func TestProxyProtocol(t *testing.T) {
 	t.Parallel()
 	h := sampleHost(t, "")
-	h.mustRun("config", "set", "haproxy_trusted_networks=127.0.0.1", "haproxy_timeout=1s", "auth_throttle=no")
+	h.mustRun("config", "set", "haproxy_trusted_networks=127.0.0.1", "auth_throttle=no")
 	h.sql("UPDATE Listener SET lsProxy = 1")
 	h.start()
-	for port, banner := range map[int]string{25: "220 ", 587: "220 ", 465: "220 ", 143: "* OK ", 993: "* OK ", 110: "+OK ", 995: "+OK "} {
-		for _, header := range []string{"PROXY TCP4 203.0.113.9 192.0.2.1 12345 25\r\n", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x09\xc0\x00\x02\x01\x30\x39\x00\x19", "none", "untrusted"} {
+	for _, header := range []string{"PROXY TCP4 203.0.113.9 192.0.2.1 12345 25\r\n", "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x09\xc0\x00\x02\x01\x30\x39\x00\x19", "untrusted", "none"} {
+		wait := "2m"
+		if header == "none" {
+			wait = "1s"
+		}
+		h.mustRun("config", "set", "haproxy_timeout="+wait)
+		for port, banner := range map[int]string{25: "220 ", 587: "220 ", 465: "220 ", 143: "* OK ", 993: "* OK ", 110: "+OK ", 995: "+OK "} {
 			d := net.Dialer{}
 			if header == "untrusted" {
 				d.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}
@@ -47,6 +52,7 @@ func TestProxyProtocol(t *testing.T) {
 			conn.Close()
 		}
 	}
+	h.mustRun("config", "set", "haproxy_timeout=2m")
 	conn := proxyDial(t, h, 993)
 	fmt.Fprint(conn, "a LOGIN joe@vmail.example wrong\r\n")
 	untilTag(t, bufio.NewReader(conn), "a NO ")

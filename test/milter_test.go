@@ -64,9 +64,9 @@ func milterCases() []milterCase {
 	for _, action := range actions {
 		list = append(list, milterCase{name: "nobody there, " + action, mode: "none", set: []string{"milter_default_action=" + action}, say: mail()})
 		list = append(list, milterCase{name: "own action " + action, mode: "none", set: []string{"smtpd_milters={ %M, default_action=" + action + " }"}, say: mail()})
-		list = append(list, milterCase{name: "hangs, " + action, set: []string{"milter_command_timeout=1s", "milter_default_action=" + action},
+		list = append(list, milterCase{name: "hangs, " + action, set: []string{"milter_command_timeout=10s", "milter_default_action=" + action},
 			say: []string{"EHLO client.example", "MAIL FROM:<hang@client.example>", "RCPT TO:<one@relay.example>", "DATA", "Subject: x\r\n\r\nx\r\n."}})
-		list = append(list, milterCase{name: "hangs at the end, " + action, set: []string{"milter_content_timeout=1s", "milter_default_action=" + action}, say: mail("add", "eom-hang")})
+		list = append(list, milterCase{name: "hangs at the end, " + action, set: []string{"milter_content_timeout=10s", "milter_default_action=" + action}, say: mail("add", "eom-hang")})
 		list = append(list, milterCase{name: "dies, " + action, mode: "dies", set: []string{"milter_default_action=" + action}, say: mail("add", "eom-die")})
 	}
 	return list
@@ -225,7 +225,7 @@ INSERT INTO Address (addLocalpart, addDomNum) SELECT '', domNum FROM Domain WHER
 
 // rows are the settings of a case whose filter has a name.
 func (c milterCase) rows(name string) []string {
-	list := []string{"milter_default_action=tempfail", "milter_command_timeout=30s", "milter_content_timeout=30s", "smtpd_milters=" + name}
+	list := []string{"milter_default_action=tempfail", "milter_command_timeout=120s", "milter_content_timeout=120s", "smtpd_milters=" + name}
 	for _, s := range c.set {
 		list = append(list, strings.ReplaceAll(s, "%M", name))
 	}
@@ -239,8 +239,10 @@ func compareMilter(t *testing.T, h *host, p *peerPostfix, i int, c milterCase, f
 	h.setRows(c.rows(filter))
 	ourLogged := h.log.len()
 	ours := talkTo(t, h.addr(25), c.say)
+	ended(t, 1, spoke, func() []string { return p.log(t)[logged-1:] })
+	ended(t, 1, spoke, func() []string { return h.log.from(ourLogged) })
 	ourLog, theirLog := agreed(func() string { return milterLog(h.log.from(ourLogged)) },
-		func() string { return milterLog(p.log(t)[logged:]) })
+		func() string { return milterLog(p.log(t)[logged-1:]) })
 
 	same := func(what, got, want string) {
 		t.Helper()
@@ -298,6 +300,25 @@ func agreed(ours, theirs func() string) (our, their string) {
 			return our, their
 		}
 	}
+}
+
+// spoke is the last line that is logged about a client who has said something.
+const spoke = `disconnect from \S+ .+ commands=`
+
+// ended waits until a log has n lines that match: the ends of connections. What
+// was logged of them before is there then, and what comes later is not theirs.
+func ended(t *testing.T, n int, match string, log func() []string) {
+	t.Helper()
+	re := regexp.MustCompile(match)
+	waitFor(t, "the log tells of the end of the connections", func() bool {
+		told := 0
+		for _, line := range log() {
+			if re.MatchString(line) {
+				told++
+			}
+		}
+		return told >= n
+	})
 }
 
 // peerPostfix is a Postfix of our own, with a listener for each case.

@@ -67,18 +67,27 @@ name=$1; code=$2; shift 2
 { case $name in directory*) pwd;; esac; env | grep -v '^PWD=\|^_=\|^OLDPWD=\|^SHLVL=\|^PATH=\|^LANG=\|^TZ=\|^MAIL_CONFIG=' | sort; id -un; umask
 for a in "$@"; do echo "arg <$a>"; done; echo "stdin:"; cat; } > OUT/$name.$$
 case "$1" in say:*) echo "${1#say:}" | tr _ ' ';; esac
-case $code in kill) kill -9 $$;; sleep) sleep 30;; *) exit $code;; esac
+case $code in kill) kill -9 $$;; sleep) sleep 600;; *) exit $code;; esac
 `
 
 // pipeRow writes a case as a row of Pipe.
 func pipeRow(c pipeCase, argv string) string {
-	cols, vals := "ppName, ppUser, ppArgv, ppTimeLimit", fmt.Sprintf("'%s', 'nobody', '%s', '3s'", c.name, strings.ReplaceAll(argv, "'", "''"))
+	cols, vals := "ppName, ppUser, ppArgv, ppTimeLimit", fmt.Sprintf("'%s', 'nobody', '%s', '%s'", c.name, strings.ReplaceAll(argv, "'", "''"), c.limit())
 	for _, a := range strings.Fields(c.attrs) {
 		name, value, _ := strings.Cut(a, "=")
 		cols += ", " + map[string]string{"flags": "ppFlags", "eol": "ppEol", "null_sender": "ppNullSender", "directory": "ppDirectory", "size": "ppSize"}[name]
 		vals += ", '" + value + "'"
 	}
 	return fmt.Sprintf("INSERT INTO Pipe (%s) VALUES (%s);", cols, vals)
+}
+
+// limit is short only for who is to miss it, and gives that time to write what
+// it was given.
+func (c *pipeCase) limit() string {
+	if c.name == "time" {
+		return "15s"
+	}
+	return "120s"
 }
 
 func (c *pipeCase) sender() string {
@@ -209,7 +218,7 @@ func TestPipeAsPostfix(t *testing.T) {
 	}
 	main += "}\n"
 	for _, c := range cases {
-		main += c.name + "_time_limit = 3s\n"
+		main += c.name + "_time_limit = " + c.limit() + "\n"
 		if strings.ContainsAny(c.attrs, "DO") {
 			main += c.name + "_destination_recipient_limit = 1\n"
 		}

@@ -33,7 +33,7 @@ class M(Milter.Base):
             self.setreply("421", "4.7.7", "go away")
             return Milter.TEMPFAIL
         if verb == "hang":
-            time.sleep(5)
+            time.sleep(20)
         if verb == "die":
             os._exit(3)
         return Milter.CONTINUE
