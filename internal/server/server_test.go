@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -171,15 +172,34 @@ func TestSystemdIsToldWhenReady(t *testing.T) {
 	}
 	defer conn.Close()
 	t.Setenv("NOTIFY_SOCKET", path)
-	e := testenv.Start(t, testenv.Options{})
-	heard := func() string {
-		b := make([]byte, 100)
-		conn.SetReadDeadline(time.Now().Add(time.Minute))
-		n, _ := conn.Read(b)
-		return string(b[:n])
+	t.Setenv("WATCHDOG_USEC", "100000")
+	t.Setenv("WATCHDOG_PID", strconv.Itoa(os.Getpid()))
+	all := make(chan string, 1000) // read at once: a full socket would hold the server up
+	go func() {                    // ends with conn
+		defer close(all)
+		for b := make([]byte, 100); ; {
+			n, err := conn.Read(b)
+			if err != nil {
+				return
+			}
+			all <- string(b[:n])
+		}
+	}()
+	const alive = "WATCHDOG=1"
+	heard := func() (got string) { // but for signs of life
+		for got = <-all; got == alive; got = <-all {
+		}
+		return got
 	}
+	time.AfterFunc(2*time.Minute, func() { conn.Close() })
+	e := testenv.Start(t, testenv.Options{})
 	if got := heard(); got != "READY=1" {
 		t.Errorf("systemd was told %q", got)
+	}
+	for range 3 {
+		if got := <-all; got != alive {
+			t.Errorf("systemd was told %q", got)
+		}
 	}
 	e.Stop()
 	if got := heard(); got != "STOPPING=1" {
