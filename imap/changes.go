@@ -68,7 +68,7 @@ func (s *session) tellReflagged(c storage.Changes) {
 	if c.Keywords || s.box.quiet != 0 {
 		s.tellFlags()
 	}
-	withUID := s.on.qresync || s.on.rev2
+	withUID := s.on.qresync || s.on.rev2 || s.notify != nil // RFC 5465 §5.1
 	if s.box.quiet == 0 {
 		for _, seq := range c.Flags {
 			s.tellMessageFlags(seq, withUID)

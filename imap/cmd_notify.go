@@ -256,10 +256,11 @@ func runNotify(ctx context.Context, s *session, a *notifyArgs) (reply, error) {
 	if a.selected != nil && a.selected.fetch != nil && a.selected.fetch.modSeq {
 		s.turnOnCondstore()
 	}
+	s.tellDenied(ctx)
 	if a.status {
 		return reply{}, s.tellStatuses(ctx)
 	}
-	return reply{}, nil
+	return reply{}, s.enc.Err()
 }
 
 // unnotify ends what NOTIFY has begun.

@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"mailserver/storage"
@@ -101,6 +102,24 @@ func (s *session) mailboxesOf(ctx context.Context, f *followed) ([]storage.Mailb
 	return f.account.Visible(ctx, who)
 }
 
+// tellDenied tells which mailboxes of others are wanted that may not be read,
+// RFC 5465 §3.1.
+func (s *session) tellDenied(ctx context.Context) {
+	isSubscribed := s.isSubscribed(ctx)
+	for _, f := range s.notify.follows {
+		for _, name := range slices.Sorted(maps.Keys(f.sight)) {
+			if f.foreign() && f.sight[name] == namedOnly && s.notify.wants(f.shown(name), true, isSubscribed) != 0 {
+				s.tellNoAccess(f, name)
+			}
+		}
+	}
+}
+
+func (s *session) tellNoAccess(f *followed, name string) {
+	line := listLine{listed: listed{storage.MailboxInfo{Name: f.shown(name), Exists: true}, f.foreign()}}
+	s.tellListNews(&listArgs{extended: true}, line, listNews{name: f.shown(name), foreign: f.foreign(), denied: true})
+}
+
 // tellFirstStatus tells how a mailbox is, or that it may not be read.
 func (s *session) tellFirstStatus(ctx context.Context, f *followed, name string, items []*statusItem) error {
 	v, err := s.look(ctx, f, name)
@@ -108,9 +127,8 @@ func (s *session) tellFirstStatus(ctx context.Context, f *followed, name string,
 		return err
 	}
 	f.note(name, v)
-	if v == namedOnly {
-		line := listLine{listed: listed{storage.MailboxInfo{Name: f.shown(name), Exists: true}, f.foreign()}}
-		s.tellListNews(&listArgs{extended: true}, line, listNews{name: f.shown(name), foreign: f.foreign(), denied: true})
+	if v == namedOnly && !f.foreign() {
+		s.tellNoAccess(f, name)
 	}
 	if v != inFull {
 		return nil

@@ -39,6 +39,9 @@ func TestNotifyShared(t *testing.T) {
 	b.says(`^\* LIST \(\\NoAccess\) "/" ` + top + `/Named$`)
 	b.says(`^\* STATUS ` + top + `/Seen \(MESSAGES 1 UIDNEXT 2 UIDVALIDITY \d+ UNSEEN 1 HIGHESTMODSEQ \d+\)$`)
 	b.says("^n OK")
+	b.Send("n NOTIFY SET (mailboxes (" + top + "/Named " + top + "/Secret) (MailboxMetadataChange)) (subtree " + top + " " + allEvents + ")")
+	b.says(`^\* LIST \(\\NoAccess\) "/" ` + top + `/Named$`)
+	b.says("^n OK")
 	append := func(box string) { a.do("APPEND " + box + " {10+}\r\nA: b\r\n\r\nc\r") }
 	// Each step tells exactly one line: what is not seen would come before it.
 	for _, tt := range []struct {
