@@ -63,15 +63,51 @@ var incomplete = []string{
 	        'INSERT INTO Address (addLocalpart, addDomNum) VALUES (''postmaster'', ' || domNum || ');'
 	 FROM Domain d WHERE active <> 0 AND (domClass BETWEEN 2 AND 3 OR domClass > 800)
 	 AND NOT EXISTS (SELECT 1 FROM Address WHERE addDomNum = domNum AND addLocalpart IN ('postmaster', ''))`,
+	`SELECT 'Address ' || addNum || ' (' || quote(addLocalpart) || '): blanks at its ends; no mail can come to it',
+	        'UPDATE Address SET addLocalpart=trim(addLocalpart) WHERE addNum=' || addNum || ';'
+	 FROM Address WHERE addLocalpart <> trim(addLocalpart)`,
 }
 
-// Integrity returns every dangling row, and what SQLite itself finds wrong.
+// Integrity returns every dangling row, texts that stand for numbers, and what
+// SQLite itself finds wrong.
 func (m *Mail) Integrity(ctx context.Context) ([]Finding, error) {
 	list, err := m.findings(ctx, dangling)
 	if err != nil {
 		return nil, err
 	}
-	return integrity(ctx, m.file.Load().r, list, len(list) == 0)
+	keys := len(list) == 0
+	queries, err := m.numberQueries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	texts, err := m.findings(ctx, queries)
+	if err != nil {
+		return nil, err
+	}
+	return integrity(ctx, m.file.Load().r, append(list, texts...), keys)
+}
+
+// numberQueries find texts in columns of numbers: SQLite takes 'yes' and '500M'
+// there, and what reads the row fails. Each gives what is wrong and how to mend
+// it. Tables that others have put into the file, which no audit watches, are
+// their business.
+func (m *Mail) numberQueries(ctx context.Context) (list []string, err error) {
+	err = m.each(ctx, `
+		SELECT m.name, c.name, (SELECT name FROM pragma_table_info(m.name) WHERE pk = 1)
+		FROM sqlite_schema m JOIN pragma_table_info(m.name) c
+		WHERE m.type = 'table' AND EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'trigger' AND name = 'Audit' || m.name || '_insert') AND c.type = 'INTEGER' AND c.pk = 0 ORDER BY m.name, c.cid`, nil, func(rows *sql.Rows) error {
+		var table, column string
+		var key sql.NullString
+		err := rows.Scan(&table, &column, &key)
+		if !key.Valid {
+			key.String = "rowid"
+		}
+		list = append(list, fmt.Sprintf(`SELECT '%[1]s, %[3]s ' || %[3]s || ': %[2]s is ' || quote(%[2]s) || ', which is no whole number',
+			'UPDATE %[1]s SET %[2]s=NUMBER WHERE %[3]s=' || quote(%[3]s) || ';' FROM "%[1]s" WHERE typeof(%[2]s) NOT IN ('integer', 'null') LIMIT 20`,
+			table, column, key.String))
+		return err
+	})
+	return list, wrap("check columns", err)
 }
 
 // Incomplete returns rows that are sound and yet cannot do what they are for.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"mailserver/auth"
@@ -12,11 +13,18 @@ import (
 func (c *checker) names(ctx context.Context) error {
 	return c.p.Mail.Domains(ctx, func(d schema.DomainRow) error {
 		if err := checkDomain(d.Domain, d.Class); err != nil && d.Class != schema.External {
-			c.warn("names", "mailserver domain rm --recursive -- '"+strings.ReplaceAll(d.Domain, "'", `'\''`)+"'", "%q is no domain: no mail can come to it", d.Domain)
+			mend := "mailserver domain rm --recursive -- " + quoted(d.Domain)
+			if name := strings.TrimSpace(d.Domain); checkDomain(name, d.Class) == nil {
+				mend = fmt.Sprintf("UPDATE Domain SET domName='%s' WHERE domNum=%d;", name, d.Num)
+			}
+			c.warn("names", mend, "%q is no domain: no mail can come to it", d.Domain)
 		}
 		return nil
 	})
 }
+
+// quoted is a word for a shell.
+func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
 // passwords: a row with one that no log-in can fit, as when somebody has
 // written the word itself, is told as a failure of the server at each log-in.

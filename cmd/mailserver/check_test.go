@@ -202,3 +202,26 @@ func TestAliasesThatLeadNowhere(t *testing.T) {
 		t.Errorf("mailbox list:\n%s", out)
 	}
 }
+
+// TestEditsOfAShell: what the sqlite3 shell takes and the server cannot use is
+// named with its row and with the statement that mends it.
+func TestEditsOfAShell(t *testing.T) {
+	dir := sampleDir(t)
+	err := schema.Script(context.Background(), server.MailFile(dir), `
+UPDATE VMailbox SET active = 'yes', vmQuota = '500M' WHERE vmNum = (SELECT addNum FROM Address WHERE addLocalpart = 'joe' AND vmNum = addNum);
+UPDATE Listener SET lsAuth = 'on' WHERE lsProtocol = 'submission' AND lsTls = 'wrapper';
+INSERT INTO Domain (domName, domClass) VALUES ('Blank.example ', 3);
+INSERT INTO Address (addLocalpart, addDomNum) SELECT 'end ', domNum FROM Domain WHERE domName = 'Blank.example ';
+CREATE TABLE Panel (n INTEGER);
+INSERT INTO Panel VALUES ('words of others');
+INSERT INTO Setting VALUES ('soft_bounce ', 'yes');`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantCheck(t, dir, exitConfig, "active is 'yes', which is no whole number", "UPDATE VMailbox SET active=NUMBER WHERE vmNum=",
+		"vmQuota is '500M', which is no whole number", "lsAuth is 'on', which is no whole number", "UPDATE Listener SET lsAuth=NUMBER WHERE lsNum=",
+		`"Blank.example " is no domain`, "UPDATE Domain SET domName='Blank.example' WHERE domNum=", "('end '): blanks at its ends", "mailserver config unset 'soft_bounce '")
+	if _, out, _ := run(t, dir, "", "check"); strings.Contains(out, "words of others") {
+		t.Errorf("tables of others are looked at:\n%s", out)
+	}
+}

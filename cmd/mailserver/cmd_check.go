@@ -122,7 +122,11 @@ func (a *app) printFaults(found []fault, bad int) {
 func (c *checker) settings(ctx context.Context) error {
 	faults, err := c.p.Config.Faults(ctx)
 	for _, f := range faults {
-		c.add("settings", "mailserver config unset "+f.Name, "%s", f)
+		name := f.Name
+		if strings.ContainsAny(name, " \t'") {
+			name = quoted(name)
+		}
+		c.add("settings", "mailserver config unset "+name, "%s", f)
 	}
 	return err
 }
