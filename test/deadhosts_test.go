@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"mailserver/delivery/remote/remotetest"
+	"mailserver/internal/testport"
 	"mailserver/schema"
 )
 
@@ -109,15 +110,8 @@ func (d *deadHosts) setUp() {
 
 func deadAddress(i int) string { return fmt.Sprintf("127.1.%d.%d", i/250, i%250+1) }
 
-// refusing is a port where nothing listens.
-func refusing(t *testing.T) int {
-	l, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
+// refusing is a port where nothing listens, and no other test either.
+func refusing(t *testing.T) int { return testport.Base(t, 0) }
 
 // silent takes connections and never says a word.
 func silent(t *testing.T) int {

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -41,6 +42,9 @@ func TestSecondFactor(t *testing.T) {
 	list("USER ACTIVE joe@vmail.example no")
 	try("joe@vmail.example", old, "wrong")
 	try("ann@vmail.example", code, "wrong")
+	if code, err = totp.Code(secret, time.Now()); err != nil { // a busy machine has used up the half minute of the other
+		t.Fatal(err)
+	}
 	try("JOE@vmail.example", code, "right")
 	try("joe@vmail.example", code, "wrong")
 	list("USER ACTIVE joe@vmail.example yes")
@@ -52,7 +56,7 @@ func TestSecondFactor(t *testing.T) {
 	if out, err := h.run("", "totp", "rm", "joe@vmail.example"); err == nil {
 		t.Error(out)
 	}
-	if log := strings.Join(h.log.all(), "\n"); strings.Contains(log, secret) || strings.Contains(log, code) {
+	if log := strings.Join(h.log.all(), "\n"); strings.Contains(log, secret) || regexp.MustCompile(`\b`+code+`\b`).MatchString(log) {
 		t.Error("the log has the secret, or a code")
 	}
 }

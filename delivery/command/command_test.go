@@ -90,7 +90,7 @@ func TestRights(t *testing.T) {
 		return
 	}
 	got := Run(context.Background(), &Program{Line: "id -u; id -G; grep -E 'Cap(Eff|Prm|Inh|Amb)' /proc/self/status | tr -d '\\n\\t'; exit 69",
-		ID: asuser.ID{UID: 65534, GID: 65533}, Stdin: strings.NewReader(""), Limit: 10 * time.Second})
+		ID: asuser.ID{UID: 65534, GID: 65533}, Stdin: strings.NewReader(""), Limit: 2 * time.Minute})
 	none := "0000000000000000"
 	if want := "65534 65533 CapInh:" + none + "CapPrm:" + none + "CapEff:" + none + "CapAmb:" + none; !strings.HasSuffix(got.Text, want) {
 		t.Errorf("%q, want ...%q", got.Text, want)
