@@ -251,6 +251,9 @@ func (s *scheduler) end(ctx context.Context, m *active, gone bool) {
 // report tells the sender of a message about outcomes, and deletes their rows.
 func (s *scheduler) report(ctx context.Context, m *Message, late bool) (gone bool) {
 	rows, err := s.q.d.State.QueueRecipients(ctx, m.ID)
+	if err == nil && late {
+		late, err = s.unwarned(ctx, m.ID)
+	}
 	if err != nil {
 		s.q.complain("report on "+m.ID, err)
 		return false
@@ -271,6 +274,14 @@ func (s *scheduler) report(ctx context.Context, m *Message, late bool) (gone boo
 		told = append(told, group...)
 	}
 	return s.reported(ctx, m, told)
+}
+
+// unwarned reports whether the sender was not told of the delay yet, in the
+// words of the database: recipients that were tried again while that was being
+// done know the message as it was before.
+func (s *scheduler) unwarned(ctx context.Context, id string) (bool, error) {
+	m, err := s.q.d.State.QueueMessage(ctx, id)
+	return m != nil && !m.Warned, err
 }
 
 func filter(rows []Recipient, state schema.QueueState) []Recipient {

@@ -24,6 +24,7 @@ type fake struct {
 	block  chan struct{}      // if set, sending waits for it
 	slow   func(r *Recipient) // takes the time of an attempt
 	report error
+	notice time.Duration // what a report takes
 
 	mu      sync.Mutex
 	sent    []string // "ID address" in order
@@ -85,6 +86,7 @@ func (f *fake) Send(ctx context.Context, to Target, m *Message, rcpts []*Recipie
 }
 
 func (f *fake) Report(_ context.Context, m *Message, rcpts []Recipient) error {
+	time.Sleep(f.notice)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.report != nil {
@@ -364,6 +366,24 @@ func TestDelayWarningOnce(t *testing.T) {
 		}
 		time.Sleep(4 * time.Hour)
 		if _, reports := f.snapshot(); !slices.Equal(reports, []string{"0 a@one"}) {
+			t.Errorf("reports %q", reports)
+		}
+	})
+}
+
+// TestDelayWarningOnceThoughSlow: recipients are tried again while the warning
+// is being made.
+func TestDelayWarningOnceThoughSlow(t *testing.T) {
+	f := &fake{notice: 3 * time.Hour, send: func(*Message, *Recipient) Result { return Result{Status: Deferred, Enhanced: "4.2.0", Text: "later"} }}
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, f)
+		b.set(func(c *Config) { c.DelayWarning = 2 * time.Hour })
+		defer b.state.Close()
+		stop := b.run()
+		defer stop()
+		b.add("s@x", "a@one", "b@two")
+		time.Sleep(24 * time.Hour)
+		if _, reports := f.snapshot(); !slices.Equal(reports, []string{"0 a@one b@two"}) {
 			t.Errorf("reports %q", reports)
 		}
 	})
