@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
@@ -62,7 +63,9 @@ func TestBackupUnderLoad(t *testing.T) {
 	synced := listing(t, filepath.Join(tree, "near", "INBOX"))
 
 	stop, loaded := make(chan struct{}), make(chan []string)
-	go func() { loaded <- load(h.addr(25), 4, stop, "during", []string{"ann@vmail.example"}) }()
+	var count atomic.Int64
+	go func() { loaded <- load(h.addr(25), 4, stop, "during", []string{"ann@vmail.example"}, &count) }()
+	waitFor(t, "the first message of the load", func() bool { return count.Load() > 0 })
 	to := filepath.Join(testenv.Dir(t), "backups")
 	out := h.mustRun("backup", to)
 	close(stop)

@@ -111,8 +111,8 @@ func code(err error) int {
 }
 
 // load sends from many connections until stop is closed, and returns the ids
-// that were answered 250.
-func load(addr string, connections int, stop chan struct{}, prefix string, users []string) []string {
+// that were answered 250; count is how many they are.
+func load(addr string, connections int, stop chan struct{}, prefix string, users []string, count *atomic.Int64) []string {
 	var mu sync.Mutex
 	var acked []string
 	var wg sync.WaitGroup
@@ -140,6 +140,7 @@ func load(addr string, connections int, stop chan struct{}, prefix string, users
 				mu.Lock()
 				acked = append(acked, id)
 				mu.Unlock()
+				count.Add(1)
 			}
 		})
 	}
@@ -185,8 +186,10 @@ func TestKillLosesNothingAcknowledged(t *testing.T) {
 		h.start()
 		stop := make(chan struct{})
 		done := make(chan []string)
-		go func() { done <- load(h.addr(25), 20, stop, fmt.Sprint("r", round), users) }()
-		time.Sleep(100*time.Millisecond + time.Duration(rand.IntN(300))*time.Millisecond)
+		var count atomic.Int64
+		go func() { done <- load(h.addr(25), 20, stop, fmt.Sprint("r", round), users, &count) }()
+		waitFor(t, "the first 250", func() bool { return count.Load() > 0 })
+		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
 		h.kill()
 		close(stop)
 		acked = append(acked, <-done...)

@@ -15,12 +15,18 @@ import (
 	"mailserver/internal/testenv"
 )
 
-// backedUp is a host with ten messages of joe, and a directory for backups on
-// the file system of the mail.
+// backedUp is a host with ten messages of joe, each larger than what else is in
+// a Maildir and is read each time, and a directory for backups on the file
+// system of the mail.
 func backedUp(t *testing.T) (*host, string) {
 	h := sampleHost(t, "")
 	h.start()
-	h.sendJoe("m", 10)
+	s := h.sender()
+	for i := range 10 {
+		if err := s.send("joe@vmail.example", message(fmt.Sprint("m", i), "s", strings.Repeat("x\r\n", 2000))); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return h, filepath.Join(testenv.Dir(t), "backups")
 }
 
