@@ -21,6 +21,7 @@ const (
 	byArrival sortBy = iota
 	bySize
 	byDate
+	byRelevancy // RFC 6203 §6, the highest first
 	byCc
 	byFrom
 	byTo
@@ -30,7 +31,7 @@ const (
 )
 
 var sortWords = map[string]sortBy{
-	"ARRIVAL": byArrival, "SIZE": bySize, "DATE": byDate, "CC": byCc, "FROM": byFrom, "TO": byTo,
+	"ARRIVAL": byArrival, "SIZE": bySize, "DATE": byDate, "RELEVANCY": byRelevancy, "CC": byCc, "FROM": byFrom, "TO": byTo,
 	"SUBJECT": bySubject, "DISPLAYFROM": byDisplayFrom, "DISPLAYTO": byDisplayTo,
 }
 
@@ -92,7 +93,10 @@ func runSort(ctx context.Context, s *session, a *searchArgs) (reply, error) {
 	if a.modSeq {
 		s.turnOnCondstore()
 	}
-	if a.update {
+	switch {
+	case a.update && a.byRelevance(): // each change would read them all
+		s.noUpdate("RELEVANCY is not kept up to date.")
+	case a.update:
 		uids := make([]uint32, len(list))
 		for i := range list {
 			uids[i] = list[i].uid
@@ -141,7 +145,7 @@ func (a *searchArgs) keptOf(h *hits, list []sortable) imapwire.Set {
 // sortable is a message with what it is sorted by.
 type sortable struct {
 	seq, uid uint32
-	nums     [3]int64 // of the numeric criteria, in order of the first use
+	nums     [4]int64 // of the numeric criteria, in order of the first use
 	text     [][]byte // of the others
 }
 
@@ -169,21 +173,44 @@ func (s *session) sorted(ctx context.Context, a *searchArgs) (*hits, []sortable,
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := s.score(ctx, a, list); err != nil {
+		return nil, nil, err
+	}
 	slices.SortFunc(list, func(x, y sortable) int { return compareBy(a.sort, k.place, &x, &y) })
 	if a.relevant {
-		uids := make([]uint32, len(list))
 		for i := range list {
-			uids[i] = list[i].uid
+			found.scores = append(found.scores, int(-list[i].nums[byRelevancy]))
 		}
-		found.scores, err = s.relevancy(ctx, a, uids)
 	}
-	return found, list, err
+	return found, list, nil
+}
+
+// byRelevance tells whether a criterion is RELEVANCY.
+func (a *searchArgs) byRelevance() bool {
+	return slices.ContainsFunc(a.sort, func(k sortKey) bool { return k.by == byRelevancy })
+}
+
+// score gives the messages their relevancy, if it matters: below zero, so that
+// the highest comes first.
+func (s *session) score(ctx context.Context, a *searchArgs, list []sortable) error {
+	if !a.relevant && !a.byRelevance() {
+		return nil
+	}
+	uids := make([]uint32, len(list))
+	for i := range list {
+		uids[i] = list[i].uid
+	}
+	scores, err := s.relevancy(ctx, a, uids)
+	for i := range scores {
+		list[i].nums[byRelevancy] = -int64(scores[i])
+	}
+	return err
 }
 
 func compareBy(keys []sortKey, place []int, x, y *sortable) int {
 	for i, key := range keys {
 		c := 0
-		if key.by <= byDate {
+		if key.by <= byRelevancy {
 			c = cmp.Compare(x.nums[place[i]], y.nums[place[i]])
 		} else {
 			c = slices.Compare(x.text[place[i]], y.text[place[i]])

@@ -127,8 +127,8 @@ func newKeys(s *session, by []sortKey) *keys {
 			k.place[i] = at
 			continue
 		}
-		at := int(key.by) // arrival, size, date: as many as there are numbers
-		if key.by > byDate {
+		at := int(key.by) // arrival, size, date, relevancy: as many as there are numbers
+		if key.by > byRelevancy {
 			at = k.texts
 			k.texts++
 		}
@@ -142,7 +142,7 @@ func newKeys(s *session, by []sortKey) *keys {
 
 // of makes the sort keys of the message at hand.
 func (k *keys) of(seq uint32, m storage.Msg) sortable {
-	out := sortable{seq: seq, uid: uint32(m.UID), nums: [3]int64{byArrival: m.Time, bySize: m.Size}}
+	out := sortable{seq: seq, uid: uint32(m.UID), nums: [4]int64{byArrival: m.Time, bySize: m.Size}}
 	if k.texts > 0 {
 		out.text = make([][]byte, k.texts)
 	}
@@ -150,7 +150,7 @@ func (k *keys) of(seq uint32, m storage.Msg) sortable {
 		switch {
 		case key.by == byDate:
 			out.nums[byDate] = k.sent(m)
-		case key.by > byDate && out.text[k.place[i]] == nil:
+		case key.by > byRelevancy && out.text[k.place[i]] == nil:
 			out.text[k.place[i]] = []byte(k.textOf(key.by))
 		}
 	}
