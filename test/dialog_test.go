@@ -59,6 +59,7 @@ func dialogCases() []dialogCase {
 	add("vrfy", "disable_vrfy_command=yes", one("VRFY x", "EXPN x", "QUIT"))
 	add("helo required", "smtpd_helo_required=yes", one("MAIL FROM:<a@c.example>", "HELO", "HELO x", "MAIL FROM:<a@c.example>", "HELO y", "RCPT TO:<u@relay.example>", "QUIT"))
 	add("order", "", one("RCPT TO:<u@relay.example>", "DATA", "MAIL FROM:<a@c.example>", "MAIL FROM:<a@c.example>", "DATA", "RSET x", "RSET", "QUIT"))
+	add("chunks early", "", one("EHLO c.example", "BDAT 3\r\n.", "RSET", "BDAT 3 LAST\r\n.", "MAIL FROM:<a@c.example>", "BDAT 3\r\n.", "RCPT TO:<u@relay.example>", "MAIL FROM:<a@c.example>", "RSET", "QUIT"))
 	return out
 }
 
