@@ -351,14 +351,22 @@ func TestReportIsTriedAgain(t *testing.T) {
 	})
 }
 
-func TestDelayWarningOnce(t *testing.T) {
-	f := &fake{send: func(*Message, *Recipient) Result { return Result{Status: Deferred, Enhanced: "4.2.0", Text: "later"} }}
+// delayed runs a queue that warns after two hours, and whose mail never leaves.
+func delayed(t *testing.T, f *fake, fn func(*testing.T, *bench)) {
+	f.send = func(*Message, *Recipient) Result { return Result{Status: Deferred, Enhanced: "4.2.0", Text: "later"} }
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, f)
 		b.set(func(c *Config) { c.DelayWarning = 2 * time.Hour })
 		defer b.state.Close()
 		stop := b.run()
 		defer stop()
+		fn(t, b)
+	})
+}
+
+func TestDelayWarningOnce(t *testing.T) {
+	f := new(fake)
+	delayed(t, f, func(t *testing.T, b *bench) {
 		b.add("s@x", "a@one")
 		time.Sleep(90 * time.Minute)
 		if _, reports := f.snapshot(); len(reports) != 0 {
@@ -374,13 +382,8 @@ func TestDelayWarningOnce(t *testing.T) {
 // TestDelayWarningOnceThoughSlow: recipients are tried again while the warning
 // is being made.
 func TestDelayWarningOnceThoughSlow(t *testing.T) {
-	f := &fake{notice: 3 * time.Hour, send: func(*Message, *Recipient) Result { return Result{Status: Deferred, Enhanced: "4.2.0", Text: "later"} }}
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t, f)
-		b.set(func(c *Config) { c.DelayWarning = 2 * time.Hour })
-		defer b.state.Close()
-		stop := b.run()
-		defer stop()
+	f := &fake{notice: 3 * time.Hour}
+	delayed(t, f, func(t *testing.T, b *bench) {
 		b.add("s@x", "a@one", "b@two")
 		time.Sleep(24 * time.Hour)
 		if _, reports := f.snapshot(); !slices.Equal(reports, []string{"0 a@one b@two"}) {
